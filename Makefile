@@ -1,0 +1,60 @@
+# Everything is set up on first use: a .venv with pinned, hashed packages and, for tests and benches, Debian packages.
+# Stamp files make a second run fast. `make help` lists the targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+VENV := .venv/.installed
+DEBIAN := .venv/.debian-packages
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
+
+.PHONY: demo
+demo: $(VENV) ## Run a cloud, a region and two sites on this machine, with devices and a dashboard
+	@$(BIN)/littoral up
+
+.PHONY: test
+test: check $(DEBIAN) ## Check, then run all tests (make test ARGS="-k name" for some)
+	@$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: check
+check: $(VENV) ## Lint, format, types and layers; changes nothing
+	@echo "ruff check"; $(BIN)/ruff check --quiet --output-format concise
+	@echo "ruff format --check"; $(BIN)/ruff format --check --quiet || { echo "Not formatted (make fmt):"; $(BIN)/ruff format --check --output-format concise; }
+	@echo "mypy --strict"; $(BIN)/mypy --no-error-summary
+	@echo "lint-imports"; out=$$($(BIN)/lint-imports --no-logo 2>&1) || { echo "$$out"; exit 1; }
+
+.PHONY: fmt
+fmt: $(VENV) ## Format, and fix what the linter can fix safely
+	@$(BIN)/ruff check --fix-only --quiet
+	@$(BIN)/ruff format
+
+.PHONY: bench
+bench: $(VENV) $(DEBIAN) ## Measure the hot paths beside their peers and print a table
+	@$(BIN)/python -m benches $(ARGS)
+
+.PHONY: docs
+docs: $(VENV) ## Write the reference pages that come from the source
+	@$(BIN)/python scripts/write-limits-page.py
+
+.PHONY: lock
+lock: $(VENV) ## Write requirements/dev.txt from pyproject.toml (make lock ARGS=--upgrade for newer versions)
+	@scripts/lock.sh $(ARGS)
+
+.PHONY: clean
+clean: ## Remove the .venv and the caches
+	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+
+$(VENV): requirements/dev.txt pyproject.toml scripts/make-venv.sh
+	@scripts/make-venv.sh "$(PYTHON)"
+	@touch $@
+
+$(DEBIAN): scripts/debian-packages.sh | $(VENV)
+	@scripts/debian-packages.sh mosquitto mosquitto-clients chromium wrk tmux
+	@touch $@
