@@ -1,0 +1,36 @@
+"""Files as a dependency. Real: `littoral.drivers.disk`; simulated, with power cuts: `littoral.testing.disk`."""
+
+from typing import Protocol
+
+
+class Disk(Protocol):
+    """One node's data directory. Paths are relative to it and use "/"."""
+
+    vfs: str | None
+    """Name of the SQLite VFS that opens databases here; None for SQLite's own."""
+    shared_memory: bool
+    """Whether that VFS can share a WAL index between connections. If not, the store uses one connection."""
+
+    def database_path(self, name: str) -> str:
+        """The path to give to SQLite (with `vfs`) for the database `name`."""
+        ...
+
+    def read(self, path: str) -> bytes | None:
+        """The file's bytes, or None if there is none."""
+        ...
+
+    def write(self, path: str, data: bytes, *, secret: bool = False) -> None:
+        """Replace the file atomically and durably (write aside, sync, rename, sync the directory).
+
+        `secret` files are readable by their owner only, from before the first byte is written.
+        Raises: StorageFull, StorageReadOnly.
+        """
+        ...
+
+    def remove(self, path: str) -> None:
+        """Delete the file if it exists, durably."""
+        ...
+
+    def free_bytes(self) -> int:
+        """Bytes still free for this node."""
+        ...

@@ -1,0 +1,21 @@
+"""What the broker needs of whatever makes use of readings. `node` wires the two."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+Fold = Callable[[memoryview], None]
+"""Takes one payload. The view is only valid during the call: the receive buffer behind it is reused. Never raises."""
+
+
+class Intake(Protocol):
+    """Where readings go."""
+
+    def route(self, topic: str) -> Fold | None:
+        """The fold for QoS 0 readings of `topic`, or None if nothing wants them. The broker caches the answer per
+        topic until `routes_changed` of the broker is called."""
+        ...
+
+    def store(self, records: Sequence[bytes]) -> "asyncio.Future[object]":
+        """Append raw readings (msgpack [topic, payload, arrived_ms]); done once they are synced to disk."""
+        ...

@@ -1,0 +1,165 @@
+"""Every limit of a node: name, default, unit, what happens when it is reached, and why it is there.
+
+A limit is declared here and nowhere else, so that `docs/reference/limits.md` is complete (a test
+compares) and each one is counted by the same metric: `littoral_limit_reached_total{limit="<name>"}`.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+from littoral.core.errors import InvalidInput
+
+Policy = Literal["reject", "drop-oldest", "spill", "wait", "close", "kill"]
+
+
+class Limit(msgspec.Struct, frozen=True):
+    """One bound."""
+
+    name: str
+    default: int
+    unit: str
+    policy: Policy
+    """What happens at the bound."""
+    reason: str
+
+
+LIMITS: dict[str, Limit] = {}
+
+
+def _limit(name: str, default: int, unit: str, policy: Policy, reason: str) -> Limit:
+    assert name not in LIMITS, name
+    LIMITS[name] = Limit(name, default, unit, policy, reason)
+    return LIMITS[name]
+
+
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+
+RECORD_BYTES = _limit("record-bytes", MIB, "bytes", "reject", "one record is decoded in one piece at every node")
+BATCH_BYTES = _limit("batch-bytes", 256 * KIB, "bytes", "wait", "a batch row is read and checked in one piece")
+BATCH_RECORDS = _limit("batch-records", 4096, "records", "wait", "a batch row is decoded in one piece")
+COMMIT_QUEUE_JOBS = _limit(
+    "commit-queue-jobs", 65_536, "jobs", "reject", "writers must not outrun the disk without being told"
+)
+COMMIT_GROUP_JOBS = _limit("commit-group-jobs", 4096, "jobs", "wait", "bounds how long one transaction holds the writer")
+STREAM_BYTES = _limit(
+    "stream-bytes", 256 * MIB, "bytes", "drop-oldest", "default retention of a stream that states none"
+)
+STREAMS = _limit("streams", 10_000, "streams", "reject", "each stream costs the node a row and some memory")
+STREAM_PRODUCERS = _limit(
+    "stream-producers", 1000, "producers per stream", "reject", "the last append of each is remembered with the stream"
+)
+READ_BYTES = _limit("read-bytes", MIB, "bytes", "wait", "most of one catch-up read; the reader asks again for more")
+LONG_POLL_S = _limit("long-poll-seconds", 20, "seconds", "close", "below the idle timeout of common proxies")
+SSE_S = _limit("sse-seconds", 60, "seconds", "close", "the protocol asks servers to end SSE about every minute")
+LIVE_READERS = _limit("live-readers", 10_000, "readers", "reject", "each live reader holds a connection and a waiter")
+API_BODY_BYTES = _limit("api-body-bytes", 16 * MIB, "bytes", "reject", "bodies of the node API are held in memory")
+API_BODY_S = _limit("api-body-seconds", 60, "seconds", "close", "a client that sends slowly must not hold a request open")
+UPLINK_BATCH_BYTES = _limit("uplink-batch-bytes", MIB, "bytes", "wait", "bounds what a broken link makes us send again")
+UPLINK_LANE_BYTES = _limit(
+    "uplink-lane-bytes", GIB, "bytes", "drop-oldest", "unsent records are kept by their stream's retention"
+)
+LINK_CONNECTIONS = _limit(
+    "link-connections", 1024, "connections per WAN", "reject", "each holds two sockets of the process that plays the WAN"
+)
+LINK_BUFFER_BYTES = _limit(
+    "link-buffer-bytes", 16 * MIB, "bytes per direction", "wait", "what a fast line holds in flight; then reading pauses"
+)
+RETRY_DELAY_MS = _limit("retry-delay-ms", 30_000, "milliseconds", "wait", "cap of every exponential backoff")
+TOKENS = _limit("join-tokens", 1000, "tokens", "reject", "unused join tokens are kept until they expire")
+CHILDREN = _limit("children", 10_000, "nodes", "reject", "each child holds connections and a notification channel")
+MQTT_PACKET_BYTES = _limit("mqtt-packet-bytes", 256 * KIB, "bytes", "close", "a packet is parsed in one piece")
+MQTT_CONNECTIONS = _limit("mqtt-connections", 20_000, "connections", "reject", "each holds a socket and a session")
+MQTT_SUBSCRIPTIONS = _limit(
+    "mqtt-subscriptions", 1000, "filters per client", "reject", "each is matched against every new topic"
+)
+MQTT_TOPICS = _limit("mqtt-topics", 100_000, "topics", "reject", "each topic seen has a compiled route in memory")
+MQTT_SEND_QUEUE_BYTES = _limit(
+    "mqtt-send-queue-bytes", MIB, "bytes per client", "drop-oldest", "a slow subscriber must not use up the hub's memory"
+)
+MQTT_INFLIGHT = _limit("mqtt-inflight", 1024, "messages per client", "drop-oldest", "unacknowledged QoS 1 deliveries")
+MQTT_UNSTORED = _limit(
+    "mqtt-unstored", 16_384, "messages per client", "wait", "QoS 1 publishes read but not yet synced; reading pauses"
+)
+MQTT_UNSTORED_BYTES = _limit(
+    "mqtt-unstored-bytes", 4 * MIB, "bytes per client", "wait", "few large QoS 1 publishes weigh as much as many small"
+)
+MQTT_RETAINED = _limit("mqtt-retained", 10_000, "messages", "reject", "each is held in memory and matched to new filters")
+MQTT_RETAINED_BYTES = _limit("mqtt-retained-bytes", 32 * MIB, "bytes", "reject", "retained payloads are held in memory")
+MQTT_SESSIONS = _limit(
+    "mqtt-sessions", 20_000, "sessions", "drop-oldest", "sessions kept for absent clients are held in memory"
+)
+MQTT_CONNECT_S = _limit(
+    "mqtt-connect-seconds", 10, "seconds", "close", "a connection that does not say CONNECT holds a socket for nothing"
+)
+RULE_KEYS = _limit("rule-keys", 100_000, "keys per rule", "reject", "each key has a window and a detector in memory")
+RULE_WINDOWS = _limit("rule-windows", 256, "open windows per key", "reject", "bounds what a wild timestamp can open")
+FOLD_RECORDS = _limit("fold-records", 8192, "records", "wait", "most records one fold applies in one transaction")
+KV_KEY_BYTES = _limit("kv-key-bytes", 512, "bytes", "reject", "as in the Workers KV interface")
+KV_VALUE_BYTES = _limit("kv-value-bytes", MIB, "bytes", "reject", "a value is one record")
+KV_CACHE_ENTRIES = _limit(
+    "kv-cache-entries", 10_000, "entries", "drop-oldest", "read-through values kept in memory"
+)
+KV_LIST_KEYS = _limit("kv-list-keys", 1000, "keys", "wait", "most of one page of a listing; as in Workers KV")
+FUNCTION_WALL_MS = _limit("function-wall-ms", 10_000, "milliseconds", "kill", "default of an app's wallTimeMs")
+FUNCTION_INFLIGHT = _limit("function-inflight", 1000, "requests per worker", "reject", "a busy app must not queue for ever")
+FUNCTION_BODY_BYTES = _limit("function-body-bytes", 16 * MIB, "bytes", "reject", "bodies are held in memory")
+FUNCTION_MEMORY_BYTES = _limit("function-memory-bytes", 512 * MIB, "bytes", "kill", "default of an app's memoryBytes")
+FUNCTION_GRACE_MS = _limit(
+    "function-grace-ms", 250, "milliseconds", "kill", "what a worker has, past a request's wall time, to let go of it"
+)
+FUNCTION_START_MS = _limit("function-start-ms", 10_000, "milliseconds", "kill", "an app's import must come to an end")
+FUNCTION_WAIT_MS = _limit(
+    "function-wait-ms", 2000, "milliseconds", "reject", "how long a request waits for a worker that is being restarted"
+)
+FUNCTION_BACKGROUND = _limit(
+    "function-background", 1000, "tasks per worker", "reject", "work handed to ctx.waitUntil outlives its request"
+)
+BINDING_INFLIGHT = _limit(
+    "binding-inflight", 1000, "calls per worker", "reject", "a function must not queue in the hub without end"
+)
+BINDING_WAIT_MS = _limit(
+    "binding-wait-ms", 30_000, "milliseconds", "reject", "how long a call of a binding waits for a restarting hub"
+)
+GATEWAY_CONNECTIONS = _limit(
+    "gateway-connections", 20_000, "requests per gateway", "wait", "requests the HTTP server hands over at a time"
+)
+GATEWAY_HELD_BYTES = _limit(
+    "gateway-held-bytes", 128 * MIB, "bytes per gateway", "reject", "request bodies are held until they are answered"
+)
+CONTROL_FRAME_BYTES = _limit(
+    "control-frame-bytes", MIB, "bytes", "close", "what the processes of a node tell each other is small"
+)
+APP_BUNDLE_BYTES = _limit("app-bundle-bytes", 768 * KIB, "bytes", "reject", "a bundle is one record of the desired state")
+RESOURCE_FILE_BYTES = _limit("resource-file-bytes", MIB, "bytes", "reject", "a YAML file is parsed in one piece")
+CSR_BYTES = _limit("csr-bytes", 16 * KIB, "bytes", "reject", "signing requests arrive from nodes not yet known")
+ADVERTISED_NAMES = _limit("advertised-names", 32, "names per node", "reject", "each is a name in the certificate")
+NODE_TOKEN_REPLAYS = _limit(
+    "node-token-replays", 65_536, "tokens per child", "reject", "tokens seen are remembered until they expire"
+)
+RESTART_DELAY_MS = _limit("restart-delay-ms", 5_000, "milliseconds", "wait", "cap of the backoff between restarts")
+
+
+class Limits:
+    """The limits of one node: the defaults, with the node's own values over them, and how often each was reached."""
+
+    def __init__(self, overrides: Mapping[str, int] | None = None) -> None:
+        """Raises InvalidInput for a name that is none, or a value below 1."""
+        self._values = {name: limit.default for name, limit in LIMITS.items()}
+        self.reached: dict[str, int] = dict.fromkeys(LIMITS, 0)
+        for name, value in (overrides or {}).items():
+            if name not in LIMITS:
+                raise InvalidInput(
+                    "set limit", name, "there is no such limit", "docs/reference/limits.md lists them all"
+                )
+            if value < 1:
+                raise InvalidInput("set limit", name, f"{value} is below 1")
+            self._values[name] = value
+
+    def __getitem__(self, limit: Limit) -> int:
+        return self._values[limit.name]
+
+    def hit(self, limit: Limit) -> None:
+        """Count that a limit was reached."""
+        self.reached[limit.name] += 1

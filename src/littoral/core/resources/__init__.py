@@ -1,0 +1,39 @@
+"""`littoral/v1` documents: their types, decoding with errors that name the field, and the JSON Schema."""
+
+from littoral.core.resources.checks import topic_matches
+from littoral.core.resources.decode import decode_resources, inspect_resources
+from littoral.core.resources.model import (
+    API_VERSION,
+    App,
+    Namespace,
+    Node,
+    Placement,
+    Resource,
+    Rule,
+    RuleSpec,
+    Tier,
+)
+from littoral.core.resources.placement import placement_matches
+from littoral.core.resources.problem import Problem
+from littoral.core.resources.schema import json_schema
+from littoral.core.resources.units import parse_bytes, parse_duration_ms
+
+__all__ = [
+    "API_VERSION",
+    "App",
+    "Namespace",
+    "Node",
+    "Placement",
+    "Problem",
+    "Resource",
+    "Rule",
+    "RuleSpec",
+    "Tier",
+    "decode_resources",
+    "inspect_resources",
+    "json_schema",
+    "parse_bytes",
+    "parse_duration_ms",
+    "placement_matches",
+    "topic_matches",
+]

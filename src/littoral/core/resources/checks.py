@@ -1,0 +1,272 @@
+"""What a document must satisfy beyond the types of its fields: rules that span fields."""
+
+import ipaddress
+import re
+from collections.abc import Iterable, Iterator
+
+from msgspec import UNSET
+
+from littoral.core.errors import InvalidInput
+from littoral.core.limits import LIMITS
+from littoral.core.names import check_stream_path
+from littoral.core.resources.model import (
+    App,
+    AppSpec,
+    Listen,
+    Namespace,
+    Node,
+    NodeSpec,
+    Resource,
+    RouteMatch,
+    Rule,
+    RuleSpec,
+    Sink,
+)
+from littoral.core.resources.problem import Path, suggestion
+from littoral.core.resources.units import parse_duration_ms
+
+Mistake = tuple[Path, str]
+
+RESERVED_STREAMS = ("readings", "kv", "inbox", "outbox")
+"""First parts of the paths of streams that Littoral writes itself."""
+
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}|[{}]")
+_HOST = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9]([A-Za-z0-9-]{0,62})?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,62})?)*")
+_PASSWORD_HASH = re.compile(r"scrypt\$[0-9]{1,9}\$[0-9]{1,3}\$[0-9]{1,3}\$[A-Za-z0-9_-]+\$[A-Za-z0-9_-]+")
+
+
+def checks(resource: Resource) -> Iterator[Mistake]:
+    """Where and how `resource` breaks a rule."""
+    if isinstance(resource, Node):
+        yield from _node(resource.spec)
+    elif isinstance(resource, App):
+        yield from _app(resource.spec)
+    elif isinstance(resource, Namespace):
+        yield from _duration(("spec", "cacheTtl"), resource.spec.cache_ttl, least_ms=0)
+    else:
+        yield from _rule(resource)
+
+
+def _duration(path: Path, text: str, least_ms: int) -> Iterator[Mistake]:
+    try:
+        if parse_duration_ms(text) < least_ms:
+            yield path, f'found "{text}"; at least {least_ms}ms is allowed'
+    except InvalidInput as error:
+        yield path, error.cause
+
+
+def _repeated(path: Path, names: Iterable[str], what: str) -> Iterator[Mistake]:
+    seen: dict[str, int] = {}
+    for index, name in enumerate(names):
+        if name in seen:
+            yield (*path, index), f'the {what} "{name}" is already in element {seen[name]}'
+        seen.setdefault(name, index)
+
+
+# --- Node
+
+
+def _node(spec: NodeSpec) -> Iterator[Mistake]:
+    yield from _listen(spec.listen)
+    if spec.parent is not None:
+        for field, url in (("url", spec.parent.url), ("joinUrl", spec.parent.join_url)):
+            if url is not None and not _url_port_fits(url):
+                yield ("spec", "parent", field), f'found "{url}"; its port is not between 1 and 65535'
+    for index, host in enumerate(spec.advertise):
+        if not is_host(host):
+            yield ("spec", "advertise", index), f'found "{host[:80]}"; expected a host name or IP address, without port'
+    yield from _repeated(("spec", "mqtt", "users"), (user.username for user in spec.mqtt.users), "username")
+    for index, user in enumerate(spec.mqtt.users):
+        if not _PASSWORD_HASH.fullmatch(user.password_hash):
+            path = ("spec", "mqtt", "users", index, "passwordHash")
+            yield path, "this is no password hash; `littoral mqtt hash` prints one"
+    yield from _duration(("spec", "statusInterval"), spec.status_interval, least_ms=100)
+    yield from _node_limits(spec)
+
+
+def _listen(listen: Listen) -> Iterator[Mistake]:
+    path = ("spec", "listen")
+    if (listen.join is None) != (listen.peer is None):
+        there, missing = ("join", "peer") if listen.peer is None else ("peer", "join")
+        yield path, f'"{there}" needs "{missing}" too: children enrol at "join" and then use "peer"'
+    users: dict[str, str] = {}
+    for field in listen.__struct_fields__:
+        address = getattr(listen, field)
+        if address is None:
+            continue
+        port = int(address.rpartition(":")[2])
+        if port > 65_535:
+            yield (*path, field), f'found "{address}"; a port is at most 65535'
+        elif port != 0 and address in users:
+            yield (*path, field), f'found "{address}", which listen.{users[address]} uses already'
+        users[address] = field
+
+
+def is_host(text: str) -> bool:
+    """Whether `text` is a host name or an IP address (without brackets or port)."""
+    if _HOST.fullmatch(text):
+        return True
+    try:
+        return "%" not in str(ipaddress.ip_address(text))
+    except ValueError:
+        return False
+
+
+def _url_port_fits(url: str) -> bool:
+    authority = url.removeprefix("https://")
+    port = re.search(r"(?<=[^:\]]:)[^:\]]*\Z|(?<=\]:).*\Z", authority)
+    return port is None or (port[0].isascii() and port[0].isdigit() and 1 <= int(port[0][:6]) <= 65_535)
+
+
+def _node_limits(spec: NodeSpec) -> Iterator[Mistake]:
+    for name, value in spec.limits.items():
+        path = ("spec", "limits", name)
+        if name not in LIMITS:
+            yield path, f"there is no such limit.{suggestion(name, LIMITS)} docs/reference/limits.md lists them all"
+        elif value < 1:
+            yield path, f"found {value}; a limit is at least 1 ({LIMITS[name].unit})"
+
+
+# --- App
+
+
+def _app(spec: AppSpec) -> Iterator[Mistake]:
+    if not spec.main or spec.main.startswith("/") or ".." in spec.main.split("/"):
+        yield ("spec", "main"), f'found "{spec.main[:80]}"; expected the path of a module inside `source`'
+    for index, route in enumerate(spec.routes):
+        yield from _route(("spec", "routes", index), route)
+    yield from _repeated(("spec", "kv"), (kv.binding for kv in spec.kv), "binding")
+    for index, kv in enumerate(spec.kv):
+        if kv.binding in spec.vars:
+            yield ("spec", "kv", index, "binding"), f'"{kv.binding}" is also in vars; each name in env is one thing'
+
+
+def _route(path: Path, route: RouteMatch) -> Iterator[Mistake]:
+    if "*" in route.path[:-1]:
+        yield (*path, "path"), f'found "{route.path[:80]}"; a "*" is allowed at its end only'
+    if "?" in route.path or "#" in route.path:
+        yield (*path, "path"), f'found "{route.path[:80]}"; a path has no query and no fragment'
+    if route.host is not None and not _HOST.fullmatch(route.host):
+        yield (*path, "host"), f'found "{route.host[:80]}"; expected a host name, without scheme, port or path'
+
+
+# --- Rule
+
+
+def _rule(rule: Rule) -> Iterator[Mistake]:
+    spec = rule.spec
+    if not _is_topic_filter(spec.source.mqtt.topic):
+        cause = (
+            f'found "{spec.source.mqtt.topic[:80]}"; "+" stands for a whole level and "#" for all last ones: a/+/b, a/#'
+        )
+        yield ("spec", "source", "mqtt", "topic"), cause
+    yield from _decoding(spec)
+    yield from _window(spec)
+    yield from _detect(spec)
+    for list_name, sinks in (("windows", spec.windows), ("alerts", spec.alerts)):
+        for index, sink in enumerate(sinks):
+            yield from _sink(("spec", list_name, index), sink, rule)
+
+
+def _decoding(spec: RuleSpec) -> Iterator[Mistake]:
+    if spec.decode == "json":
+        if spec.value is None:
+            yield ("spec",), 'decode "json" needs "value": the path of the number in the payload'
+        return
+    reason = 'is not allowed with decode "number": the whole payload is the number'
+    if spec.value is not None:
+        yield ("spec", "value"), reason
+    if spec.key != "topic":
+        yield ("spec", "key"), f'a path {reason}. Use "topic"'
+    if spec.timestamp != "arrival":
+        yield ("spec", "timestamp"), f'a path {reason}. Use "arrival"'
+    if spec.sequence is not None:
+        yield ("spec", "sequence"), reason
+
+
+def _window(spec: RuleSpec) -> Iterator[Mistake]:
+    if spec.window is None:
+        if spec.windows:
+            yield ("spec", "windows"), 'sinks for windows need "window", which says how long one is'
+        if spec.detect is None:
+            yield ("spec",), 'the rule does nothing: give it "window" and "windows", or "detect" and "alerts"'
+        return
+    if not spec.windows:
+        yield ("spec", "window"), 'windows are computed and go nowhere: "windows" lists no sink'
+    yield from _duration(("spec", "window", "tumbling"), spec.window.tumbling, least_ms=1)
+    yield from _duration(("spec", "window", "allowedLateness"), spec.window.allowed_lateness, least_ms=0)
+    if not spec.aggregates:
+        yield ("spec", "aggregates"), "a window needs at least one aggregate"
+    yield from _repeated(("spec", "aggregates"), spec.aggregates, "aggregate")
+
+
+def _detect(spec: RuleSpec) -> Iterator[Mistake]:
+    if spec.detect is None:
+        if spec.alerts:
+            yield ("spec", "alerts"), 'sinks for alerts need "detect", which says what an alert is'
+        return
+    if not spec.alerts:
+        yield ("spec", "detect"), 'anomalies are detected and go nowhere: "alerts" lists no sink'
+    zscore = spec.detect.zscore
+    if zscore.minimum > zscore.window:
+        cause = f"found {zscore.minimum}; a window of {zscore.window} readings never holds that many"
+        yield ("spec", "detect", "zscore", "minimum"), cause
+
+
+def _sink(path: Path, sink: Sink, rule: Rule) -> Iterator[Mistake]:
+    chosen = [name for name in ("stream", "mqtt", "kv") if getattr(sink, name) is not UNSET]
+    if len(chosen) != 1:
+        yield path, f"found {' and '.join(chosen) or 'none'}; a sink is exactly one of stream, mqtt, kv"
+    if sink.stream is not UNSET:
+        yield from _stream_sink((*path, "stream", "name"), sink.stream.name)
+    if sink.mqtt is not UNSET:
+        yield from _mqtt_sink((*path, "mqtt", "topic"), sink.mqtt.topic, rule)
+    if sink.kv is not UNSET:
+        yield from _placeholders((*path, "kv", "key"), sink.kv.key)
+
+
+def _stream_sink(path: Path, name: str) -> Iterator[Mistake]:
+    try:
+        check_stream_path(name)
+    except InvalidInput as error:
+        yield path, f'found "{name[:80]}"; {error.cause}'
+    if name.partition("/")[0] in RESERVED_STREAMS:
+        yield path, f'found "{name[:80]}"; Littoral writes streams under {", ".join(RESERVED_STREAMS)} itself'
+
+
+def _placeholders(path: Path, text: str) -> Iterator[Mistake]:
+    for match in _PLACEHOLDER.finditer(text):
+        if match[1] not in ("key", "rule"):
+            yield path, f'found "{match[0][:80]}"; only {{key}} and {{rule}} are filled in'
+
+
+def _mqtt_sink(path: Path, topic: str, rule: Rule) -> Iterator[Mistake]:
+    yield from _placeholders(path, topic)
+    if "+" in topic or "#" in topic:
+        yield path, f'found "{topic[:80]}"; one publishes to a topic, which has no "+" and no "#"'
+        return
+    source = rule.spec.source.mqtt.topic
+    # One topic that the rule really reads: if what it then publishes is read by it again, it never ends.
+    example = source.replace("+", "x").replace("#", "x") if rule.spec.key == "topic" else "x"
+    published = topic.replace("{key}", example).replace("{rule}", rule.metadata.name)
+    if topic_matches(source, published):
+        yield path, f'found "{topic[:80]}"; the rule would read what it publishes, for its source is "{source[:80]}"'
+
+
+def _is_topic_filter(topic_filter: str) -> bool:
+    """MQTT 3.1.1, section 4.7.1."""
+    levels = topic_filter.split("/")
+    if any(len(level) > 1 and ("+" in level or "#" in level) for level in levels):
+        return False
+    return "#" not in levels[:-1] and "\0" not in topic_filter
+
+
+def topic_matches(topic_filter: str, topic: str) -> bool:
+    """Whether a topic is one of those that a filter means (MQTT 3.1.1, section 4.7)."""
+    wanted, levels = topic_filter.split("/"), topic.split("/")
+    if topic.startswith("$") and wanted[0] in ("+", "#"):
+        return False
+    if wanted[-1] == "#":
+        wanted.pop()
+        levels = levels[: len(wanted)]
+    return len(wanted) == len(levels) and all(w in ("+", level) for w, level in zip(wanted, levels, strict=True))

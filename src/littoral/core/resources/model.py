@@ -1,0 +1,296 @@
+"""The `littoral/v1` documents as types. What each field allows is stated once, here, and the published JSON
+Schema, the decoder and the error messages all derive from it.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from littoral.core.lanes import Lane
+
+API_VERSION = "littoral/v1"
+
+Tier = Literal["device", "site", "region", "cloud"]
+Name = Annotated[str, Meta(pattern="^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", description="A DNS label")]
+Address = Annotated[
+    str, Meta(pattern=r"^(\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}$", description='"host:port"; port 0 takes a free one')
+]
+Duration = Annotated[str, Meta(pattern=r"^\d+(ms|s|m|h|d)$", description='A whole number and a unit: "250ms", "5m"')]
+Bytes = Annotated[str, Meta(pattern=r"^\d+(B|KiB|MiB|GiB)?$", description='A whole number and a unit: "64MiB"')]
+StreamPath = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._~-]*(/[A-Za-z0-9_][A-Za-z0-9._~-]*)*$")]
+
+
+class _Part(Struct, forbid_unknown_fields=True, rename="camel", frozen=True, kw_only=True):
+    """A part of a document: unknown fields are errors, names are camelCase outside and snake_case inside."""
+
+
+class Metadata(_Part, frozen=True):
+    """What every document says of itself."""
+
+    name: Name
+    labels: dict[str, str] = {}
+
+
+class Placement(_Part, frozen=True):
+    """The nodes an app, rule or namespace belongs on: all that match every list given. An empty list matches all."""
+
+    tiers: list[Tier] = []
+    nodes: list[Name] = []
+    labels: dict[str, str] = {}
+
+
+# --- Node
+
+
+class Parent(_Part, frozen=True):
+    """Where the parent is reached. Both are addresses of the parent's, possibly through a relay or proxy."""
+
+    url: Annotated[str, Meta(pattern="^https://[^/]+$")]
+    """The parent's mTLS listener, for everything but enrolment."""
+    join_url: Annotated[str, Meta(pattern="^https://[^/]+$")] | None = None
+    """The parent's enrolment listener; the join token names one, this overrides it."""
+
+
+class Listen(_Part, frozen=True):
+    """The listeners of a node; those left out are closed. Loopback unless written otherwise."""
+
+    api: Address = "127.0.0.1:0"
+    """Operator API, durable streams, metrics. Plain HTTP; bearer token."""
+    peer: Address | None = None
+    """For children: mTLS."""
+    join: Address | None = None
+    """For children that enrol or renew: server TLS only."""
+    gateway: Address | None = None
+    """The HTTP data plane."""
+    mqtt: Address | None = None
+    dashboard: Address | None = None
+
+
+class MqttUser(_Part, frozen=True):
+    """One MQTT login."""
+
+    username: Annotated[str, Meta(min_length=1, max_length=256)]
+    password_hash: Annotated[str, Meta(pattern=r"^scrypt\$")]
+    """As `littoral mqtt hash` prints it: scrypt$N$r$p$salt$hash, base64url."""
+
+
+class Mqtt(_Part, frozen=True):
+    """Who may publish and subscribe."""
+
+    anonymous: bool = False
+    users: list[MqttUser] = []
+
+
+class NodeSpec(_Part, frozen=True):
+    """A node."""
+
+    tier: Tier
+    parent: Parent | None = None
+    """None for the root."""
+    listen: Listen = Listen()
+    advertise: list[str] = []
+    """Host names and addresses that children use for this node, for its certificate; loopback is always in it."""
+    gateways: Annotated[int, Meta(ge=0, le=64)] = 1
+    """Gateway processes; used where listen.gateway is set."""
+    mqtt: Mqtt = Mqtt()
+    status_interval: Duration = "5s"
+    """How often the node reports its own state up the tree."""
+    limits: dict[str, int] = {}
+    """Values over the defaults in docs/reference/limits.md."""
+
+
+class Node(Struct, tag_field="kind", tag="Node", forbid_unknown_fields=True, rename="camel", frozen=True, kw_only=True):
+    """One node of the tree."""
+
+    api_version: Literal["littoral/v1"]
+    metadata: Metadata
+    spec: NodeSpec
+
+
+# --- App
+
+
+class RouteMatch(_Part, frozen=True):
+    """Requests an app answers. The longest path wins; a host beats no host."""
+
+    path: Annotated[str, Meta(pattern="^/")] = "/*"
+    """A path; a "*" at its end matches any rest."""
+    host: str | None = None
+    methods: list[Annotated[str, Meta(pattern="^[A-Z]+$")]] = []
+    """Empty for all."""
+
+
+class KvBinding(_Part, frozen=True):
+    """Gives `env.<binding>` a key-value namespace."""
+
+    binding: Annotated[str, Meta(pattern="^[A-Za-z_][A-Za-z0-9_]*$")]
+    namespace: Name
+
+
+class AppLimits(_Part, frozen=True):
+    """Bounds of one app's workers."""
+
+    wall_time_ms: Annotated[int, Meta(ge=1, le=600_000)] | None = None
+    memory_bytes: Annotated[int, Meta(ge=1 << 24)] | None = None
+    workers: Annotated[int, Meta(ge=1, le=64)] = 1
+
+
+class AppSpec(_Part, frozen=True):
+    """A team's code and what it gets."""
+
+    main: str
+    """The module with the entry point, relative to `source`."""
+    source: str = "."
+    """The folder with the code, relative to the document. Packed into the revision by `littoral apply`."""
+    placement: Placement = Placement()
+    routes: list[RouteMatch] = []
+    kv: list[KvBinding] = []
+    vars: dict[str, str] = {}
+    limits: AppLimits = AppLimits()
+
+
+class App(Struct, tag_field="kind", tag="App", forbid_unknown_fields=True, rename="camel", frozen=True, kw_only=True):
+    """Request handlers deployed to nodes."""
+
+    api_version: Literal["littoral/v1"]
+    metadata: Metadata
+    spec: AppSpec
+
+
+# --- Namespace
+
+
+class NamespaceSpec(_Part, frozen=True):
+    """A key-value namespace."""
+
+    mode: Literal["replicated", "read-through"] = "replicated"
+    """replicated: the nodes in `placement`, and those between them and the root, hold all of it.
+    read-through: kept at the root; other nodes fetch through their parent and cache on the way down."""
+    placement: Placement = Placement()
+    cache_ttl: Duration = "60s"
+    """read-through: how long a fetched value may be served without asking again."""
+
+
+class Namespace(
+    Struct, tag_field="kind", tag="Namespace", forbid_unknown_fields=True, rename="camel", frozen=True, kw_only=True
+):
+    """Where key-value data lives."""
+
+    api_version: Literal["littoral/v1"]
+    metadata: Metadata
+    spec: NamespaceSpec = NamespaceSpec()
+
+
+# --- Rule
+
+
+class MqttSource(_Part, frozen=True):
+    """Messages of this node's broker."""
+
+    topic: Annotated[str, Meta(min_length=1, max_length=1024, description="A topic filter; + and # allowed")]
+
+
+class RuleSource(_Part, frozen=True):
+    """Where a rule's readings come from."""
+
+    mqtt: MqttSource
+
+
+class Field(_Part, frozen=True):
+    """A place in a decoded JSON payload."""
+
+    path: Annotated[str, Meta(pattern=r"^[^.\s]+(\.[^.\s]+)*$", description='Member names joined with "."')]
+
+
+class TimestampField(_Part, frozen=True):
+    """Where a reading's time is."""
+
+    path: Annotated[str, Meta(pattern=r"^[^.\s]+(\.[^.\s]+)*$")]
+    unit: Literal["s", "ms", "rfc3339"] = "s"
+    """s and ms count since the Unix epoch."""
+
+
+class Window(_Part, frozen=True):
+    """Tumbling windows in event time, aligned to the epoch."""
+
+    tumbling: Duration
+    allowed_lateness: Duration = "0s"
+    """A window is emitted when a reading of its key is this much later than the window's end."""
+
+
+Aggregate = Literal["count", "min", "max", "mean", "stddev", "first", "last"]
+
+
+class ZScore(_Part, frozen=True):
+    """Rolling z-score: a reading against the preceding ones of its key, itself excluded."""
+
+    window: Annotated[int, Meta(ge=2, le=100_000, description="Preceding readings looked at")] = 100
+    threshold: Annotated[float, Meta(gt=0)] = 3.0
+    minimum: Annotated[int, Meta(ge=2, description="Readings needed before any is judged")] = 10
+
+
+class Detect(_Part, frozen=True):
+    """What counts as an anomaly."""
+
+    zscore: ZScore
+
+
+class StreamSink(_Part, frozen=True):
+    """Append to a stream of this node."""
+
+    name: StreamPath
+    lane: Lane = "telemetry"
+
+
+class MqttSink(_Part, frozen=True):
+    """Publish at this node's broker."""
+
+    topic: Annotated[str, Meta(min_length=1, max_length=1024, description="{key} and {rule} are filled in")]
+
+
+class KvSink(_Part, frozen=True):
+    """Write into a key-value namespace."""
+
+    namespace: Name
+    key: Annotated[str, Meta(min_length=1, max_length=512, description="{key} and {rule} are filled in")]
+
+
+class Sink(_Part, frozen=True):
+    """One of the three."""
+
+    stream: StreamSink | UnsetType = UNSET
+    mqtt: MqttSink | UnsetType = UNSET
+    kv: KvSink | UnsetType = UNSET
+
+
+class RuleSpec(_Part, frozen=True):
+    """From readings to windows and alerts."""
+
+    source: RuleSource
+    placement: Placement = Placement()
+    decode: Literal["json", "number"] = "json"
+    key: Field | Literal["topic"] = "topic"
+    value: Field | None = None
+    """For json: where the number is. For number: not allowed, the payload is it."""
+    timestamp: TimestampField | Literal["arrival"] = "arrival"
+    sequence: Field | None = None
+    """A number the device gives its readings; one that was seen already is a duplicate and is not counted again."""
+    window: Window | None = None
+    aggregates: list[Aggregate] = msgspec.field(default_factory=lambda: ["count", "min", "max", "mean"])
+    detect: Detect | None = None
+    windows: list[Sink] = []
+    """Where finished windows go."""
+    alerts: list[Sink] = []
+    """Where anomalies go."""
+
+
+class Rule(Struct, tag_field="kind", tag="Rule", forbid_unknown_fields=True, rename="camel", frozen=True, kw_only=True):
+    """What a node makes of its readings."""
+
+    api_version: Literal["littoral/v1"]
+    metadata: Metadata
+    spec: RuleSpec
+
+
+Resource = Node | App | Namespace | Rule

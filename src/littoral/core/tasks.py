@@ -1,0 +1,40 @@
+"""Background tasks that somebody owns: none is garbage-collected while it runs, and no exception is lost."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+
+
+class Tasks:
+    """The background tasks of one object. An exception in any of them goes to `failed`, which must not ignore it."""
+
+    def __init__(self, failed: Callable[[BaseException], None]) -> None:
+        self._failed = failed
+        self._running: set[asyncio.Task[None]] = set()
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    def start(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
+        """Run `work` until it ends or `stop` is called."""
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._running.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._failed(error)
+
+    def abandon(self) -> None:
+        """Cancel all without waiting; what they end with is nobody's business any more."""
+        self._failed = lambda error: None
+        for task in self._running:
+            task.cancel()
+
+    async def stop(self) -> None:
+        """Cancel all, and wait until they have ended."""
+        running = list(self._running)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)

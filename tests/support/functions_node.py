@@ -1,0 +1,242 @@
+"""A node reduced to its functions: real zygote, workers and gateways; the test plays hub and supervisor."""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import textwrap
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+
+from littoral.core.kv import KvEntry, KvPage
+from littoral.core.limits import Limits
+from littoral.core.tasks import Tasks
+from littoral.functions.apps import PlacedApp
+from littoral.functions.bindings import BindingServer, Credentials
+from littoral.functions.client import FunctionTarget
+from littoral.functions.runtime import FunctionRuntime
+from littoral.gateway.routes import Route
+from littoral.node.control import ControlServer, GatewayReport
+from littoral.node.gateway_config import GatewayConfig
+
+DEADLINE_S = 10.0
+
+
+class MemoryKeyValue:
+    """KeyValue in a dict."""
+
+    def __init__(self) -> None:
+        self.values: dict[tuple[str, str], bytes] = {}
+
+    async def get(self, namespace: str, key: str) -> bytes | None:
+        return self.values.get((namespace, key))
+
+    async def put(self, namespace: str, key: str, value: bytes) -> KvEntry:
+        self.values[namespace, key] = value
+        return KvEntry(key, value, 1, "test")
+
+    async def delete(self, namespace: str, key: str) -> KvEntry:
+        self.values.pop((namespace, key), None)
+        return KvEntry(key, None, 1, "test")
+
+    async def list(self, namespace: str, prefix: str = "", cursor: str | None = None, limit: int = 1000) -> KvPage:
+        keys = sorted(k for n, k in self.values if n == namespace and k.startswith(prefix) and k > (cursor or ""))
+        return KvPage(keys[:limit], keys[limit - 1] if len(keys) > limit else None)
+
+
+@dataclass
+class Reply:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+async def request(
+    port: int, path: str, method: str = "GET", body: bytes | None = None, headers: Mapping[str, str] | None = None
+) -> Reply:
+    """One request on a connection of its own."""
+    fields = {"host": "edge.test", "connection": "close", **(headers or {})}
+    if body is not None:
+        fields.setdefault("content-length", str(len(body)))
+    head = f"{method} {path} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(head.encode() + b"\r\n" + (body or b""))
+        async with asyncio.timeout(DEADLINE_S):
+            raw = await reader.readuntil(b"\r\n\r\n")
+            lines = raw.decode().split("\r\n")
+            answered = dict(_field(line) for line in lines[1:] if line)
+            rest = b"" if method == "HEAD" else await reader.read()
+        return Reply(int(lines[0].split()[1]), answered, rest)
+    finally:
+        writer.close()
+
+
+def _field(line: str) -> tuple[str, str]:
+    name, _, value = line.partition(": ")
+    return name.lower(), value
+
+
+@dataclass
+class FunctionNode:
+    """Start with `async with`; everything is killed at the end."""
+
+    overrides: dict[str, int] = field(default_factory=dict)
+    gateways: int = 1
+    kv: MemoryKeyValue = field(default_factory=MemoryKeyValue)
+
+    def __post_init__(self) -> None:
+        # Short: the kernel bounds the path of a Unix socket at 107 bytes.
+        self.home = Path(tempfile.mkdtemp(prefix="lit"))
+        self.run = self.home / "run"
+        self.run.mkdir()
+        self.log_path = self.home / "log"
+        self.apps: dict[str, PlacedApp] = {}
+        self.routes: list[Route] = []
+        self.reports: dict[int, GatewayReport] = {}
+        self.faults: list[BaseException] = []
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.tasks = Tasks(self.faults.append)
+        self.limits = Limits(self.overrides)
+        self.key = b"k" * 32
+
+    async def __aenter__(self) -> Self:
+        self.listener = socket.socket()
+        self.listener.bind(("127.0.0.1", 0))
+        self.listener.listen(1024)
+        self.port = self.listener.getsockname()[1]
+        await self.start_hub()
+        self.start_zygote()
+        for index in range(self.gateways):
+            self.start_gateway(index)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop_hub()
+        for process in self.processes.values():
+            process.kill()
+            process.wait()
+        self.listener.close()
+        log = self.log()
+        shutil.rmtree(self.home)
+        assert not self.faults, self.faults
+        assert "fault in the gateway" not in log, log
+
+    # --- what the hub does
+
+    async def start_hub(self) -> None:
+        self.runtime = FunctionRuntime(self.run, self.limits, Credentials(self.key), self.faults.append)
+        self.bindings = BindingServer(
+            self.run / "bindings.sock",
+            self.kv,
+            Credentials(self.key),
+            self.runtime.namespaces,
+            self.limits,
+            self.faults.append,
+        )
+        self.control = ControlServer(self.run, self.runtime.kill, self._report, self._config)
+        await self.bindings.start()
+        await self.control.start()
+        self.runtime.apply(self.apps.values())
+        self.runtime.start()
+
+    async def stop_hub(self) -> None:
+        await self.runtime.stop()
+        await self.bindings.stop()
+        await self.control.stop()
+
+    def _report(self, report: GatewayReport) -> None:
+        self.reports[report.index] = report
+
+    def _config(self) -> GatewayConfig:
+        targets = [FunctionTarget(app.name, self.runtime.sockets(app), app.wall_ms) for app in self.apps.values()]
+        return GatewayConfig(self.routes, targets, self.overrides)
+
+    async def deploy(
+        self, name: str, code: str, *, routes: Iterable[Route] = (), revision: str = "1", **settings: Any
+    ) -> None:
+        """Place an app and wait until all its workers run this revision."""
+        await self.place(name, code, routes=routes, revision=revision, **settings)
+        await self.until(lambda: self.pool(name).ready == self.apps[name].workers and self.pool(name).settled)
+
+    async def place(
+        self, name: str, code: str, *, routes: Iterable[Route] = (), revision: str = "1", **settings: Any
+    ) -> None:
+        directory = self.home / "apps" / f"{name}-{revision}"
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "main.py").write_text(textwrap.dedent(code))
+        self.apps[name] = replace_app(PlacedApp(name, revision, str(directory), "main.py"), settings)
+        self.routes = [route for route in self.routes if route.app != name]
+        self.routes += list(routes) or [Route(name, f"/{name}*")]
+        self.runtime.apply(self.apps.values())
+        self.control.publish()
+
+    def pool(self, name: str) -> Any:
+        return self.runtime.pools[name]
+
+    # --- what the supervisor does
+
+    def _spawn(self, name: str, module: str, *arguments: str, fds: tuple[int, ...] = ()) -> None:
+        with self.log_path.open("ab") as log:
+            self.processes[name] = subprocess.Popen(
+                [sys.executable, "-m", module, *arguments], stderr=log, stdout=log, pass_fds=fds
+            )
+
+    def start_zygote(self) -> None:
+        self._spawn("zygote", "littoral.functions.zygote", "--socket", str(self.run / "zygote.sock"))
+
+    def start_gateway(self, index: int = 0) -> None:
+        fd = self.listener.fileno()
+        arguments = ("--fd", str(fd), "--run-dir", str(self.run), "--index", str(index))
+        self._spawn(f"gateway-{index}", "littoral.node.gateway_process", *arguments, fds=(fd,))
+
+    def kill(self, name: str) -> None:
+        self.processes[name].kill()
+        self.processes[name].wait()
+
+    # --- what the test looks at
+
+    def log(self) -> str:
+        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Wait until the condition holds; fail with the log if it does not in time."""
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                while not condition():
+                    await asyncio.sleep(0.005)
+        except TimeoutError:
+            raise AssertionError(f"did not come true within {DEADLINE_S} s; log:\n{self.log()}") from None
+
+    async def get(self, path: str, **options: Any) -> Reply:
+        return await request(self.port, path, **options)
+
+
+def replace_app(app: PlacedApp, settings: Mapping[str, Any]) -> PlacedApp:
+    return msgspec.structs.replace(app, **settings)
+
+
+def gone(pid: int) -> bool:
+    """Whether a process has ended."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    with open(f"/proc/{pid}/stat") as stat:
+        return stat.read().rpartition(")")[2].split()[0] == "Z"
+
+
+def kill9(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)

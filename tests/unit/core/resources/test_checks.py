@@ -1,0 +1,186 @@
+"""Rules that span fields. Each row: what is put into a valid document, and what the writer is told."""
+
+import pytest
+
+from littoral.core.resources import decode_resources, inspect_resources, topic_matches
+
+
+def node(spec: str) -> str:
+    return f"apiVersion: littoral/v1\nkind: Node\nmetadata: {{name: n}}\nspec:\n  tier: site\n  {spec}\n"
+
+
+def app(spec: str) -> str:
+    return f"apiVersion: littoral/v1\nkind: App\nmetadata: {{name: n}}\nspec:\n  {spec}\n"
+
+
+def rule(spec: str, source: str = "a/+") -> str:
+    head = "apiVersion: littoral/v1\nkind: Rule\nmetadata: {name: n}\nspec:\n"
+    return f"{head}  source: {{mqtt: {{topic: {source}}}}}\n  {spec}\n"
+
+
+WINDOW = "value: {path: v}\n  window: {tumbling: 5m}\n  windows: [{stream: {name: w}}]"
+ALERT = "value: {path: v}\n  detect: {zscore: {}}\n  alerts"
+
+VALID = {
+    "root": node("listen: {peer: '0.0.0.0:1', join: '0.0.0.0:2', mqtt: '127.0.0.1:0', gateway: '127.0.0.1:0'}"),
+    "child": node("parent: {url: 'https://[::1]:7001', joinUrl: 'https://cloud.example'}"),
+    "limits": node("limits: {rule-keys: 1}"),
+    "app": app(
+        "main: src/app.py\n  routes: [{path: '/line/*', host: a.example}]\n  kv: [{binding: KV, namespace: kv}]"
+    ),
+    "window": rule(WINDOW),
+    "number": rule("decode: number\n  detect: {zscore: {}}\n  alerts: [{mqtt: {topic: 'alerts/{rule}/{key}'}}]"),
+    "kv": rule(ALERT + ": [{kv: {namespace: kv, key: 'last/{key}'}}]"),
+}
+
+
+@pytest.mark.parametrize("text", VALID.values(), ids=VALID)
+def test_valid(text: str) -> None:
+    assert len(decode_resources(text, "a.yaml")) == 1
+
+
+BROKEN = {
+    "join without peer": (node("listen: {join: 'a:1'}"), 'spec.listen: "join" needs "peer" too: children enrol'),
+    "peer without join": (node("listen: {peer: 'a:1'}"), 'spec.listen: "peer" needs "join" too: children enrol'),
+    "port": (node("listen: {mqtt: 'a:70000'}"), 'spec.listen.mqtt: found "a:70000"; a port is at most 65535'),
+    "same port": (
+        node("listen: {mqtt: 'a:1', gateway: 'a:1'}"),
+        'spec.listen.mqtt: found "a:1", which listen.gateway uses already',
+    ),
+    "port of the parent": (
+        node("parent: {url: 'https://cloud:99999'}"),
+        'spec.parent.url: found "https://cloud:99999"; its port is not between 1 and 65535',
+    ),
+    "advertise": (node("advertise: ['a:1']"), 'spec.advertise[0]: found "a:1"; expected a host name or IP address'),
+    "unknown limit": (
+        node("limits: {rule-key: 1}"),
+        'spec.limits.rule-key: there is no such limit. Did you mean "rule-keys"?',
+    ),
+    "limit of zero": (node("limits: {rule-keys: 0}"), "spec.limits.rule-keys: found 0; a limit is at least 1"),
+    "interval": (node("statusInterval: 0s"), 'spec.statusInterval: found "0s"; at least 100ms is allowed'),
+    "password in the clear": (
+        node("mqtt: {users: [{username: a, passwordHash: scrypt$secret}]}"),
+        "spec.mqtt.users[0].passwordHash: this is no password hash; `littoral mqtt hash` prints one",
+    ),
+    "main": (
+        app("main: ../secret.py"),
+        'spec.main: found "../secret.py"; expected the path of a module inside `source`',
+    ),
+    "route": (
+        app("main: a.py\n  routes: [{path: '/*/a'}]"),
+        'spec.routes[0].path: found "/*/a"; a "*" is allowed at its end only',
+    ),
+    "host": (
+        app("main: a.py\n  routes: [{host: 'http://a'}]"),
+        'spec.routes[0].host: found "http://a"; expected a host name',
+    ),
+    "binding twice": (
+        app("main: a.py\n  kv: [{binding: KV, namespace: a}, {binding: KV, namespace: b}]"),
+        'spec.kv[1]: the binding "KV" is already in element 0',
+    ),
+    "binding and var": (
+        app("main: a.py\n  vars: {KV: x}\n  kv: [{binding: KV, namespace: a}]"),
+        'spec.kv[0].binding: "KV" is also in vars',
+    ),
+    "json without value": (
+        rule("window: {tumbling: 5m}\n  windows: [{stream: {name: w}}]"),
+        'spec: decode "json" needs "value": the path of the number in the payload',
+    ),
+    "number with value": (rule("decode: number\n  " + WINDOW), 'spec.value: is not allowed with decode "number"'),
+    "number with timestamp": (
+        rule("decode: number\n  timestamp: {path: t}\n  window: {tumbling: 5m}\n  windows: [{stream: {name: w}}]"),
+        'spec.timestamp: a path is not allowed with decode "number": the whole payload is the number. Use "arrival"',
+    ),
+    "number with key": (
+        rule("decode: number\n  key: {path: t}\n  window: {tumbling: 5m}\n  windows: [{stream: {name: w}}]"),
+        'spec.key: a path is not allowed with decode "number": the whole payload is the number. Use "topic"',
+    ),
+    "windows without window": (
+        rule(ALERT + ": [{stream: {name: a}}]\n  windows: [{stream: {name: w}}]"),
+        'spec.windows: sinks for windows need "window"',
+    ),
+    "window without windows": (
+        rule("value: {path: v}\n  window: {tumbling: 5m}"),
+        'spec.window: windows are computed and go nowhere: "windows" lists no sink',
+    ),
+    "detect without alerts": (
+        rule("value: {path: v}\n  detect: {zscore: {}}"),
+        'spec.detect: anomalies are detected and go nowhere: "alerts" lists no sink',
+    ),
+    "alerts without detect": (
+        rule(WINDOW + "\n  alerts: [{stream: {name: a}}]"),
+        'spec.alerts: sinks for alerts need "detect"',
+    ),
+    "nothing": (rule("value: {path: v}"), "spec: the rule does nothing"),
+    "window of zero": (
+        rule(WINDOW.replace("5m", "0m")),
+        'spec.window.tumbling: found "0m"; at least 1ms is allowed',
+    ),
+    "window of ages": (
+        rule(WINDOW.replace("5m", "9999d")),
+        "spec.window.tumbling: at most ten years (3650d) are allowed",
+    ),
+    "aggregate twice": (
+        rule(WINDOW + "\n  aggregates: [max, min, max]"),
+        'spec.aggregates[2]: the aggregate "max" is already in element 0',
+    ),
+    "minimum beyond window": (
+        rule("value: {path: v}\n  detect: {zscore: {window: 5, minimum: 6}}\n  alerts: [{stream: {name: a}}]"),
+        "spec.detect.zscore.minimum: found 6; a window of 5 readings never holds that many",
+    ),
+    "no sink": (rule(ALERT + ": [{}]"), "spec.alerts[0]: found none; a sink is exactly one of stream, mqtt, kv"),
+    "two sinks in one": (
+        rule(ALERT + ": [{stream: {name: a}, mqtt: {topic: b}}]"),
+        "spec.alerts[0]: found stream and mqtt; a sink is exactly one of stream, mqtt, kv",
+    ),
+    "stream of our own": (
+        rule(ALERT + ": [{stream: {name: kv/a}}]"),
+        'spec.alerts[0].stream.name: found "kv/a"; Littoral writes streams under',
+    ),
+    "long stream": (rule(ALERT + ": [{stream: {name: 1/2/3/4/5/6/7/8/9}}]"), "it has 1 to 8 parts between '/'"),
+    "placeholder": (
+        rule(ALERT + ": [{kv: {namespace: kv, key: '{node}'}}]"),
+        'spec.alerts[0].kv.key: found "{node}"; only {key} and {rule} are filled in',
+    ),
+    "wildcard in a sink": (
+        rule(ALERT + ": [{mqtt: {topic: 'b/#'}}]"),
+        'one publishes to a topic, which has no "+" and no "#"',
+    ),
+    "endless": (
+        rule(ALERT + ": [{mqtt: {topic: 'a/{rule}'}}]"),
+        'the rule would read what it publishes, for its source is "a/+"',
+    ),
+    "endless by key": (
+        rule(ALERT + ": [{mqtt: {topic: 'alerts/{key}'}}]", source="'#'"),
+        "the rule would read what it publishes",
+    ),
+    "filter": (rule(WINDOW, source="a/b+"), 'spec.source.mqtt.topic: found "a/b+"; "+" stands for a whole level'),
+    "filter end": (rule(WINDOW, source="a/#/b"), 'spec.source.mqtt.topic: found "a/#/b"; "+" stands for a whole level'),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), BROKEN.values(), ids=BROKEN)
+def test_broken(text: str, message: str) -> None:
+    resources, problems = inspect_resources(text)
+    assert resources == []
+    assert len(problems) == 1
+    assert message in str(problems[0])
+    assert problems[0].line is not None
+
+
+@pytest.mark.parametrize(
+    ("topic_filter", "topic", "matches"),
+    [
+        ("a/+/c", "a/b/c", True),
+        ("a/+", "a/b/c", False),
+        ("a/#", "a", True),
+        ("a/#", "a/b/c", True),
+        ("a/#", "b/a", False),
+        ("#", "a/b", True),
+        ("#", "$SYS/x", False),
+        ("+/x", "$SYS/x", False),
+        ("+/+", "/x", True),
+    ],
+)
+def test_topic_filters(topic_filter: str, topic: str, matches: bool) -> None:
+    assert topic_matches(topic_filter, topic) is matches

@@ -1,0 +1,114 @@
+import asyncio
+import gc
+
+import pytest
+
+from littoral.core.tasks import Tasks
+
+
+def never_fails(error: BaseException) -> None:
+    raise AssertionError("no task should have failed") from error
+
+
+def test_a_task_that_ends_is_forgotten():
+    async def run() -> None:
+        tasks = Tasks(never_fails)
+        done = asyncio.Event()
+
+        async def work() -> None:
+            done.set()
+
+        task = tasks.start(work(), "work")
+        assert len(tasks) == 1
+        assert task.get_name() == "work"
+        await task
+        assert done.is_set()
+        assert len(tasks) == 0
+
+    asyncio.run(run())
+
+
+def test_an_exception_reaches_the_owner():
+    async def run() -> list[BaseException]:
+        failed: list[BaseException] = []
+        tasks = Tasks(failed.append)
+        error = OSError("the disk is gone")
+
+        async def work() -> None:
+            raise error
+
+        with pytest.raises(OSError, match="the disk is gone"):
+            await tasks.start(work(), "work")
+        assert failed == [error]
+        return failed
+
+    asyncio.run(run())
+
+
+def test_a_task_nobody_else_holds_is_not_collected():
+    async def run() -> None:
+        tasks = Tasks(never_fails)
+        ended: list[str] = []
+        gates: list[asyncio.Future[None]] = []
+
+        async def work() -> None:
+            gate = asyncio.get_running_loop().create_future()
+            gates.append(gate)
+            await gate
+            ended.append("work")
+
+        tasks.start(work(), "work")
+        await asyncio.sleep(0)
+        gc.collect()
+        assert len(tasks) == 1
+        gates.pop().set_result(None)
+        while len(tasks):
+            await asyncio.sleep(0)
+        assert ended == ["work"]
+
+    asyncio.run(run())
+
+
+def test_stop_cancels_all_and_waits_for_their_last_words():
+    async def run() -> list[str]:
+        tasks = Tasks(never_fails)
+        said: list[str] = []
+
+        async def work(name: str) -> None:
+            try:
+                await asyncio.get_running_loop().create_future()
+            finally:
+                await asyncio.sleep(0)
+                said.append(name)
+
+        tasks.start(work("a"), "a")
+        tasks.start(work("b"), "b")
+        await asyncio.sleep(0)
+        await tasks.stop()
+        assert len(tasks) == 0
+        return said
+
+    assert sorted(asyncio.run(run())) == ["a", "b"]
+
+
+def test_an_exception_while_stopping_reaches_the_owner_too():
+    async def run() -> list[BaseException]:
+        failed: list[BaseException] = []
+        tasks = Tasks(failed.append)
+
+        async def work() -> None:
+            try:
+                await asyncio.get_running_loop().create_future()
+            finally:
+                raise OSError("could not flush")
+
+        tasks.start(work(), "work")
+        await asyncio.sleep(0)
+        await tasks.stop()
+        return failed
+
+    assert [str(error) for error in asyncio.run(run())] == ["could not flush"]
+
+
+def test_stop_with_nothing_to_stop():
+    asyncio.run(Tasks(never_fails).stop())
