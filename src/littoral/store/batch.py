@@ -1,0 +1,149 @@
+"""Batches: how records lie in a row, and how a row proves that it is what was written.
+
+A payload is a msgpack array of bin, compressed with zstd where that makes it smaller. `crc` is the CRC-32 of the
+payload as stored. `chain` is a BLAKE2b-128 over the chain before the batch, its offsets and its payload, so one
+value stands for a stream's whole history: two nodes agree on the history up to an offset exactly if their chains
+there are equal. A batch travels between nodes as it is stored, and every node on the way can check it.
+"""
+
+import hashlib
+import struct
+import zlib
+from collections.abc import Sequence
+
+import msgspec
+import zstandard
+
+from littoral.core.errors import StorageCorrupt
+from littoral.core.lanes import Lane
+from littoral.core.limits import BATCH_BYTES, RECORD_BYTES
+from littoral.core.names import StreamName
+from littoral.store.stream import Reach
+
+CODEC_PLAIN = 0
+CODEC_ZSTD = 1
+CHAIN_BYTES = 16
+CHAIN_START = bytes(CHAIN_BYTES)
+"""The chain of an empty history."""
+COMPRESS_FROM_BYTES = 400
+"""Below this zstd saves next to nothing and costs more than the write."""
+DECODED_MOST_BYTES = 4 * (BATCH_BYTES.default + RECORD_BYTES.default)
+"""A payload that claims to decompress to more than any batch holds is refused before it is."""
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(list[bytes]).decode
+_compress = zstandard.ZstdCompressor(level=1).compress
+_decompressor = zstandard.ZstdDecompressor()
+
+
+class Batch(msgspec.Struct, frozen=True, array_like=True):
+    """Records [first, next) of a stream, as one row holds them and as the uplink carries them."""
+
+    origin: str
+    path: str
+    lineage: str
+    first: int
+    next: int
+    appended_ms: int
+    """When the origin appended, in milliseconds since the Unix epoch by its clock."""
+    codec: int
+    crc: int
+    chain_before: bytes
+    chain: bytes
+    payload: bytes
+
+    @property
+    def name(self) -> StreamName:
+        """The stream it belongs to."""
+        return StreamName(self.origin, self.path)
+
+    def records(self) -> list[bytes]:
+        """The records, checked against `crc`. Raises StorageCorrupt."""
+        if zlib.crc32(self.payload) != self.crc:
+            raise self._corrupt("its checksum does not match")
+        try:
+            data = self.payload
+            if self.codec == CODEC_ZSTD:
+                data = _decompressor.decompress(data, max_output_size=DECODED_MOST_BYTES)
+            records = _decode(data)
+        except (zstandard.ZstdError, msgspec.DecodeError) as error:
+            raise self._corrupt(f"it cannot be decoded ({error})") from error
+        if len(records) != self.next - self.first:
+            raise self._corrupt(f"it holds {len(records)} records")
+        return records
+
+    def check(self) -> None:
+        """Raise StorageCorrupt unless payload and chain are what the origin computed."""
+        if zlib.crc32(self.payload) != self.crc:
+            raise self._corrupt("its checksum does not match")
+        if chain_after(self.chain_before, self.first, self.next, self.payload) != self.chain:
+            raise self._corrupt("its chain hash does not match")
+
+    def _corrupt(self, cause: str) -> StorageCorrupt:
+        return StorageCorrupt(
+            "read batch",
+            f"{self.origin}/{self.path} [{self.first}, {self.next})",
+            cause,
+            "Restore the store from a backup, or let the node fetch the stream again from its neighbour",
+        )
+
+
+class StoredBatch(msgspec.Struct, frozen=True, array_like=True):
+    """A batch with what its stream says of itself: what one node tells another."""
+
+    batch: Batch
+    content_type: str
+    lane: Lane
+    reach: Reach
+    earliest: int
+    """The oldest offset the sender still has: a receiver that wants an older one will never get it."""
+
+
+def chain_after(before: bytes, first: int, following: int, payload: bytes) -> bytes:
+    """The chain hash after a batch."""
+    digest = hashlib.blake2b(before, digest_size=CHAIN_BYTES)
+    digest.update(struct.pack(">QQ", first, following))
+    digest.update(payload)
+    return digest.digest()
+
+
+def pack(records: Sequence[bytes]) -> tuple[int, bytes]:
+    """Codec and payload for `records`."""
+    plain = _encode(records)
+    if len(plain) >= COMPRESS_FROM_BYTES:
+        packed = _compress(plain)
+        if len(packed) < len(plain):
+            return CODEC_ZSTD, packed
+    return CODEC_PLAIN, plain
+
+
+def make_batch(
+    name: StreamName, lineage: str, first: int, records: Sequence[bytes], appended_ms: int, chain_before: bytes
+) -> Batch:
+    """A new batch at the end of a history."""
+    codec, payload = pack(records)
+    following = first + len(records)
+    chain = chain_after(chain_before, first, following, payload)
+    crc = zlib.crc32(payload)
+    return Batch(
+        name.origin, name.path, lineage, first, following, appended_ms, codec, crc, chain_before, chain, payload
+    )
+
+
+def trim(batch: Batch, first: int) -> Batch:
+    """The part of `batch` from `first` on. Its chain is still the origin's at `next`; chain_before is not known."""
+    records = batch.records()[first - batch.first :]
+    codec, payload = pack(records)
+    return Batch(
+        batch.origin,
+        batch.path,
+        batch.lineage,
+        first,
+        batch.next,
+        batch.appended_ms,
+        codec,
+        zlib.crc32(payload),
+        b"",
+        batch.chain,
+        payload,
+    )

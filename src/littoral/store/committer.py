@@ -1,0 +1,105 @@
+"""Group commit: many jobs, one transaction, one sync.
+
+    job fails               its savepoint is rolled back, the others go on
+    commit fails            nothing of the group happened; every job gets the error
+    commit succeeds         it is on disk (WAL, synchronous=FULL), and only now is anybody told
+
+This is plain synchronous code. A writer (`littoral.store.writer`) decides when it runs and on which thread.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import apsw
+import msgspec
+
+from littoral.core.clock import Clock
+from littoral.core.errors import LittoralError
+from littoral.core.hlc import HybridClock
+from littoral.core.limits import Limits
+from littoral.core.names import StreamName
+from littoral.store.database import storage_error
+from littoral.store.heads import Heads
+from littoral.store.stream import StreamInfo
+from littoral.store.transaction import Transaction
+
+Job = Callable[[Transaction], Any]
+_STORAGE_ERRORS = (apsw.FullError, apsw.IOError, apsw.ReadOnlyError, apsw.CorruptError, apsw.NoMemError)
+"""Errors of the storage, not of a job: SQLite may have rolled back the whole transaction with them."""
+
+
+class Committed(msgspec.Struct, frozen=True):
+    """What a group did."""
+
+    results: list[object]
+    """One per job, in order: what it returned, or the exception it ended with."""
+    streams: dict[StreamName, StreamInfo | None]
+    """The streams that changed, as committed; None for a deleted one."""
+
+
+class Committer:
+    """Runs groups of jobs on one connection."""
+
+    def __init__(
+        self, connection: apsw.Connection, node: str, lineage: str, clock: Clock, limits: Limits, hlc: HybridClock
+    ) -> None:
+        self._connection = connection
+        self._heads = Heads(connection)
+        self._transaction = Transaction(connection, self._heads, node, lineage, clock, limits, hlc)
+        self.groups = 0
+        self.jobs = 0
+
+    def streams(self) -> dict[StreamName, StreamInfo]:
+        """All streams as committed."""
+        return {info.name: info for info in self._heads}
+
+    def commit(self, jobs: list[Job]) -> Committed:
+        """Run `jobs` in one transaction and sync it. Never raises for a job's or the storage's failure."""
+        transaction = self._transaction
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            results = [self._run(job) for job in jobs]
+            transaction.flush()
+            transaction.write_heads()
+            self._connection.execute("COMMIT")
+        except apsw.Error as error:
+            failure = storage_error(error, "commit to", self._connection.filename)
+            return self._failed(jobs, failure)
+        except LittoralError as failure:
+            return self._failed(jobs, failure)
+        self.groups += 1
+        self.jobs += len(jobs)
+        return Committed(results, self._heads.publish())
+
+    def _run(self, job: Job) -> object:
+        """One job, undone if it fails. Raises only what ends the whole group."""
+        try:
+            with self._transaction.attempt():
+                result: object = job(self._transaction)
+        except _STORAGE_ERRORS:
+            raise
+        except Exception as error:  # a boundary: the job's owner gets it from its future
+            return _Failure(storage_error(error, "write to", "store") if isinstance(error, apsw.Error) else error)
+        self._transaction.flush(full_only=True)
+        return result
+
+    def _failed(self, jobs: list[Job], failure: LittoralError) -> Committed:
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+        self._transaction.abandon()
+        self._heads.rollback()
+        return Committed([_Failure(failure) for _ in jobs], {})
+
+
+class _Failure:
+    """Marks a result as an exception to raise."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
+def deliver(result: object) -> tuple[object, Exception | None]:
+    """A job's result as (value, exception)."""
+    return (None, result.error) if isinstance(result, _Failure) else (result, None)

@@ -1,0 +1,108 @@
+"""The ends of all streams, as the writer sees them: what has been committed, and what the running group adds."""
+
+from collections.abc import Iterator
+
+import apsw
+import msgspec
+
+from littoral.core.names import StreamName
+from littoral.store.stream import StreamInfo
+
+_COLUMNS = (
+    "id, origin, path, lineage, content_type, lane, first, next, chain, bytes, created_ms, closed, retention_bytes,"
+    " retention_ms, ttl_s, expires_at, reach, via"
+)
+
+
+class Heads:
+    """Committed `StreamInfo` by name, with the changes of the group over them.
+
+    The writer's alone. A group ends in `publish` (its changes are now committed) or `rollback`.
+    """
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+        self._committed: dict[StreamName, StreamInfo] = {info.name: info for info in load_streams(connection)}
+        self._changed: dict[StreamName, StreamInfo | None] = {}
+        self._next_id = max((info.id for info in self._committed.values()), default=0) + 1
+
+    def __len__(self) -> int:
+        return len(self._committed)
+
+    def __iter__(self) -> Iterator[StreamInfo]:
+        return iter(list(self._committed.values()))
+
+    def get(self, name: StreamName) -> StreamInfo | None:
+        """The stream as this group sees it."""
+        if name in self._changed:
+            return self._changed[name]
+        return self._committed.get(name)
+
+    def take_id(self) -> int:
+        """A row number never used before in this store's life as open."""
+        self._next_id += 1
+        return self._next_id - 1
+
+    def set(self, info: StreamInfo) -> None:
+        """The stream is now this, once the group commits."""
+        self._changed[info.name] = info
+
+    def delete(self, name: StreamName) -> None:
+        """The stream is gone, once the group commits."""
+        self._changed[name] = None
+
+    def mark(self) -> dict[StreamName, StreamInfo | None]:
+        """A point to go back to with `reset`."""
+        return dict(self._changed)
+
+    def reset(self, mark: dict[StreamName, StreamInfo | None]) -> None:
+        """Forget what changed since `mark`."""
+        self._changed = mark
+
+    def changed(self) -> list[StreamInfo]:
+        """Streams to be written with this group."""
+        return [info for info in self._changed.values() if info is not None]
+
+    def publish(self) -> dict[StreamName, StreamInfo | None]:
+        """The group is committed: take its changes over, and return them (None for a deleted stream)."""
+        published = self._changed
+        for name, info in published.items():
+            if info is None:
+                self._committed.pop(name, None)
+            else:
+                self._committed[name] = info
+        self._changed = {}
+        return published
+
+    def rollback(self) -> None:
+        """The group failed: forget its changes."""
+        self._changed = {}
+
+
+def load_streams(connection: apsw.Connection) -> list[StreamInfo]:
+    """All streams of the store."""
+    rows = connection.execute(f"SELECT {_COLUMNS} FROM streams")
+    return [_info(row) for row in rows]
+
+
+def write_stream(connection: apsw.Connection, info: StreamInfo) -> None:
+    """Insert or update the stream's row."""
+    values = msgspec.structs.astuple(info)
+    identity, name, rest = values[0], info.name, values[2:]
+    connection.execute(
+        f"INSERT INTO streams({_COLUMNS}) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT(id) DO UPDATE SET"
+        " lineage=excluded.lineage, first=excluded.first, next=excluded.next, chain=excluded.chain,"
+        " bytes=excluded.bytes, closed=excluded.closed, retention_bytes=excluded.retention_bytes,"
+        " retention_ms=excluded.retention_ms, lane=excluded.lane, via=excluded.via",
+        (identity, name.origin, name.path, *rest),
+    )
+
+
+def _info(row: "tuple[apsw.SQLiteValue, ...]") -> StreamInfo:
+    identity, origin, path, *rest = row
+    fields = StreamInfo.__struct_fields__[2:]
+    values = dict(zip(fields, rest, strict=True))
+    values["closed"] = bool(values["closed"])
+    return msgspec.convert(
+        {"id": identity, "name": (origin, path), **values}, StreamInfo
+    )

@@ -1,0 +1,48 @@
+"""Deleting what retention no longer keeps, in small pieces, so that no write waits long for it."""
+
+import asyncio
+from collections.abc import Callable
+
+from littoral.core.clock import Clock
+from littoral.core.errors import LittoralError
+from littoral.store.store import Store
+from littoral.store.stream import StreamInfo
+
+EVERY_S = 1.0
+BY_AGE_EVERY_S = 30.0
+BATCHES_AT_ONCE = 64
+"""Deleted in one transaction: well below a sync's time."""
+
+
+class Retention:
+    """Keeps every stream of a store within its bytes and age."""
+
+    def __init__(self, store: Store, clock: Clock, warn: Callable[[str], None]) -> None:
+        """warn: told in words when the disk refuses even to delete; it is tried again."""
+        self._store = store
+        self._clock = clock
+        self._warn = warn
+        self._aged_s = clock.monotonic_s()
+        self.dropped_batches = 0
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        while True:
+            await asyncio.sleep(EVERY_S)
+            by_age = self._clock.monotonic_s() - self._aged_s >= BY_AGE_EVERY_S
+            if by_age:
+                self._aged_s = self._clock.monotonic_s()
+            for info in self._store.streams():
+                if info.bytes > info.retention_bytes or (by_age and info.retention_ms is not None and info.count):
+                    await self._retain(info)
+
+    async def _retain(self, info: StreamInfo) -> None:
+        now_ms = self._clock.wall_ms()
+        count = BATCHES_AT_ONCE
+        while count == BATCHES_AT_ONCE:
+            try:
+                count = await self._store.submit(lambda tx: tx.retain(info.name, now_ms, BATCHES_AT_ONCE))
+            except LittoralError as error:
+                self._warn(str(error))
+                return
+            self.dropped_batches += count

@@ -1,0 +1,73 @@
+"""The tables of `store.db`. `docs/reference/store-format.md` describes them for people; both change together."""
+
+FORMAT_VERSION = 1
+"""PRAGMA user_version. A store with a greater one was written by a newer Littoral and is not touched."""
+
+SCHEMA = """
+CREATE TABLE meta(
+    key   TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE streams(
+    id              INTEGER PRIMARY KEY,
+    origin          TEXT NOT NULL,
+    path            TEXT NOT NULL,
+    lineage         TEXT NOT NULL,
+    content_type    TEXT NOT NULL,
+    lane            TEXT NOT NULL,
+    first           INTEGER NOT NULL,
+    next            INTEGER NOT NULL,
+    chain           BLOB NOT NULL,
+    bytes           INTEGER NOT NULL,
+    created_ms      INTEGER NOT NULL,
+    closed          INTEGER NOT NULL,
+    retention_bytes INTEGER NOT NULL,
+    retention_ms    INTEGER,
+    ttl_s           INTEGER,
+    expires_at      TEXT,
+    reach           TEXT NOT NULL,
+    via             TEXT NOT NULL,
+    UNIQUE(origin, path)
+) STRICT;
+
+CREATE TABLE batches(
+    stream       INTEGER NOT NULL,
+    first        INTEGER NOT NULL,
+    next         INTEGER NOT NULL,
+    lineage      TEXT NOT NULL,
+    appended_ms  INTEGER NOT NULL,
+    codec        INTEGER NOT NULL,
+    crc          INTEGER NOT NULL,
+    chain_before BLOB NOT NULL,
+    chain        BLOB NOT NULL,
+    payload      BLOB NOT NULL,
+    PRIMARY KEY(stream, first)
+) STRICT;
+
+CREATE TABLE folds(
+    fold   TEXT NOT NULL,
+    stream INTEGER NOT NULL,
+    next   INTEGER NOT NULL,
+    PRIMARY KEY(fold, stream)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE state(
+    scope TEXT NOT NULL,
+    key   TEXT NOT NULL,
+    value BLOB NOT NULL,
+    PRIMARY KEY(scope, key)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE kv(
+    namespace TEXT NOT NULL,
+    key       TEXT NOT NULL,
+    hlc       INTEGER NOT NULL,
+    node      TEXT NOT NULL,
+    value     BLOB,
+    PRIMARY KEY(namespace, key)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX kv_by_hlc ON kv(hlc);
+CREATE INDEX kv_tombstones ON kv(hlc) WHERE value IS NULL;
+"""

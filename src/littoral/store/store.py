@@ -1,0 +1,251 @@
+"""A node's store: streams, the state folded from them, and key-value, in one SQLite file with one writer."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import TypeVar, cast
+
+import apsw
+
+from littoral.core.clock import Clock
+from littoral.core.disk import Disk
+from littoral.core.errors import Gone, IncompatibleStore, NotFound, StartupError
+from littoral.core.hlc import HybridClock
+from littoral.core.kv import KvEntry, KvPage
+from littoral.core.limits import Limits
+from littoral.core.names import StreamName, check_node_name
+from littoral.core.random import Random
+from littoral.store import kv
+from littoral.store.batch import Batch, StoredBatch
+from littoral.store.committer import Committed, Committer
+from littoral.store.database import open_database, open_reader, translated
+from littoral.store.stream import StreamInfo
+from littoral.store.transaction import Transaction
+from littoral.store.writer import Writer
+
+T = TypeVar("T")
+
+VERSION_FILE = "VERSION"
+DIRECTORY_VERSION = 1
+"""Version of the data directory as a whole; a greater one was written by a newer Littoral."""
+_BATCH_COLUMNS = "lineage, first, next, appended_ms, codec, crc, chain_before, chain, payload"
+
+
+class Store:
+    """The open store. Reads run on the caller's (the event loop's) thread, writes are submitted to the writer."""
+
+    def __init__(
+        self, node: str, lineage: str, connection: apsw.Connection, reader: apsw.Connection, writer: Writer, committer: Committer
+    ) -> None:
+        """Use `open_store`."""
+        self.node = node
+        self.lineage = lineage
+        self.committer = committer
+        self._connection = connection
+        self._reader = reader
+        self._writer = writer
+        self._streams = committer.streams()
+        self._waiters: dict[StreamName, list[asyncio.Future[None]]] = {}
+        self._watchers: list[Callable[[StreamInfo], None]] = []
+
+    # Writing
+
+    def submit(self, job: Callable[[Transaction], T]) -> "asyncio.Future[T]":
+        """Run `job` on the writer. The future ends once the group that holds it is synced to disk.
+
+        Raises: LimitReached, Unavailable; the future: whatever the job raises, StorageError.
+        """
+        return cast("asyncio.Future[T]", self._writer.submit(job))
+
+    # Streams
+
+    def stream(self, name: StreamName) -> StreamInfo | None:
+        """The stream as last committed, or None."""
+        return self._streams.get(name)
+
+    def streams(self) -> list[StreamInfo]:
+        """All streams, by name."""
+        return [self._streams[name] for name in sorted(self._streams)]
+
+    def read(self, name: StreamName, offset: int, max_bytes: int) -> list[Batch]:
+        """Committed batches from the one that holds `offset` on: at least one if there is any, then up to `max_bytes`
+        of payload.
+
+        Raises: NotFound, Gone for an offset that retention has taken, StorageError.
+        """
+        info = self._streams.get(name)
+        if info is None:
+            raise NotFound("read stream", str(name), "there is no such stream on this node")
+        if offset < info.first:
+            raise Gone(
+                "read stream",
+                str(name),
+                f"offset {offset} is no longer held; the oldest is {info.first}",
+                "Read from there, or fetch a snapshot of what you fold from it",
+            )
+        batches: list[Batch] = []
+        size = 0
+        with translated("read stream", str(name)):
+            rows = self._reader.execute(
+                f"SELECT {_BATCH_COLUMNS} FROM batches WHERE stream=? AND first>=coalesce((SELECT max(first) FROM"
+                " batches WHERE stream=? AND first<=?), 0) AND next<=? ORDER BY first",
+                (info.id, info.id, offset, info.next),
+            )
+            for row in rows:
+                if row[2] <= offset:
+                    continue
+                size += len(row[8])
+                if batches and size > max_bytes:
+                    break
+                batches.append(Batch(name.origin, name.path, *row))
+            rows.close()
+        return batches
+
+    def read_stored(self, name: StreamName, offset: int, max_bytes: int) -> list[StoredBatch]:
+        """As `read`, with what a neighbour needs to know of the stream."""
+        info = self._streams.get(name)
+        batches = self.read(name, offset, max_bytes)
+        assert info is not None
+        return [StoredBatch(batch, info.content_type, info.lane, info.reach, info.first) for batch in batches]
+
+    async def wait(self, name: StreamName, offset: int) -> None:
+        """Return once the stream's tail is beyond `offset`, or it is closed. Raises NotFound when it is deleted."""
+        while True:
+            info = self._streams.get(name)
+            if info is None:
+                raise NotFound("wait for stream", str(name), "there is no such stream on this node")
+            if info.next > offset or info.closed:
+                return
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters.setdefault(name, []).append(waiter)
+            try:
+                await waiter
+            finally:
+                self._drop_waiter(name, waiter)
+
+    def watch(self, changed: Callable[[StreamInfo], None]) -> Callable[[], None]:
+        """Call `changed` on the event loop for every stream that a commit changed; returns what ends it."""
+        self._watchers.append(changed)
+        return lambda: self._watchers.remove(changed)
+
+    # Folds and state
+
+    def fold_offset(self, fold: str, source: StreamName) -> int:
+        """Up to where `fold` has applied `source`, as committed; 0 if never."""
+        info = self._streams.get(source)
+        if info is None:
+            return 0
+        with translated("read fold", fold):
+            row = self._reader.execute(
+                "SELECT next FROM folds WHERE fold=? AND stream=?", (fold, info.id)
+            ).fetchone()
+        return row[0] if row else 0
+
+    def state(self, scope: str) -> dict[str, bytes]:
+        """All values under `scope`, as committed."""
+        with translated("read state", scope):
+            return dict(self._reader.execute("SELECT key, value FROM state WHERE scope=?", (scope,)))
+
+    def state_value(self, scope: str, key: str) -> bytes | None:
+        """One value under `scope`, as committed."""
+        with translated("read state", scope):
+            row = self._reader.execute("SELECT value FROM state WHERE scope=? AND key=?", (scope, key)).fetchone()
+        return row[0] if row else None
+
+    # Key-value
+
+    def kv_get(self, namespace: str, key: str) -> KvEntry | None:
+        """The key as last written, tombstones included."""
+        with translated("read key", key):
+            return kv.read_entry(self._reader, namespace, key)
+
+    def kv_page(self, namespace: str, prefix: str, cursor: str | None, limit: int) -> KvPage:
+        """Living keys that begin with `prefix`."""
+        with translated("list keys of", namespace):
+            return kv.read_page(self._reader, namespace, prefix, cursor, limit)
+
+    def kv_entries(self, namespace: str, after: str, limit: int) -> list[KvEntry]:
+        """Entries in order of keys, tombstones included: a snapshot's part."""
+        with translated("read namespace", namespace):
+            return kv.read_entries(self._reader, namespace, after, limit)
+
+    async def close(self) -> None:
+        """Commit what is queued, and close. Safe to call twice."""
+        await self._writer.stop()
+        if self._reader is not self._connection:
+            self._reader.close()
+        self._connection.close()
+
+    def abandon(self) -> None:
+        """As when the process dies: the files are let go of as they are, without a word to anybody."""
+        with contextlib.suppress(apsw.Error):
+            self._connection.close(True)
+
+    def published(self, committed: Committed) -> None:
+        """For the writer: a group is on disk."""
+        for name, info in committed.streams.items():
+            if info is None:
+                self._streams.pop(name, None)
+            else:
+                self._streams[name] = info
+                for watcher in tuple(self._watchers):
+                    watcher(info)
+            for waiter in self._waiters.pop(name, ()):
+                if not waiter.done():
+                    waiter.set_result(None)
+
+    def _drop_waiter(self, name: StreamName, waiter: "asyncio.Future[None]") -> None:
+        waiters = self._waiters.get(name)
+        if waiters and waiter in waiters:
+            waiters.remove(waiter)
+            if not waiters:
+                del self._waiters[name]
+
+
+def open_store(node: str, disk: Disk, clock: Clock, random: Random, limits: Limits, writer: Writer) -> Store:
+    """Open or create the store of `node` on `disk`. Call with the event loop running.
+
+    Raises: IncompatibleStore, StorageError, StartupError if the directory is another node's.
+    """
+    check_node_name(node)
+    _check_directory(disk)
+    connection = open_database(disk)
+    lineage = _identify(connection, disk, node, random)
+    hlc = HybridClock(clock, kv.greatest_hlc(connection))
+    committer = Committer(connection, node, lineage, clock, limits, hlc)
+    reader = open_reader(disk) if disk.shared_memory else connection
+    store = Store(node, lineage, connection, reader, writer, committer)
+    writer.start(committer, store.published)
+    return store
+
+
+def _check_directory(disk: Disk) -> None:
+    found = disk.read(VERSION_FILE)
+    if found is None:
+        disk.write(VERSION_FILE, f"{DIRECTORY_VERSION}\n".encode())
+        return
+    text = found.decode("ascii", "replace").strip()
+    if not text.isdigit() or int(text) > DIRECTORY_VERSION:
+        raise IncompatibleStore(
+            "open",
+            disk.database_path("."),
+            f"{VERSION_FILE} says {text[:20]!r}, this Littoral knows up to {DIRECTORY_VERSION}",
+            "Run the version of Littoral that wrote it, or a newer one",
+        )
+
+
+def _identify(connection: apsw.Connection, disk: Disk, node: str, random: Random) -> str:
+    """The store's lineage; a new store is given one, and the node's name."""
+    meta = dict(connection.execute("SELECT key, value FROM meta"))
+    if not meta:
+        meta = {"node": node, "lineage": random.token_bytes(8).hex()}
+        with connection:
+            connection.executemany("INSERT INTO meta(key, value) VALUES(?,?)", meta.items())
+    if meta["node"] != node:
+        raise StartupError(
+            "open",
+            disk.database_path("."),
+            f"it is the data directory of node {meta['node']!r}, not of {node!r}",
+            "Give each node a directory of its own",
+        )
+    return str(meta["lineage"])

@@ -1,0 +1,53 @@
+"""What a store knows of a stream."""
+
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from littoral.core.lanes import Lane
+from littoral.core.names import StreamName
+
+
+Reach = Literal["node", "link", "root"]
+"""How far a stream travels: not at all, to the direct neighbours, or up to the root."""
+
+
+class Span(NamedTuple):
+    """Offsets [first, next)."""
+
+    first: int
+    next: int
+
+
+class StreamInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A stream as of one commit."""
+
+    id: int
+    """The row's number in this store; means nothing elsewhere."""
+    name: StreamName
+    lineage: str
+    """The history its offsets belong to."""
+    content_type: str
+    lane: Lane
+    first: int
+    """The oldest offset still held."""
+    next: int
+    """The tail: the offset the next record will get."""
+    chain: bytes
+    """Chain hash at the tail."""
+    bytes: int
+    """Stored payload bytes."""
+    created_ms: int
+    closed: bool = False
+    retention_bytes: int
+    retention_ms: int | None = None
+    ttl_s: int | None = None
+    expires_at: str | None = None
+    reach: Reach = "root"
+    via: str = ""
+    """The neighbour it is replicated from; empty for this node's own."""
+
+    @property
+    def count(self) -> int:
+        """Records still held."""
+        return self.next - self.first

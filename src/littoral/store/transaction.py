@@ -1,0 +1,378 @@
+"""What a job may do to the store. All of one job happens, or nothing of it."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import apsw
+import msgspec
+
+from littoral.core.clock import Clock
+from littoral.core.errors import Conflict, LimitReached, NotFound, StorageCorrupt, TooLarge
+from littoral.core.hlc import HybridClock
+from littoral.core.kv import KvEntry
+from littoral.core.lanes import Lane
+from littoral.core.limits import BATCH_BYTES, BATCH_RECORDS, RECORD_BYTES, STREAM_BYTES, STREAMS, Limits
+from littoral.core.names import StreamName, check_node_name, check_stream_path
+from littoral.store.batch import CHAIN_START, Batch, StoredBatch, make_batch, trim
+from littoral.store.heads import Heads, write_stream
+from littoral.store.kv import KV_STREAMS, KvTable, kv_stream
+from littoral.store.replica import ReplicaOutcome, Verdict, judge
+from littoral.store.stream import Reach, Span, StreamInfo
+
+_encode_entries = msgspec.msgpack.Encoder().encode
+
+
+class _Pending:
+    """Records appended in this group and not yet in a row: jobs that append to one stream share its batch."""
+
+    __slots__ = ("bytes", "first", "records")
+
+    def __init__(self, first: int) -> None:
+        self.first = first
+        self.records: list[bytes] = []
+        self.bytes = 0
+
+
+Mark = dict[StreamName, tuple[_Pending, int, int]]
+
+
+class Transaction:
+    """The writer's hands, for the time of one job. Must not be kept beyond it."""
+
+    def __init__(
+        self, connection: apsw.Connection, heads: Heads, node: str, lineage: str, clock: Clock, limits: Limits, hlc: HybridClock
+    ) -> None:
+        self.node = node
+        self._connection = connection
+        self._heads = heads
+        self._lineage = lineage
+        self._clock = clock
+        self._limits = limits
+        self._kv = KvTable(connection, hlc)
+        self._pending: dict[StreamName, _Pending] = {}
+
+    # Streams
+
+    def stream(self, name: StreamName) -> StreamInfo | None:
+        """The stream as this job sees it, or None."""
+        return self._heads.get(name)
+
+    def open_stream(
+        self,
+        name: StreamName,
+        *,
+        content_type: str = "application/json",
+        lane: Lane = "telemetry",
+        retention_bytes: int | None = None,
+        retention_ms: int | None = None,
+        ttl_s: int | None = None,
+        expires_at: str | None = None,
+        closed: bool = False,
+        reach: Reach = "root",
+        via: str = "",
+    ) -> StreamInfo:
+        """The stream, created if it is not there. An existing one is returned as it is.
+
+        Raises: InvalidInput for a bad name, LimitReached.
+        """
+        if (info := self._heads.get(name)) is not None:
+            return info
+        check_node_name(name.origin)
+        check_stream_path(name.path)
+        if len(self._heads) >= self._limits[STREAMS]:
+            self._limits.hit(STREAMS)
+            raise LimitReached(
+                "create stream", str(name), f"this node holds {len(self._heads)} streams, its limit", "Raise limit streams"
+            )
+        info = StreamInfo(
+            id=self._heads.take_id(),
+            name=name,
+            lineage=self._lineage,
+            content_type=content_type,
+            lane=lane,
+            first=0,
+            next=0,
+            chain=CHAIN_START,
+            bytes=0,
+            created_ms=self._clock.wall_ms(),
+            closed=closed,
+            retention_bytes=retention_bytes or self._limits[STREAM_BYTES],
+            retention_ms=retention_ms,
+            ttl_s=ttl_s,
+            expires_at=expires_at,
+            reach=reach,
+            via=via,
+        )
+        write_stream(self._connection, info)
+        self._heads.set(info)
+        return info
+
+    def append(self, name: StreamName, records: Sequence[bytes]) -> Span:
+        """Put `records` at the end of one of this node's own streams.
+
+        Raises: NotFound, Conflict if it is closed or another node's, TooLarge.
+        """
+        info = self._existing("append to stream", name)
+        if name.origin != self.node:
+            raise Conflict("append to stream", str(name), f"it is a copy; only {name.origin} appends to it")
+        if info.closed:
+            raise Conflict("append to stream", str(name), "it is closed")
+        most = self._limits[RECORD_BYTES]
+        size = 0
+        for record in records:
+            if len(record) > most:
+                self._limits.hit(RECORD_BYTES)
+                raise TooLarge("append to stream", str(name), f"a record of {len(record)} bytes; at most {most} are allowed")
+            size += len(record)
+        pending = self._pending.get(name)
+        if pending is None:
+            pending = self._pending[name] = _Pending(info.next)
+        pending.records.extend(records)
+        pending.bytes += size
+        span = Span(info.next, info.next + len(records))
+        self._heads.set(msgspec.structs.replace(info, next=span.next))
+        return span
+
+    def append_replica(self, stored: StoredBatch, via: str) -> ReplicaOutcome:
+        """Take over a batch of another node's history; the rules are in `littoral.store.replica`.
+
+        via: the neighbour that sent it.
+        Raises: Conflict for a stream of our own.
+        """
+        batch = stored.batch
+        name = batch.name
+        if name.origin == self.node:
+            raise Conflict("replicate stream", str(name), "it is this node's own")
+        head = self._heads.get(name)
+        try:
+            batch.check()
+        except StorageCorrupt:
+            return ReplicaOutcome(name.origin, name.path, Verdict.CORRUPT, head.next if head else 0)
+        verdict = judge(head, stored)
+        if verdict in (Verdict.DUPLICATE, Verdict.GAP, Verdict.DIVERGED):
+            return ReplicaOutcome(name.origin, name.path, verdict, head.next if head else 0)
+        if head is None:
+            head = self.open_stream(name, content_type=stored.content_type, lane=stored.lane, reach=stored.reach, via=via)
+        lost = 0
+        if verdict is Verdict.SKIP:
+            lost = batch.first - head.next
+            if head.count == 0:
+                head = msgspec.structs.replace(head, first=batch.first)
+        if verdict is Verdict.TRIM:
+            batch = trim(batch, head.next)
+        self._write_batch(head.id, batch)
+        self._heads.set(
+            msgspec.structs.replace(
+                head,
+                lineage=batch.lineage,
+                next=batch.next,
+                chain=batch.chain,
+                bytes=head.bytes + len(batch.payload),
+                via=via,
+            )
+        )
+        return ReplicaOutcome(name.origin, name.path, verdict, batch.next, lost)
+
+    def close_stream(self, name: StreamName) -> StreamInfo:
+        """No record is ever appended after this. Closing twice is no error. Raises NotFound."""
+        info = msgspec.structs.replace(self._existing("close stream", name), closed=True)
+        self._heads.set(info)
+        return info
+
+    def delete_stream(self, name: StreamName) -> None:
+        """Remove the stream and all it holds. Raises NotFound."""
+        info = self._existing("delete stream", name)
+        self._pending.pop(name, None)
+        self._connection.execute("DELETE FROM batches WHERE stream=?", (info.id,))
+        self._connection.execute("DELETE FROM folds WHERE stream=?", (info.id,))
+        self._connection.execute("DELETE FROM streams WHERE id=?", (info.id,))
+        self._heads.delete(name)
+
+    def retain(self, name: StreamName, now_ms: int, most_batches: int) -> int:
+        """Delete the oldest batches as far as the stream's retention asks, at most `most_batches`; returns how many.
+
+        The slowest reader is not looked at: one that comes too late is told so (410) and fetches a snapshot.
+        """
+        info = self._existing("drop from stream", name)
+        oldest_ms = now_ms - info.retention_ms if info.retention_ms is not None else None
+        rows = self._connection.execute(
+            "SELECT next, appended_ms, length(payload) FROM batches WHERE stream=? ORDER BY first LIMIT ?",
+            (info.id, most_batches),
+        )
+        first, size, count = info.first, info.bytes, 0
+        for following, appended_ms, length in rows.fetchall():
+            if size <= info.retention_bytes and (oldest_ms is None or appended_ms >= oldest_ms):
+                break
+            first, size, count = following, size - length, count + 1
+        if count:
+            self._connection.execute("DELETE FROM batches WHERE stream=? AND next<=?", (info.id, first))
+            self._heads.set(msgspec.structs.replace(info, first=first, bytes=size))
+        return count
+
+    # Folds
+
+    def fold_offset(self, fold: str, source: StreamName) -> int:
+        """Up to where `fold` has applied `source`; 0 if never."""
+        info = self._existing("read fold of", source)
+        row = self._connection.execute("SELECT next FROM folds WHERE fold=? AND stream=?", (fold, info.id)).fetchone()
+        return row[0] if row else 0
+
+    def set_fold(self, fold: str, source: StreamName, offset: int) -> None:
+        """`fold` has applied `source` up to `offset`, with everything else that this job does."""
+        info = self._existing("write fold of", source)
+        self._connection.execute(
+            "INSERT INTO folds(fold, stream, next) VALUES(?,?,?) ON CONFLICT DO UPDATE SET next=excluded.next",
+            (fold, info.id, offset),
+        )
+
+    def get_state(self, scope: str, key: str) -> bytes | None:
+        """A value put by `put_state`."""
+        row = self._connection.execute("SELECT value FROM state WHERE scope=? AND key=?", (scope, key)).fetchone()
+        return row[0] if row else None
+
+    def state(self, scope: str) -> dict[str, bytes]:
+        """All values under `scope`."""
+        return dict(self._connection.execute("SELECT key, value FROM state WHERE scope=?", (scope,)))
+
+    def put_state(self, scope: str, key: str, value: bytes | None) -> None:
+        """Keep a value under (scope, key); None removes it."""
+        if value is None:
+            self._connection.execute("DELETE FROM state WHERE scope=? AND key=?", (scope, key))
+        else:
+            self._connection.execute(
+                "INSERT INTO state(scope, key, value) VALUES(?,?,?) ON CONFLICT DO UPDATE SET value=excluded.value",
+                (scope, key, value),
+            )
+
+    def clear_state(self, scope: str) -> None:
+        """Remove all values under `scope`."""
+        self._connection.execute("DELETE FROM state WHERE scope=?", (scope,))
+
+    # Key-value
+
+    def kv_put(self, namespace: str, key: str, value: bytes | None) -> KvEntry:
+        """A local write (None deletes): newer than everything seen here, published in this node's stream."""
+        entry = self._kv.write_local(namespace, key, value, self.node)
+        self._publish_kv(kv_stream(self.node, namespace), [entry])
+        return entry
+
+    def kv_merge(self, namespace: str, entries: Sequence[KvEntry], publish: StreamName | None) -> list[KvEntry]:
+        """Apply other nodes' writes by last writer wins; returns those that won, appended to `publish` if given.
+
+        Raises: InvalidInput for an entry too far in the future.
+        """
+        won = self._kv.merge(namespace, entries)
+        if won and publish is not None:
+            self._publish_kv(publish, won)
+        return won
+
+    def kv_forget(self, namespace: str, before_hlc: int) -> int:
+        """Drop tombstones older than `before_hlc`; returns how many."""
+        return self._kv.forget(namespace, before_hlc)
+
+    def _publish_kv(self, name: StreamName, entries: Sequence[KvEntry]) -> None:
+        reach: Reach = "link" if name.path.startswith(KV_STREAMS) else "node"
+        self.open_stream(name, content_type="application/msgpack", lane="state", reach=reach)
+        self.append(name, [_encode_entries(entry) for entry in entries])
+
+    # Undoing
+
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """If the block raises, undo what it did and raise on."""
+        mark, heads_mark = self._mark(), self._heads.mark()
+        self._connection.execute("SAVEPOINT attempt")
+        try:
+            yield
+        except BaseException:
+            # After an error of the storage SQLite may have ended the transaction, and the savepoint with it.
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK TO attempt")
+                self._connection.execute("RELEASE attempt")
+            self._reset(mark)
+            self._heads.reset(heads_mark)
+            raise
+        self._connection.execute("RELEASE attempt")
+
+    # For the committer
+
+    def _mark(self) -> Mark:
+        """A point to go back to with `_reset`."""
+        return {name: (pending, len(pending.records), pending.bytes) for name, pending in self._pending.items()}
+
+    def _reset(self, mark: Mark) -> None:
+        """Forget what was appended since `mark`."""
+        self._pending = {}
+        for name, (pending, count, size) in mark.items():
+            del pending.records[count:]
+            pending.bytes = size
+            self._pending[name] = pending
+
+    def abandon(self) -> None:
+        """The group failed: forget all that is pending."""
+        self._pending = {}
+
+    def flush(self, *, full_only: bool = False) -> None:
+        """Write pending records as rows; with `full_only`, those that fill a batch.
+
+        Only between jobs: a row holds records of several, and the failure of one must not take another's along.
+        """
+        for name, pending in list(self._pending.items()):
+            full = pending.bytes >= self._limits[BATCH_BYTES] or len(pending.records) >= self._limits[BATCH_RECORDS]
+            if full or not full_only:
+                self._flush(name, pending)
+                del self._pending[name]
+
+    def write_heads(self) -> None:
+        """Write the rows of all streams that changed."""
+        for info in self._heads.changed():
+            write_stream(self._connection, info)
+
+    def _flush(self, name: StreamName, pending: _Pending) -> None:
+        info = self._existing("append to stream", name)
+        first, chain, size = pending.first, info.chain, info.bytes
+        for records in self._cut(pending.records):
+            batch = make_batch(name, self._lineage, first, records, self._clock.wall_ms(), chain)
+            self._write_batch(info.id, batch)
+            first, chain, size = batch.next, batch.chain, size + len(batch.payload)
+        self._heads.set(msgspec.structs.replace(info, chain=chain, lineage=self._lineage, bytes=size))
+
+    def _cut(self, records: list[bytes]) -> Iterator[list[bytes]]:
+        """Parts of `records` within the limits of a batch."""
+        most_bytes, most_records = self._limits[BATCH_BYTES], self._limits[BATCH_RECORDS]
+        if len(records) <= most_records and sum(map(len, records)) <= most_bytes:
+            yield records
+            return
+        part: list[bytes] = []
+        size = 0
+        for record in records:
+            if part and (size + len(record) > most_bytes or len(part) >= most_records):
+                yield part
+                part, size = [], 0
+            part.append(record)
+            size += len(record)
+        yield part
+
+    def _write_batch(self, stream: int, batch: Batch) -> None:
+        self._connection.execute(
+            "INSERT INTO batches(stream, first, next, lineage, appended_ms, codec, crc, chain_before, chain, payload)"
+            " VALUES(?,?,?,?,?,?,?,?,?,?)",
+            (
+                stream,
+                batch.first,
+                batch.next,
+                batch.lineage,
+                batch.appended_ms,
+                batch.codec,
+                batch.crc,
+                batch.chain_before,
+                batch.chain,
+                batch.payload,
+            ),
+        )
+
+    def _existing(self, operation: str, name: StreamName) -> StreamInfo:
+        info = self._heads.get(name)
+        if info is None:
+            raise NotFound(operation, str(name), "there is no such stream on this node")
+        return info

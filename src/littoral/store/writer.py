@@ -1,0 +1,108 @@
+"""When groups are committed, and on which thread.
+
+`ThreadWriter` is the real one: it commits at once when idle, and whatever arrives during a sync is the next
+group; there is no timer. The simulator brings its own (`littoral.testing.writer`), which commits in virtual time.
+"""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from littoral.core.errors import LimitReached, Unavailable
+from littoral.core.limits import COMMIT_GROUP_JOBS, COMMIT_QUEUE_JOBS, Limits
+from littoral.store.committer import Committed, Committer, Job, deliver
+
+Published = Callable[[Committed], None]
+
+
+class Writer(Protocol):
+    """Takes jobs from the event loop, and gives their results back on it."""
+
+    def start(self, committer: Committer, published: Published) -> None:
+        """Begin. `published` is called on the event loop after each group, before its futures are resolved."""
+        ...
+
+    def submit(self, job: Job) -> "asyncio.Future[object]":
+        """Queue a job. The future ends after the group that holds it is synced.
+
+        Raises: LimitReached when too many are waiting, Unavailable after `stop`.
+        """
+        ...
+
+    async def stop(self) -> None:
+        """Commit what is queued, then end."""
+        ...
+
+
+class ThreadWriter:
+    """One thread that owns the connection."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._queue: deque[tuple[Job, asyncio.Future[object]]] = deque()
+        self._work = threading.Condition()
+        self._stopping = False
+        self._thread: threading.Thread | None = None
+
+    def start(self, committer: Committer, published: Published) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._thread = threading.Thread(target=self._run, args=(committer, published), name="store-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, job: Job) -> "asyncio.Future[object]":
+        if self._stopping or self._thread is None:
+            raise Unavailable("write to", "store", "it is closed")
+        if len(self._queue) >= self._limits[COMMIT_QUEUE_JOBS]:
+            self._limits.hit(COMMIT_QUEUE_JOBS)
+            raise LimitReached(
+                "write to", "store", f"{len(self._queue)} jobs are waiting for the disk", "Slow down; try again later"
+            )
+        future: asyncio.Future[object] = self._loop.create_future()
+        with self._work:
+            self._queue.append((job, future))
+            self._work.notify()
+        return future
+
+    @property
+    def waiting(self) -> int:
+        """Jobs not yet taken up."""
+        return len(self._queue)
+
+    async def stop(self) -> None:
+        if self._thread is None:
+            return
+        with self._work:
+            self._stopping = True
+            self._work.notify()
+        await self._ended
+
+    def _take(self) -> list[tuple[Job, "asyncio.Future[object]"]]:
+        with self._work:
+            while not self._queue and not self._stopping:
+                self._work.wait()
+            count = min(len(self._queue), self._limits[COMMIT_GROUP_JOBS])
+            return [self._queue.popleft() for _ in range(count)]
+
+    def _run(self, committer: Committer, published: Published) -> None:
+        while group := self._take():
+            committed = committer.commit([job for job, _ in group])
+            self._loop.call_soon_threadsafe(resolve, group, committed, published)
+        self._loop.call_soon_threadsafe(self._ended.set_result, None)
+
+
+def resolve(
+    group: "list[tuple[Job, asyncio.Future[object]]]", committed: Committed, published: Published
+) -> None:
+    """Tell everybody about a group that is on disk (or failed)."""
+    published(committed)
+    for (_, future), result in zip(group, committed.results, strict=True):
+        if future.done():
+            continue
+        value, error = deliver(result)
+        if error is None:
+            future.set_result(value)
+        else:
+            future.set_exception(error)
