@@ -1,0 +1,228 @@
+"""Enrolment and renewal: messages between child, parent and root, and who may have what.
+
+    child                          parent                              root
+      │ EnrolRequest (token, CSR)    │                                   │
+      ├─────────────────────────────►│ authorise_enrolment               │
+      │ RenewRequest (CSR, signed)   │                                   │
+      ├─────────────────────────────►│ authorise_renewal                 │
+      │                              │ SignRequest                       │
+      │                              ├──────────────────────────────────►│ authorise_signing, CertificateAuthority.sign
+      │                              │                        SignAnswer │
+      │                              │◄──────────────────────────────────┤
+      │              EnrolmentAnswer │ ChildRecord stored                │
+      │◄─────────────────────────────┤                                   │
+
+The parent decides whether the child is its child. The root decides whether that parent may speak for that name: a
+region that was broken into can still not obtain a certificate in the name of the root, of itself, or of a node in
+another branch.
+"""
+
+import ipaddress
+from collections.abc import Mapping, Sequence
+
+import msgspec
+from msgspec import Struct
+
+from littoral.core.clock import Clock
+from littoral.core.errors import Conflict, Forbidden, InvalidInput, Unauthenticated
+from littoral.core.random import Random
+from littoral.security.ca import node_of, not_after_ms, read_certificate, serial_of
+from littoral.security.identity import NodeKey
+from littoral.security.join import JoinToken, JoinTokenRecord, check_token
+from littoral.security.keys import public_der, signature_fits
+from littoral.security.requests import check_request
+
+RENEWAL_SKEW_MS = 600_000
+"""How far the clocks of child and parent may differ for a renewal. A replay gains nobody a certificate for another
+key, so this only bounds how long a recorded request can be used to make the root sign again."""
+
+_PURPOSE = "littoral renewal 1"
+
+
+class EnrolRequest(Struct, frozen=True, kw_only=True):
+    """A node asks to become a child."""
+
+    node: str
+    secret: bytes
+    csr_pem: bytes
+    advertise: list[str] = []
+
+
+class RenewRequest(Struct, frozen=True, kw_only=True):
+    """A child asks for a new certificate for the key it is registered with."""
+
+    node: str
+    csr_pem: bytes
+    advertise: list[str] = []
+    issued_ms: int
+    nonce: bytes
+    signature: bytes
+    """By the node's key, over all the rest and the parent's name."""
+
+
+class ParentFacts(Struct, frozen=True, kw_only=True):
+    """What a child is told about its parent."""
+
+    node: str
+    url: str | None = None
+    """Its mTLS listener, as it advertises it."""
+    join_url: str | None = None
+
+
+class EnrolmentAnswer(Struct, frozen=True, kw_only=True):
+    """What a child gets, both times."""
+
+    certificate_pem: bytes
+    ca_pem: bytes
+    parent: ParentFacts
+
+
+class SignRequest(Struct, frozen=True, kw_only=True):
+    """A parent asks the root, through its own parents, to sign for a child it has authorised."""
+
+    node: str
+    csr_pem: bytes
+    advertise: list[str] = []
+
+
+class SignAnswer(Struct, frozen=True, kw_only=True):
+    """The root's answer."""
+
+    certificate_pem: bytes
+    ca_pem: bytes
+
+
+class ChildRecord(Struct, frozen=True, kw_only=True):
+    """What a parent keeps of a child."""
+
+    node: str
+    public_key: bytes
+    """DER. It identifies the node, also when its certificate has expired."""
+    serial: str
+    """Of its latest certificate, hexadecimal."""
+    not_after_ms: int
+    revoked_ms: int | None = None
+    """When it was expelled. A token made later lets it in again."""
+
+    @property
+    def revoked(self) -> bool:
+        """Whether it was expelled."""
+        return self.revoked_ms is not None
+
+
+class SignedRecord(Struct, frozen=True, kw_only=True):
+    """What the root keeps of each node it signed for."""
+
+    node: str
+    via: str
+    """The root itself, or the root's child through which the request came."""
+    advertise: list[str] = []
+
+
+def enrol_request(key: NodeKey, token: JoinToken, advertise: Sequence[str] = ()) -> EnrolRequest:
+    """What a node sends to the token's join URL, over TLS with the CA that `check_ca` accepted."""
+    csr_pem = key.request(token.node, advertise)
+    return EnrolRequest(node=token.node, secret=token.secret, csr_pem=csr_pem, advertise=list(advertise))
+
+
+def renew_request(
+    key: NodeKey, *, node: str, parent: str, advertise: Sequence[str], clock: Clock, random: Random
+) -> RenewRequest:
+    """What a child sends to its parent's join listener when its certificate is about to end, or has ended."""
+    unsigned = RenewRequest(
+        node=node,
+        csr_pem=key.request(node, advertise),
+        advertise=list(advertise),
+        issued_ms=clock.wall_ms(),
+        nonce=random.token_bytes(16),
+        signature=b"",
+    )
+    return msgspec.structs.replace(unsigned, signature=key.sign(_signed_part(unsigned, parent)))
+
+
+def _signed_part(request: RenewRequest, parent: str) -> bytes:
+    parts = [request.node, request.csr_pem, request.advertise, request.issued_ms, request.nonce]
+    return msgspec.msgpack.encode([_PURPOSE, parent, *parts])
+
+
+def authorise_enrolment(
+    request: EnrolRequest, token: JoinTokenRecord | None, child: ChildRecord | None, now_ms: int
+) -> JoinTokenRecord:
+    """Whether a node may become a child of this one; returns the token's record as used, to be stored.
+
+    `token` is what is stored under the secret's hash, `child` what under the node's name. A new key for a known name
+    is fine: whoever made the token meant to let that name in. Raises: as `check_request` and `check_token`; Forbidden
+    for an expelled node with a token older than that.
+    """
+    public_key = check_request(request.csr_pem, request.node, request.advertise)
+    used = check_token(token, secret=request.secret, node=request.node, public_key=public_key, now_ms=now_ms)
+    if child is not None and child.revoked_ms is not None and used.created_ms <= child.revoked_ms:
+        raise _expelled("enrol", request.node)
+    return used
+
+
+def authorise_renewal(request: RenewRequest, child: ChildRecord | None, *, parent: str, now_ms: int) -> None:
+    """Whether a child may have a new certificate; `parent` is this node's name.
+
+    An expired certificate does not matter, the registered key does. Raises: Unauthenticated for an unknown node, a
+    signature by another key or a clock too far off; Forbidden for an expelled node or a request for another key.
+    """
+    node = request.node
+    if child is None:
+        remedy = f"Enrol it with a token: `littoral token create {node[:63]}`"
+        raise Unauthenticated("renew", node[:63], f"it is no child of {parent}", remedy)
+    if not signature_fits(child.public_key, _signed_part(request, parent), request.signature):
+        remedy = f"If it lost its key, enrol it again: `littoral token create {node}`"
+        raise Unauthenticated("renew", node, "the request is not signed by the key the node enrolled with", remedy)
+    if child.revoked:
+        raise _expelled("renew", node)
+    if abs(now_ms - request.issued_ms) > RENEWAL_SKEW_MS:
+        apart_s = abs(now_ms - request.issued_ms) // 1000
+        cause = f"the clocks of {node} and {parent} are {apart_s} s apart; {RENEWAL_SKEW_MS // 1000} s are allowed"
+        raise Unauthenticated("renew", node, cause, "Set them (NTP)")
+    if check_request(request.csr_pem, node, request.advertise) != child.public_key:
+        raise Forbidden("renew", node, "it asks for a certificate for another key than it enrolled with")
+
+
+def _expelled(operation: str, node: str) -> Forbidden:
+    remedy = f"To let it in again, create a new token with `littoral token create {node}`"
+    return Forbidden(operation, node, "the node was expelled (revoked)", remedy)
+
+
+def authorise_signing(request: SignRequest, *, via: str, root: str, known: Mapping[str, SignedRecord]) -> SignedRecord:
+    """Whether the root signs; returns what it is to store.
+
+    `via` is the root's child that passed the request on (by its node token), or `root` for the root's own children.
+    `known` holds every node signed for. Raises: Forbidden for a name that another branch, or the root, has; Conflict
+    for an advertised name or public address that another node has.
+    """
+    node = request.node
+    holder = known.get(node)
+    if node in (root, via) or (holder is not None and holder.via != via):
+        owner = holder.via if holder is not None else root
+        remedy = "Names are unique in the tree; choose another, or remove the old node first"
+        raise Forbidden("sign certificate for", node, f"{via} may not: the name belongs to {owner}", remedy)
+    taken = {name for other in known.values() if other.node != node for name in (other.node, *other.advertise)} | {root}
+    for host in request.advertise:
+        if host.lower() in taken and _is_unique(host):
+            remedy = f"Remove it from spec.advertise of {node}"
+            raise Conflict("sign certificate for", node, f'another node has the name "{host[:80]}"', remedy)
+    return SignedRecord(node=node, via=via, advertise=[host.lower() for host in request.advertise])
+
+
+def _is_unique(host: str) -> bool:
+    """Private addresses are used again at every site; names and public addresses are one node's."""
+    try:
+        return ipaddress.ip_address(host).is_global
+    except ValueError:
+        return host.lower() != "localhost"
+
+
+def child_record(answer: SignAnswer, *, node: str, public_key: bytes) -> ChildRecord:
+    """What the parent stores, once it has checked that the root signed what was asked. Raises InvalidInput."""
+    certificate = read_certificate(answer.certificate_pem)
+    if node_of(certificate) != node or public_der(certificate.public_key()) != public_key:
+        raise InvalidInput("accept certificate for", node, "the root sent one for another node or key")
+    return ChildRecord(
+        node=node, public_key=public_key, serial=serial_of(certificate), not_after_ms=not_after_ms(certificate)
+    )
