@@ -1,0 +1,155 @@
+"""The parent's side of the tree: taking over the children's records, and letting them follow ours."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+import msgspec
+
+from littoral.core.errors import Forbidden, InvalidInput, MethodNotAllowed, NotFound
+from littoral.core.http import AnyResponse, Request, Response, StreamingResponse
+from littoral.core.limits import READ_BYTES, Limits
+from littoral.core.names import StreamName, parse_stream_name
+from littoral.store.batch import StoredBatch
+from littoral.store.replica import ReplicaOutcome, Verdict
+from littoral.store.store import Store
+from littoral.store.stream import StreamInfo
+from littoral.store.transaction import Transaction
+from littoral.wire import peer
+
+HEARTBEAT_S = 5.0
+"""A notification channel is never silent for longer, so that a child can tell a quiet parent from a dead link."""
+
+
+class Family(Protocol):
+    """What the parent knows of its subtree; implemented by the registry."""
+
+    def may_write(self, child: str, origin: str) -> bool:
+        """Whether `origin` is `child` or lies below it."""
+        ...
+
+    def follows(self, child: str, info: StreamInfo) -> bool:
+        """Whether `child` is to have this stream of ours."""
+        ...
+
+    async def greet(self, child: str, members: Sequence[peer.Member]) -> None:
+        """Take note of what `child` says of itself and of those below it."""
+        ...
+
+
+class PeerServer:
+    """Answers the peer protocol for authenticated children."""
+
+    def __init__(self, store: Store, limits: Limits, family: Family) -> None:
+        self._store = store
+        self._limits = limits
+        self._family = family
+        self.received_records = 0
+        self.lost_records = 0
+        """Records that children no longer had when we asked: taken by their retention."""
+        self.connected: dict[str, int] = {}
+        """Open notification channels per child."""
+
+    async def handle(self, child: str, request: Request) -> AnyResponse:
+        """Answer one request of an authenticated child. Raises LittoralError."""
+        route = (request.method, request.path)
+        if route == ("POST", peer.HELLO):
+            return await self._hello(child, request)
+        if route == ("POST", peer.BATCHES):
+            return await self._batches(child, request)
+        if route == ("GET", peer.NOTIFY):
+            return self._notify(child)
+        if route == ("GET", peer.READ):
+            return self._read(child, request)
+        if request.path in (peer.HELLO, peer.BATCHES, peer.NOTIFY, peer.READ):
+            raise MethodNotAllowed("call", request.path, f"{request.method} is not what it takes")
+        raise NotFound("find", request.path, "there is nothing here for neighbours")
+
+    async def _hello(self, child: str, request: Request) -> Response:
+        hello = peer.decode(request.body, peer.Hello, "hello")
+        if hello.protocol != peer.PROTOCOL_VERSION:
+            raise InvalidInput(
+                "open session of",
+                child,
+                f"it speaks peer protocol {hello.protocol}, this node speaks {peer.PROTOCOL_VERSION}",
+                "Run the same version of Littoral on both",
+            )
+        await self._family.greet(child, hello.members)
+        marks = []
+        for origin, path in hello.streams:
+            info = self._store.stream(StreamName(origin, path))
+            marks.append(peer.Mark(origin, path, info.next if info else 0))
+        return _answer(peer.Welcome(peer.PROTOCOL_VERSION, self._store.node, marks))
+
+    async def _batches(self, child: str, request: Request) -> Response:
+        frame = peer.decode(request.body, list[StoredBatch], "batches")
+        for stored in frame:
+            if not self._family.may_write(child, stored.batch.origin):
+                raise Forbidden(
+                    "take over records of",
+                    str(stored.batch.name),
+                    f"{stored.batch.origin} is not in the subtree of {child}",
+                    f"Enrol {stored.batch.origin} under {child}",
+                )
+
+        def take_over(tx: Transaction) -> list[ReplicaOutcome]:
+            return [tx.append_replica(stored, child) for stored in frame]
+
+        outcomes = await self._store.submit(take_over)
+        for stored, outcome in zip(frame, outcomes, strict=True):
+            if outcome.verdict in (Verdict.APPEND, Verdict.TRIM, Verdict.SKIP):
+                self.received_records += outcome.next - stored.batch.first
+            self.lost_records += outcome.lost
+        return _answer(outcomes)
+
+    def _notify(self, child: str) -> StreamingResponse:
+        headers = [("content-type", "text/event-stream"), ("cache-control", "no-store")]
+        return StreamingResponse(200, headers, self._tails(child))
+
+    async def _tails(self, child: str) -> AsyncIterator[bytes]:
+        """The tails of what the child follows: all at first, then each as it moves."""
+        changed: dict[StreamName, int] = {}
+        wake = asyncio.Event()
+
+        def note(info: StreamInfo) -> None:
+            if self._family.follows(child, info):
+                changed[info.name] = info.next
+                wake.set()
+
+        for info in self._store.streams():
+            note(info)
+        stop = self._store.watch(note)
+        self.connected[child] = self.connected.get(child, 0) + 1
+        try:
+            while True:
+                wake.clear()
+                tails = [peer.Mark(name.origin, name.path, tail) for name, tail in changed.items()]
+                changed.clear()
+                yield b"data: " + msgspec.json.encode(tails) + b"\n\n"
+                await _until(wake, HEARTBEAT_S)
+        finally:
+            stop()
+            self.connected[child] -= 1
+
+    def _read(self, child: str, request: Request) -> Response:
+        name = parse_stream_name(request.query.get("stream", ""))
+        info = self._store.stream(name)
+        if info is None or not self._family.follows(child, info):
+            raise NotFound("read stream", str(name), f"{child} does not follow such a stream of {self._store.node}")
+        text = request.query.get("offset", "")
+        if not text.isdecimal():
+            raise InvalidInput("read stream", str(name), f"offset {text[:30]!r} is not a whole number")
+        offset = max(int(text), info.first)
+        return _answer(self._store.read_stored(name, offset, self._limits[READ_BYTES]))
+
+
+async def _until(event: asyncio.Event, timeout_s: float) -> None:
+    try:
+        async with asyncio.timeout(timeout_s):
+            await event.wait()
+    except TimeoutError:
+        return
+
+
+def _answer(body: object) -> Response:
+    return Response(200, [("content-type", peer.MSGPACK)], peer.encode(body))

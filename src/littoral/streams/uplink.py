@@ -1,0 +1,255 @@
+"""The child's side of the tree: ship what goes up, follow what comes down, come back after every failure.
+
+    session   = hello, then two senders (urgent lanes, other lanes) and one follower, until one of them fails
+    sender    = take a frame, post it, set the marks from the answer; one frame in flight each
+    follower  = hold the notification channel; read every stream whose tail moved, append it here
+    failure   = close the session, wait (capped exponential backoff with jitter), begin a new one
+
+Nothing here decides what is stored twice or lost: the receiver's high-water mark does (littoral.store.replica).
+"""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+
+import msgspec
+
+from littoral.core.backoff import Backoff
+from littoral.core.clock import Clock
+from littoral.core.errors import LittoralError, PeerUnreachable, Unavailable
+from littoral.core.http import Request, Response
+from littoral.core.lanes import LANES, Lane
+from littoral.core.limits import RETRY_DELAY_MS, UPLINK_BATCH_BYTES, Limits
+from littoral.core.names import StreamName
+from littoral.core.random import Random
+from littoral.core.transport import Transport
+from littoral.store.batch import StoredBatch
+from littoral.store.replica import ReplicaOutcome, Verdict
+from littoral.store.store import Store
+from littoral.store.stream import StreamInfo
+from littoral.store.transaction import Transaction
+from littoral.streams.outbox import UPLINK_FOLD, Outbox
+from littoral.wire import peer
+from littoral.wire.problem import error_of
+
+URGENT: tuple[Lane, ...] = ("control", "alerts")
+OTHER: tuple[Lane, ...] = tuple(lane for lane in LANES if lane not in URGENT)
+REQUEST_TIMEOUT_S = 15.0
+"""A frame that is not answered by then is sent again; the receiver recognises what it has."""
+SILENCE_S = 15.0
+"""Three heartbeats of the parent's. A link that is silent for longer is taken for half-open."""
+MARKS_EVERY_S = 1.0
+"""How often the parent's marks are kept on disk; they only serve the queue depth shown after a restart."""
+
+Headers = Callable[[str, str], dict[str, str]]
+"""Authentication headers for a request: (method, path) -> headers with a fresh node token."""
+
+
+class UplinkState(msgspec.Struct):
+    """What the uplink says of itself."""
+
+    connected: bool = False
+    since_ms: int = 0
+    """When `connected` last changed, ms since the epoch."""
+    last_error: str = ""
+    sessions: int = 0
+    shipped_records: int = 0
+    shipped_bytes: int = 0
+    """Bytes of frames that the parent has answered."""
+    followed_records: int = 0
+
+
+class Uplink:
+    """Keeps one node in step with its parent."""
+
+    def __init__(
+        self,
+        store: Store,
+        transport: Transport,
+        parent: str,
+        parent_url: str,
+        headers: Headers,
+        members: Callable[[], list[peer.Member]],
+        clock: Clock,
+        random: Random,
+        limits: Limits,
+    ) -> None:
+        """parent: the parent's name; parent_url: "https://host:port" of its peer listener;
+        members: this node and all it knows below it."""
+        self._store = store
+        self._transport = transport
+        self._url = parent_url
+        self._headers = headers
+        self._members = members
+        self._clock = clock
+        self._limits = limits
+        self._backoff = Backoff(random, limits[RETRY_DELAY_MS])
+        self.outbox = Outbox(store, parent)
+        self.state = UplinkState(since_ms=clock.wall_ms())
+        self._work = {URGENT: asyncio.Event(), OTHER: asyncio.Event()}
+        self._again = asyncio.Event()
+        self._marks_kept_s = 0.0
+        store.watch(self._noted)
+
+    async def run(self) -> None:
+        """Hold sessions until cancelled."""
+        while True:
+            try:
+                await self._session()
+            except* LittoralError as errors:
+                self._ended(str(_first(errors)))
+            if self._again.is_set():
+                continue
+            await asyncio.sleep(self._backoff.next_delay_s())
+
+    def greet_again(self) -> None:
+        """What `members` answers has changed: tell the parent, by a new session."""
+        self._again.set()
+
+    def _noted(self, info: StreamInfo) -> None:
+        self.outbox.note(info)
+        for lanes, event in self._work.items():
+            if info.lane in lanes:
+                event.set()
+
+    def _ended(self, reason: str) -> None:
+        if self.state.connected:
+            self.state.connected = False
+            self.state.since_ms = self._clock.wall_ms()
+        self.state.last_error = reason
+
+    # Session
+
+    async def _session(self) -> None:
+        self._again.clear()
+        try:
+            await self._hello()
+            async with asyncio.TaskGroup() as session:
+                session.create_task(self._send(URGENT), name="uplink urgent")
+                session.create_task(self._send(OTHER), name="uplink")
+                session.create_task(self._follow(), name="uplink follow")
+                session.create_task(self._await_news(), name="uplink members")
+        except asyncio.CancelledError:
+            self._ended("stopped")
+            raise
+
+    async def _hello(self) -> None:
+        names = self.outbox.names()
+        hello = peer.Hello(
+            peer.PROTOCOL_VERSION, self._store.node, self._members(), [(name.origin, name.path) for name in names]
+        )
+        response = await self._call("POST", peer.HELLO, peer.encode(hello))
+        welcome = peer.decode(response.body, peer.Welcome, "welcome")
+        self.outbox.blocked.clear()
+        for mark in welcome.marks:
+            name = StreamName(mark.origin, mark.path)
+            self.outbox.set_mark(name, mark.next)
+            if mark.next > self._have(name):
+                # Only synced records are shipped: what the parent has and we have not was lost here.
+                self.outbox.block(
+                    name, f"the parent has it up to {mark.next}: this store is older than its own history"
+                )
+        self.state.connected = True
+        self.state.since_ms = self._clock.wall_ms()
+        self.state.last_error = ""
+        self.state.sessions += 1
+        self._backoff.reset()
+
+    async def _await_news(self) -> None:
+        await self._again.wait()
+        raise Unavailable("go on with session at", self._url, "there are new members to tell the parent of")
+
+    async def _send(self, lanes: tuple[Lane, ...]) -> None:
+        work = self._work[lanes]
+        while True:
+            work.clear()
+            while frame := self.outbox.take(lanes, self._limits[UPLINK_BATCH_BYTES]):
+                await self._ship(frame)
+            await work.wait()
+
+    async def _ship(self, frame: list[StoredBatch]) -> None:
+        body = peer.encode(frame)
+        response = await self._call("POST", peer.BATCHES, body)
+        outcomes = peer.decode(response.body, list[ReplicaOutcome], "outcomes")
+        for stored, outcome in zip(frame, outcomes, strict=True):
+            name = StreamName(outcome.origin, outcome.path)
+            if outcome.verdict in (Verdict.DIVERGED, Verdict.CORRUPT):
+                self.outbox.block(name, f"{outcome.verdict.value} at offset {outcome.next} of the parent's copy")
+                continue
+            self.state.shipped_records += max(0, outcome.next - max(stored.batch.first, self.outbox.mark(name)))
+            self.outbox.set_mark(name, outcome.next)
+        self.state.shipped_bytes += len(body)
+        self._keep_marks()
+
+    def _keep_marks(self) -> None:
+        now_s = self._clock.monotonic_s()
+        if now_s - self._marks_kept_s < MARKS_EVERY_S:
+            return
+        self._marks_kept_s = now_s
+        marks = {name: self.outbox.mark(name) for name in self.outbox.names()}
+
+        def keep(tx: Transaction) -> None:
+            for name, offset in marks.items():
+                if tx.stream(name) is not None:
+                    tx.set_fold(UPLINK_FOLD, name, offset)
+
+        self._store.submit(keep).add_done_callback(_noted_failure)
+
+    async def _follow(self) -> None:
+        request = Request("GET", peer.NOTIFY, headers=self._headers("GET", peer.NOTIFY))
+        async with self._transport.stream(self._url, request, SILENCE_S) as channel:
+            if channel.status != 200:
+                raise PeerUnreachable("follow", self._url, f"it answered {channel.status}")
+            buffer = b""
+            async for chunk in channel.chunks:
+                *events, buffer = (buffer + chunk).split(b"\n\n")
+                for event in events:
+                    for mark in msgspec.json.decode(event.removeprefix(b"data: "), type=list[peer.Mark]):
+                        await self._fetch(StreamName(mark.origin, mark.path), mark.next)
+        raise PeerUnreachable("follow", self._url, "the notification channel ended")
+
+    async def _fetch(self, name: StreamName, tail: int) -> None:
+        """Bring our copy of a stream up to `tail`."""
+        while (have := self._have(name)) < tail:
+            query = {"stream": str(name), "offset": str(have)}
+            response = await self._call("GET", peer.READ, query=query)
+            frame = peer.decode(response.body, list[StoredBatch], "stream")
+            if not frame:
+                return
+            outcomes = await self._store.submit(partial(_take_over, frame, self.outbox.parent))
+            self.state.followed_records += outcomes[-1].next - have
+            if self._have(name) <= have:
+                self.outbox.block(name, f"{outcomes[-1].verdict.value} at offset {have} of our copy of the parent's")
+                return
+
+    def _have(self, name: StreamName) -> int:
+        info = self._store.stream(name)
+        return info.next if info else 0
+
+    async def call(self, method: str, path: str, body: bytes) -> Response:
+        """One authenticated request to the parent. Raises PeerUnreachable, or the error the parent answered."""
+        return await self._call(method, path, body)
+
+    async def _call(self, method: str, path: str, body: bytes = b"", query: dict[str, str] | None = None) -> Response:
+        request = Request(method, path, query or {}, self._headers(method, path), body)
+        response = await self._transport.request(self._url, request, REQUEST_TIMEOUT_S)
+        if response.status != 200:
+            raise error_of(response.status, response.body, "call", f"{self._url}{path}")
+        return response
+
+
+def _take_over(frame: list[StoredBatch], parent: str, tx: Transaction) -> list[ReplicaOutcome]:
+    return [tx.append_replica(stored, parent) for stored in frame]
+
+
+def _first(errors: BaseExceptionGroup[LittoralError]) -> BaseException:
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _noted_failure(future: "asyncio.Future[None]") -> None:
+    # Marks are a convenience: the parent's answer to the next hello replaces them.
+    if not future.cancelled():
+        future.exception()

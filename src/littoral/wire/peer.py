@@ -1,0 +1,73 @@
+"""What neighbours in the tree say to each other, as msgpack bodies over HTTP.
+
+The child opens every connection. `hello` begins a session and tells the child where the parent's copies end;
+`batches` ships records up; `notify` is one long response in which the parent announces the tails of the streams
+that the child follows; `read` fetches them.
+"""
+
+from typing import TypeVar
+
+import msgspec
+
+from littoral.core.errors import InvalidInput
+from littoral.core.resources import Tier
+
+PROTOCOL_VERSION = 1
+MSGPACK = "application/msgpack"
+
+HELLO = "/v1/peer/hello"
+BATCHES = "/v1/peer/batches"
+NOTIFY = "/v1/peer/notify"
+READ = "/v1/peer/read"
+
+
+class Mark(msgspec.Struct, frozen=True, array_like=True):
+    """Where a copy of a stream ends."""
+
+    origin: str
+    path: str
+    next: int
+
+
+class Member(msgspec.Struct, frozen=True, array_like=True):
+    """A node below, as it describes itself: what placement looks at."""
+
+    node: str
+    tier: Tier
+    labels: dict[str, str]
+
+
+class Hello(msgspec.Struct, frozen=True):
+    """The child's first words of a session."""
+
+    protocol: int
+    node: str
+    members: list[Member]
+    """The child itself and all nodes it knows below it."""
+    streams: list[tuple[str, str]]
+    """(origin, path) of the streams it is going to ship."""
+
+
+class Welcome(msgspec.Struct, frozen=True):
+    """The parent's answer."""
+
+    protocol: int
+    node: str
+    marks: list[Mark]
+    """Of the child's streams, where the parent's copies end; 0 for one it does not have."""
+
+
+T = TypeVar("T")
+
+
+def decode(data: bytes, kind: type[T], what: str) -> T:
+    """`data` as a `kind`. Raises InvalidInput that names `what` and the place."""
+    try:
+        return msgspec.msgpack.decode(data, type=kind)
+    except msgspec.DecodeError as error:
+        raise InvalidInput(
+            "read", what, f"it is not what this version of Littoral expects ({error})", "Run the same version on both nodes"
+        ) from error
+
+
+encode = msgspec.msgpack.Encoder().encode
