@@ -1,0 +1,15 @@
+"""The operating system's clocks."""
+
+import time
+
+
+class SystemClock:
+    """Implements `littoral.core.clock.Clock`."""
+
+    def wall_ms(self) -> int:
+        """Milliseconds since the Unix epoch, UTC. May step in either direction."""
+        return time.time_ns() // 1_000_000
+
+    def monotonic_s(self) -> float:
+        """Seconds from an arbitrary start: CLOCK_MONOTONIC, which asyncio's and uvloop's `loop.time()` read too."""
+        return time.monotonic()

@@ -1,0 +1,144 @@
+"""A node's data directory on a real file system."""
+
+import errno
+import os
+import shutil
+from pathlib import Path, PurePosixPath
+
+from littoral.core.errors import InvalidInput, StorageError, StorageFull, StorageReadOnly
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
+
+DIRECTORY_MODE = 0o700
+"""The data directory holds keys and customers' data: nobody but the node's user looks in."""
+
+
+def storage_error(operation: str, subject: str, error: OSError) -> StorageError:
+    """The error an operator should see for what the operating system said."""
+    cause = error.strerror or str(error)
+    if error.errno in _FULL:
+        return StorageFull(
+            operation,
+            subject,
+            cause,
+            "Free space on this file system, or lower the retention of the largest streams (`littoral stream list`)",
+        )
+    if error.errno in _READ_ONLY:
+        return StorageReadOnly(
+            operation,
+            subject,
+            cause,
+            "Check how the file system is mounted, and that the data directory belongs to the user that runs Littoral",
+        )
+    return StorageError(operation, subject, cause, "Check the system log for errors of the disk")
+
+
+class LocalDisk:
+    """Implements `littoral.core.disk.Disk` over a directory, which is created if it does not exist.
+
+    One process owns a file at a time: two writers of the same path would share the file that is written aside.
+    Raises everywhere: StorageFull, StorageReadOnly, StorageError; InvalidInput for a path that leaves the directory.
+    """
+
+    vfs: str | None = None
+    shared_memory: bool = True
+
+    def __init__(self, root: Path | str) -> None:
+        self.root = Path(root).absolute()
+        self._make_directory(self.root)
+
+    def database_path(self, name: str) -> str:
+        """The path to give to SQLite for the database `name`; its directory exists."""
+        path = self._resolve(name)
+        self._make_directory(path.parent)
+        return str(path)
+
+    def read(self, path: str) -> bytes | None:
+        """The file's bytes, or None if there is none."""
+        try:
+            return self._resolve(path).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise storage_error("read file", path, error) from error
+
+    def write(self, path: str, data: bytes, *, secret: bool = False) -> None:
+        """Replace the file: after a power cut there is either the old content or `data`, never a mixture."""
+        target = self._resolve(path)
+        aside = target.with_name(f".{target.name}.tmp")
+        self._make_directory(target.parent)
+        try:
+            # What a crash left behind may have been created with another mode.
+            aside.unlink(missing_ok=True)
+            try:
+                _write_synced(aside, data, 0o600 if secret else 0o644)
+                aside.rename(target)
+            except OSError:
+                aside.unlink(missing_ok=True)
+                raise
+            _sync_directory(target.parent)
+        except OSError as error:
+            raise storage_error("write file", str(target), error) from error
+
+    def remove(self, path: str) -> None:
+        """Delete the file if it exists, durably."""
+        target = self._resolve(path)
+        try:
+            target.unlink()
+            _sync_directory(target.parent)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise storage_error("remove file", str(target), error) from error
+
+    def free_bytes(self) -> int:
+        """Bytes that the node's user may still write to this file system."""
+        try:
+            return shutil.disk_usage(self.root).free
+        except OSError as error:
+            raise storage_error("measure free space of", str(self.root), error) from error
+
+    def _resolve(self, path: str) -> Path:
+        parts = PurePosixPath(path)
+        if not path or parts.is_absolute() or ".." in parts.parts:
+            raise InvalidInput("use path", repr(path), "it does not stay inside the data directory")
+        return self.root / parts
+
+    def _make_directory(self, directory: Path) -> None:
+        """Create the directory and its parents; each new entry is synced, or a power cut could lose what is in it."""
+        missing: list[Path] = []
+        try:
+            while not directory.is_dir():
+                missing.append(directory)
+                directory = directory.parent
+        except OSError as error:
+            raise storage_error("open directory", str(directory), error) from error
+        for new in reversed(missing):
+            try:
+                new.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+                _sync_directory(new.parent)
+            except FileExistsError as error:
+                raise StorageError(
+                    "create directory", str(new), "a file of that name is in the way", "Move the file away"
+                ) from error
+            except OSError as error:
+                raise storage_error("create directory", str(new), error) from error
+
+
+def _write_synced(path: Path, data: bytes, mode: int) -> None:
+    # The mode is given at creation: changing it afterwards would leave a moment in which anyone could open a secret.
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+    with os.fdopen(descriptor, "wb", buffering=0) as file:
+        view = memoryview(data)
+        while view:
+            view = view[file.write(view) :]
+        os.fsync(file.fileno())
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

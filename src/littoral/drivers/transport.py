@@ -1,0 +1,165 @@
+"""Calls to other nodes over HTTPS with client certificates, through pyreqwest."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from urllib.parse import quote, urlencode
+
+from pyreqwest.client import Client, ClientBuilder
+from pyreqwest.exceptions import PyreqwestError, RequestTimeoutError
+from pyreqwest.request import RequestBuilder
+from pyreqwest.response import ResponseBodyReader
+
+from littoral.core.errors import PeerUnreachable, StartupError
+from littoral.core.http import Request, Response
+from littoral.core.transport import OpenStream
+
+CONNECT_TIMEOUT_S = 5.0
+"""TCP and TLS together. Long enough for two lost packets of a satellite link, short enough to try again soon."""
+IDLE_CONNECTIONS = 4
+"""Connections per peer that are kept open between requests."""
+
+_CAUSES = (
+    ("UnknownIssuer", "its certificate is signed by another CA", "Join the tree again with a new token of this parent"),
+    ("certificate expired", "its certificate has expired", "Check the clocks of both nodes; the peer must renew"),
+    ("not valid yet", "its certificate is not valid yet", "Check the clocks of both nodes"),
+    (
+        "not valid for name",
+        "its certificate does not name this address",
+        "Add the address to the peer's advertised names",
+    ),
+    ("invalid peer certificate", "its certificate is not trusted", ""),
+    ("alert: CertificateRequired", "it demands a client certificate, and this node has none", "Enrol this node"),
+    ("alert: UnknownCA", "it says this node's certificate is signed by another CA", "Enrol this node again"),
+    ("alert: CertificateExpired", "it says this node's certificate has expired", "Renew it"),
+    ("alert: CertificateRevoked", "it says this node's certificate is revoked", "Ask the parent's operator"),
+    ("Connection refused", "connection refused", "Check that the node runs and listens there"),
+    ("failed to lookup address", "the host name cannot be resolved", "Check the name and the DNS of this machine"),
+    ("Network is unreachable", "the network is unreachable", ""),
+    ("No route to host", "there is no route to the host", ""),
+    ("tls handshake eof", "the connection was closed during the TLS handshake", ""),
+    ("connection closed before message", "the connection was closed before an answer came", ""),
+    ("Connection reset", "the connection was reset", ""),
+    ("invalid HTTP version", "what answered does not speak HTTP here", "Check scheme and port of the URL"),
+    ("InvalidContentType", "what answered does not speak TLS", "Check scheme and port of the URL"),
+    ("end of file before message", "the connection was closed in the middle of the answer", ""),
+    ("IncompleteMessage", "the connection was closed in the middle of the answer", ""),
+    ("error reading a body", "the connection was lost in the middle of the answer", ""),
+)
+"""What the TLS and HTTP libraries say, in words for an operator: (part of the message, cause, remedy)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a node trusts and shows, as PEM."""
+
+    ca: bytes = b""
+    """Certificates of the CA that peers must be signed by, besides those of the operating system."""
+    certificate: bytes = b""
+    """The node's own certificate and chain; empty while it is not enrolled."""
+    key: bytes = field(default=b"", repr=False)
+
+
+class HttpTransport:
+    """Implements `littoral.core.transport.Transport`. Close it with `aclose`.
+
+    Redirects are not followed and no proxy is used: a node speaks to the peer it was told, or fails.
+    """
+
+    def __init__(self, identity: Identity | None = None, *, trust_anyone: bool = False) -> None:
+        """`trust_anyone` accepts every server certificate. It is for one purpose: to fetch, before enrolment, the CA
+        certificate whose fingerprint is then compared with the one in the join token.
+
+        Raises StartupError for PEM that cannot be read.
+        """
+        self._trust_anyone = trust_anyone
+        self._client = self._build(identity or Identity())
+
+    def reload(self, identity: Identity) -> None:
+        """Use another identity for every request from now on; requests in progress end on their connections."""
+        self._client = self._build(identity)
+
+    async def aclose(self) -> None:
+        """Close the connections; requests in progress fail with PeerUnreachable."""
+        await self._client.close()
+
+    async def request(self, base_url: str, request: Request, timeout_s: float) -> Response:
+        """See `Transport.request`."""
+        builder = self._builder(base_url, request).timeout(timedelta(seconds=timeout_s))
+        try:
+            answer = await builder.build().send()
+            body = await answer.bytes()
+        except PyreqwestError as error:
+            raise _unreachable(base_url, error, timeout_s) from error
+        return Response(answer.status, list(answer.headers.items()), body.to_bytes())
+
+    @asynccontextmanager
+    async def stream(self, base_url: str, request: Request, idle_timeout_s: float) -> AsyncIterator[OpenStream]:
+        """See `Transport.stream`."""
+        # Without a limit of 0, pyreqwest holds small pieces back until its buffer is full.
+        built = self._builder(base_url, request).streamed_read_buffer_limit(0).build_streamed()
+        try:
+            async with asyncio.timeout(idle_timeout_s):
+                answer = await built.__aenter__()
+        except (PyreqwestError, TimeoutError) as error:
+            raise _unreachable(base_url, error, idle_timeout_s) from error
+        try:
+            chunks = _chunks(base_url, answer.body_reader, idle_timeout_s)
+            yield OpenStream(answer.status, list(answer.headers.items()), chunks)
+        finally:
+            await built.__aexit__(None, None, None)
+
+    def _builder(self, base_url: str, request: Request) -> RequestBuilder:
+        url = base_url.rstrip("/") + quote(request.path, safe="/:@!$&'()*+,;=~")
+        if request.query:
+            url += "?" + urlencode(request.query)
+        builder = self._client.request(request.method, url).headers(dict(request.headers))
+        return builder.body_bytes(request.body) if request.body else builder
+
+    def _build(self, identity: Identity) -> Client:
+        builder = ClientBuilder().no_proxy().follow_redirects(False).user_agent("littoral")
+        builder = builder.gzip(False).brotli(False).zstd(False).deflate(False)
+        builder = builder.connect_timeout(timedelta(seconds=CONNECT_TIMEOUT_S)).pool_max_idle_per_host(IDLE_CONNECTIONS)
+        try:
+            if self._trust_anyone:
+                builder = builder.danger_accept_invalid_certs(True)
+            if identity.ca:
+                builder = builder.add_root_certificate_pem(identity.ca)
+            if identity.certificate:
+                builder = builder.identity_pem(identity.key + b"\n" + identity.certificate)
+            return builder.build()
+        except (PyreqwestError, ValueError) as error:
+            raise StartupError(
+                "use certificates of", "this node", str(error), "Check the PEM files under identity/"
+            ) from error
+
+
+async def _chunks(base_url: str, reader: ResponseBodyReader, idle_timeout_s: float) -> AsyncIterator[bytes]:
+    while True:
+        try:
+            async with asyncio.timeout(idle_timeout_s):
+                chunk = await reader.read_chunk()
+        except (PyreqwestError, TimeoutError) as error:
+            raise _unreachable(base_url, error, idle_timeout_s) from error
+        if chunk is None:
+            return
+        yield chunk.to_bytes()
+
+
+def _unreachable(base_url: str, error: Exception, timeout_s: float) -> PeerUnreachable:
+    said = _messages(error)
+    for part, cause, remedy in _CAUSES:
+        if part in said:
+            return PeerUnreachable("reach", base_url, cause, remedy)
+    if isinstance(error, (RequestTimeoutError, TimeoutError)):
+        return PeerUnreachable("reach", base_url, f"timed out (no answer within {timeout_s:g} s)")
+    return PeerUnreachable("reach", base_url, said)
+
+
+def _messages(error: Exception) -> str:
+    if not isinstance(error, PyreqwestError):
+        return str(error)
+    details = getattr(error, "details", None) or {}
+    return ": ".join([str(error.message), *(cause["message"] for cause in details.get("causes") or ())])

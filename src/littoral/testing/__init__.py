@@ -1,0 +1,20 @@
+"""A node's surroundings, simulated: for our tests and for the tests of those who build on Littoral.
+
+Real node code runs against `core`'s protocols; this package implements them without an operating system, in virtual
+time and from one seed, so that an hour of faults takes seconds and every failure repeats:
+
+- `loop`: an asyncio event loop whose time jumps to the next timer. `run(main, seed)` is all that most tests need.
+- `clock`: a wall clock on that loop, with offset, drift and steps.
+- `random`: seeded chance, split into independent named streams.
+- `disk`: files and SQLite databases in memory that know what was synced, and lose the rest when the power is cut.
+- `net`: nodes that call each other over links with delay, loss and cuts.
+
+    async def main() -> None:
+        network = SimNetwork(SeededRandom(7))
+        network.serve("https://root:8443", handler)
+        answer = await network.transport("plant-a").request("https://root:8443", Request("GET", "/"), timeout_s=5)
+
+    run(main, seed=7)
+
+Nothing here starts a thread or opens a socket or file.
+"""

@@ -1,0 +1,126 @@
+"""Nodes that call each other over simulated links, in virtual time.
+
+A **peer** is a handler served under a base URL; a **link** leads from one node to one base URL, and each has its own
+delay, loss and cuts. As over TCP, pieces of one stream keep their order, and a piece that is lost on a link that was
+cut silently leaves the stream silent from there on, even after the link is restored: the idle timeout is what notices.
+
+A lost request never reaches the handler. A lost response means that the handler ran, and the caller cannot know.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from littoral.core.errors import PeerUnreachable
+from littoral.core.http import Handler, Request, Response
+from littoral.core.tasks import Tasks
+from littoral.core.transport import OpenStream
+from littoral.testing.net_connection import Connection, Direction, Event, Link, Peer
+from littoral.testing.random import SeededRandom
+
+__all__ = ["Direction", "Event", "Link", "SimNetwork", "SimTransport"]
+
+
+class SimNetwork:
+    """All peers and links of a simulation."""
+
+    def __init__(self, random: SeededRandom) -> None:
+        self.random = random
+        self.counts: Counter[Event] = Counter()
+        """How often each thing happened."""
+        self.failures: list[BaseException] = []
+        """What failed out of any caller's sight; a test asserts that it is empty."""
+        self.peers: dict[str, Peer] = {}
+        self.tasks = Tasks(self.failures.append)
+        self._links: dict[tuple[str, str], Link] = {}
+
+    def serve(self, base_url: str, handler: Handler) -> None:
+        """Let `handler` answer at `base_url`, as a process that has just started."""
+        self.stop(base_url)
+        self.peers[base_url] = Peer(handler)
+
+    def stop(self, base_url: str) -> None:
+        """The process dies: what it was doing is abandoned, its callers are reset, and new ones are refused."""
+        peer = self.peers.get(base_url)
+        if peer is None or not peer.up:
+            return
+        peer.up = False
+        for connection in list(peer.connections):
+            connection.peer_died()
+
+    def link(self, node: str, base_url: str) -> Link:
+        """The way from `node` to `base_url`; made at first use, without delay."""
+        return self._links.setdefault((node, base_url), Link())
+
+    def links(self, node: str) -> list[Link]:
+        """All ways out of `node` that were used or asked for so far."""
+        return [link for (origin, _), link in self._links.items() if origin == node]
+
+    def transport(self, node: str) -> "SimTransport":
+        """How `node` calls others."""
+        return SimTransport(self, node)
+
+    async def aclose(self) -> None:
+        """End what is in progress."""
+        await self.tasks.stop()
+
+
+class SimTransport:
+    """Implements `littoral.core.transport.Transport` for one node."""
+
+    def __init__(self, network: SimNetwork, node: str) -> None:
+        self._network = network
+        self._node = node
+
+    async def request(self, base_url: str, request: Request, timeout_s: float) -> Response:
+        """See `Transport.request`."""
+        body = bytearray()
+        connection = self._open(base_url, request)
+        try:
+            async with asyncio.timeout(timeout_s):
+                head = await connection.receive_head()
+                while (piece := await connection.receive()) is not None:
+                    body += piece
+        except TimeoutError:
+            raise self._timed_out(base_url, timeout_s) from None
+        finally:
+            connection.close()
+        return Response(head.status, head.headers, bytes(body))
+
+    @asynccontextmanager
+    async def stream(self, base_url: str, request: Request, idle_timeout_s: float) -> AsyncIterator[OpenStream]:
+        """See `Transport.stream`."""
+        self._network.counts["streams"] += 1
+        connection = self._open(base_url, request)
+        try:
+            try:
+                async with asyncio.timeout(idle_timeout_s):
+                    head = await connection.receive_head()
+            except TimeoutError:
+                raise self._timed_out(base_url, idle_timeout_s) from None
+            yield OpenStream(head.status, head.headers, self._pieces(base_url, connection, idle_timeout_s))
+        finally:
+            connection.close()
+
+    async def _pieces(self, base_url: str, connection: Connection, idle_timeout_s: float) -> AsyncIterator[bytes]:
+        while True:
+            try:
+                async with asyncio.timeout(idle_timeout_s):
+                    piece = await connection.receive()
+            except TimeoutError:
+                raise self._timed_out(base_url, idle_timeout_s) from None
+            if piece is None:
+                return
+            yield piece
+
+    def _open(self, base_url: str, request: Request) -> Connection:
+        network = self._network
+        network.counts["requests"] += 1
+        connection = Connection(network, network.link(self._node, base_url), base_url)
+        connection.start(request, f"{self._node} -> {base_url}")
+        return connection
+
+    def _timed_out(self, base_url: str, timeout_s: float) -> PeerUnreachable:
+        self._network.counts["timeouts"] += 1
+        return PeerUnreachable("reach", base_url, f"timed out (no answer within {timeout_s:g} s)")

@@ -1,0 +1,222 @@
+"""A tree of real nodes in virtual time: the hubs of `littoral.node`, on simulated disks, clocks and links.
+
+    async def main() -> None:
+        tree = SimTree(seed=7)
+        root = await tree.start_root("cloud")
+        site = await tree.start_child("plant-a", "site", root)
+        site.device("press-1").publish("factory/press-1", b'{"value": 3}', qos=1)
+        await tree.until(lambda: root.records("plant-a/windows"))
+        site.cut_power()
+        await site.start()
+
+    run(main, seed=7)
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+from littoral.core.limits import Limits
+from littoral.core.names import parse_stream_name
+from littoral.core.resources import Node, Tier
+from littoral.core.resources.model import Listen, Metadata, Mqtt, NodeSpec, Parent
+from littoral.fleet.desired import Deployable, record_of, submit_desired
+from littoral.node.hub import Hub, start_hub
+from littoral.node.seams import Seams
+from littoral.node.status import AppStatus
+from littoral.testing.clock import SimClock
+from littoral.testing.device import SimDevice
+from littoral.testing.disk import SimDisk
+from littoral.testing.net import SimNetwork
+from littoral.testing.random import SeededRandom
+from littoral.testing.writer import SimWriter
+
+POLL_S = 0.05
+UNTIL_S = 600.0
+"""Virtual seconds that `until` waits unless told otherwise."""
+
+
+class SimNode:
+    """One node: its disk, its clock, and the hub that runs on them while it is up."""
+
+    def __init__(self, tree: "SimTree", config: Node, random: SeededRandom) -> None:
+        self.tree = tree
+        self.config = config
+        self.name = config.metadata.name
+        self.random = random
+        self.disk = SimDisk(random.fork("disk"))
+        self.disk.on_cut = self._died
+        self.clock = SimClock(asyncio.get_running_loop())
+        self.hub: Hub | None = None
+        self.deaths = 0
+        self._writer: SimWriter | None = None
+        self._devices: list[SimDevice] = []
+
+    @property
+    def peer_url(self) -> str:
+        """Where children reach it."""
+        return f"https://{self.name}.peer"
+
+    @property
+    def join_url(self) -> str:
+        """Where nodes enrol."""
+        return f"https://{self.name}.join"
+
+    @property
+    def running(self) -> Hub:
+        """The hub; the node must be up."""
+        assert self.hub is not None, f"{self.name} is down"
+        return self.hub
+
+    async def start(self, token: str | None = None) -> Hub:
+        """Switch the node on, or start its process again."""
+        assert self.hub is None, f"{self.name} is up already"
+        self.disk.power_on()
+        network = self.tree.network
+        seams = Seams(
+            clock=self.clock,
+            random=self.random.fork(f"hub{self.deaths}"),
+            disk=self.disk,
+            writer=self._make_writer,
+            joining=lambda ca: network.transport(self.name),
+            peers=lambda identity: network.transport(self.name),
+        )
+        hub = await start_hub(self.config, seams, _Facts(self), token)
+        self.hub = hub
+        network.serve(self.peer_url, hub.peer_api.handle)
+        network.serve(self.join_url, hub.join_api.handle)
+        return hub
+
+    def kill(self) -> None:
+        """The process dies; what it wrote to files stays, synced or not, for the system is still up."""
+        self.disk.cut_power("kept")
+
+    def cut_power(self) -> None:
+        """The machine loses power: of what was not synced, some is lost."""
+        self.disk.cut_power("seeded")
+
+    def device(self, client_id: str) -> SimDevice:
+        """A device that publishes here and sends again what was not acknowledged."""
+        device = SimDevice(client_id, lambda: self.hub.broker if self.hub else None)
+        self._devices.append(device)
+        return device
+
+    def records(self, stream: str) -> list[bytes]:
+        """All records of a stream as this node holds it; empty if it has none."""
+        name = parse_stream_name(stream)
+        hub = self.running
+        info = hub.store.stream(name)
+        if info is None:
+            return []
+        records: list[bytes] = []
+        offset = info.first
+        while offset < info.next:
+            for batch in hub.store.read(name, offset, 1 << 20):
+                records += batch.records()
+                offset = batch.next
+        return records
+
+    def _make_writer(self, limits: Limits) -> SimWriter:
+        self._writer = SimWriter(limits, self.random.fork(f"writer{self.deaths}"))
+        return self._writer
+
+    def _died(self) -> None:
+        self.deaths += 1
+        self.tree.network.stop(self.peer_url)
+        self.tree.network.stop(self.join_url)
+        if self._writer is not None:
+            self._writer.kill()
+        hub, self.hub = self.hub, None
+        if hub is not None:
+            hub.abandon()
+            self.tree.check(hub)
+        for device in self._devices:
+            device.disconnected()
+
+
+class SimTree:
+    """All nodes of a simulation, and what lies between them."""
+
+    def __init__(self, seed: int | str) -> None:
+        self.random = SeededRandom(seed)
+        self.network = SimNetwork(self.random.fork("network"))
+        self.nodes: dict[str, SimNode] = {}
+        self.failures: list[BaseException] = []
+
+    async def start_root(self, name: str, **limits: int) -> SimNode:
+        """Make and start the root."""
+        node = self._add(name, "cloud", None, limits)
+        await node.start()
+        return node
+
+    async def start_child(self, name: str, tier: Tier, parent: SimNode, **limits: int) -> SimNode:
+        """Make a node, enrol it under `parent`, and start it."""
+        node = self._add(name, tier, parent, limits)
+        await node.start(await self.token(parent, name))
+        return node
+
+    async def token(self, parent: SimNode, name: str) -> str:
+        """A join token."""
+        hub = parent.running
+        return await hub.create_token(name, 3_600_000)
+
+    async def apply(self, root: SimNode, *resources: Deployable) -> None:
+        """Change the desired state at the root."""
+        records = [record_of(resource, None) for resource in resources]
+        await root.running.store.submit(lambda tx: submit_desired(tx, records))
+
+    async def until(self, condition: Callable[[], object], limit_s: float = UNTIL_S) -> None:
+        """Let time pass until `condition` holds. Raises TimeoutError after `limit_s` virtual seconds."""
+        async with asyncio.timeout(limit_s):
+            while not condition():
+                await asyncio.sleep(POLL_S)
+                self.raise_failures()
+
+    async def stop(self) -> None:
+        """Stop every node that is up, in an orderly way; raise what failed meanwhile."""
+        for node in self.nodes.values():
+            if node.hub is not None:
+                await node.hub.stop()
+                self.check(node.hub)
+                node.hub = None
+        self.raise_failures()
+
+    def check(self, hub: Hub) -> None:
+        """Take note of what failed in a hub."""
+        self.failures += hub.failures
+
+    def raise_failures(self) -> None:
+        """Raise the first unexpected exception of any background task."""
+        failures = [*self.failures, *self.network.failures]
+        for node in self.nodes.values():
+            if node.hub is not None:
+                failures += node.hub.failures
+        if failures:
+            raise failures[0]
+
+    def _add(self, name: str, tier: Tier, parent: SimNode | None, limits: Mapping[str, int]) -> SimNode:
+        spec = NodeSpec(
+            tier=tier,
+            parent=Parent(url=parent.peer_url, join_url=parent.join_url) if parent else None,
+            listen=Listen(peer="127.0.0.1:1", join="127.0.0.1:2", mqtt="127.0.0.1:3"),
+            mqtt=Mqtt(anonymous=True),
+            limits={key.replace("_", "-"): value for key, value in limits.items()},
+        )
+        config = Node(api_version="littoral/v1", metadata=Metadata(name=name), spec=spec)
+        node = self.nodes[name] = SimNode(self, config, self.random.fork(name))
+        return node
+
+
+class _Facts:
+    """What the process would know; there is none."""
+
+    def __init__(self, node: SimNode) -> None:
+        self._node = node
+
+    def memory_bytes(self) -> int:
+        return 0
+
+    def apps(self) -> Mapping[str, AppStatus]:
+        return {}
+
+    def addresses(self) -> Mapping[str, str]:
+        return {"join": self._node.join_url.removeprefix("https://"), "peer": self._node.peer_url.removeprefix("https://")}
