@@ -1,0 +1,146 @@
+"""Key-value as apps, rules, the CLI and children see it: the node's own table, or the root's through the parents.
+
+    replicated     this node is meant to hold the namespace: reads and writes are local
+    read-through   the root holds it: reads go up hop by hop and are cached on the way down; writes go to the root
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+import msgspec
+
+from littoral.core.clock import Clock
+from littoral.core.errors import InvalidInput, NotFound, PeerUnreachable, TooLarge, Unavailable
+from littoral.core.kv import KvEntry, KvPage
+from littoral.core.limits import KV_CACHE_ENTRIES, KV_KEY_BYTES, KV_LIST_KEYS, KV_VALUE_BYTES, Limits
+from littoral.core.resources import Namespace
+from littoral.core.resources.units import parse_duration_ms
+from littoral.fleet.kv_calls import KvCalls
+from littoral.store.store import Store
+
+
+class _Cached(msgspec.Struct):
+    value: bytes | None
+    until_s: float
+
+
+class KeyValueService:
+    """Implements `littoral.core.kv.KeyValue`."""
+
+    def __init__(
+        self,
+        store: Store,
+        namespaces: Callable[[str], Namespace | None],
+        placed: Callable[[Namespace], bool],
+        calls: KvCalls | None,
+        clock: Clock,
+        limits: Limits,
+    ) -> None:
+        """namespaces: the desired namespace of a name, or None.
+        placed: whether this node holds a replicated namespace.
+        calls: how to ask the parent; None at the root."""
+        self._store = store
+        self._namespaces = namespaces
+        self._placed = placed
+        self._calls = calls
+        self._clock = clock
+        self._limits = limits
+        self._cache: OrderedDict[tuple[str, str], _Cached] = OrderedDict()
+        self.stale_reads = 0
+        """Read-through values served beyond their time because the parent was out of reach."""
+
+    async def get(self, namespace: str, key: str) -> bytes | None:
+        """See KeyValue.get."""
+        spec = self._namespace(namespace)
+        self._check_key(key)
+        if self._local(spec):
+            entry = self._store.kv_get(namespace, key)
+            return entry.value if entry else None
+        return await self._read_through(spec, key)
+
+    async def put(self, namespace: str, key: str, value: bytes) -> KvEntry:
+        """See KeyValue.put."""
+        if len(value) > self._limits[KV_VALUE_BYTES]:
+            self._limits.hit(KV_VALUE_BYTES)
+            raise TooLarge(
+                "put key", key, f"{len(value)} bytes; at most {self._limits[KV_VALUE_BYTES]} are allowed", "Use an object"
+            )
+        return await self._write(namespace, key, value)
+
+    async def delete(self, namespace: str, key: str) -> KvEntry:
+        """See KeyValue.delete."""
+        return await self._write(namespace, key, None)
+
+    async def list(self, namespace: str, prefix: str = "", cursor: str | None = None, limit: int = 1000) -> KvPage:
+        """See KeyValue.list."""
+        spec = self._namespace(namespace)
+        limit = max(1, min(limit, self._limits[KV_LIST_KEYS]))
+        if self._local(spec):
+            return self._store.kv_page(namespace, prefix, cursor, limit)
+        return await self._parent(namespace).list(namespace, prefix, cursor, limit)
+
+    async def _write(self, namespace: str, key: str, value: bytes | None) -> KvEntry:
+        spec = self._namespace(namespace)
+        self._check_key(key)
+        if self._local(spec):
+            return await self._store.submit(lambda tx: tx.kv_put(namespace, key, value))
+        entry = await self._parent(namespace).write(namespace, key, value)
+        self._remember(spec, key, value)
+        return entry
+
+    def _local(self, spec: Namespace) -> bool:
+        if spec.spec.mode == "read-through":
+            return self._calls is None
+        if not self._placed(spec):
+            raise NotFound(
+                "use namespace",
+                spec.metadata.name,
+                f"it is not placed on node {self._store.node}",
+                "Add the node, its tier or its labels to spec.placement of the Namespace",
+            )
+        return True
+
+    async def _read_through(self, spec: Namespace, key: str) -> bytes | None:
+        name = spec.metadata.name
+        cached = self._cache.get((name, key))
+        if cached is not None and self._clock.monotonic_s() < cached.until_s:
+            return cached.value
+        try:
+            value = await self._parent(name).get(name, key)
+        except PeerUnreachable:
+            if cached is None:
+                raise
+            # Local first: an old value is better than none while the WAN is down.
+            self.stale_reads += 1
+            return cached.value
+        self._remember(spec, key, value)
+        return value
+
+    def _remember(self, spec: Namespace, key: str, value: bytes | None) -> None:
+        until_s = self._clock.monotonic_s() + parse_duration_ms(spec.spec.cache_ttl) / 1000
+        self._cache[(spec.metadata.name, key)] = _Cached(value, until_s)
+        self._cache.move_to_end((spec.metadata.name, key))
+        while len(self._cache) > self._limits[KV_CACHE_ENTRIES]:
+            self._limits.hit(KV_CACHE_ENTRIES)
+            self._cache.popitem(last=False)
+
+    def _namespace(self, name: str) -> Namespace:
+        spec = self._namespaces(name)
+        if spec is None:
+            raise NotFound(
+                "use namespace", name, "there is no such Namespace", "Apply one with `littoral apply -f` at the root"
+            )
+        return spec
+
+    def _parent(self, namespace: str) -> KvCalls:
+        if self._calls is None:
+            raise Unavailable("use namespace", namespace, "this node has no parent to ask")
+        return self._calls
+
+    def _check_key(self, key: str) -> None:
+        size = len(key.encode("utf-8", "surrogatepass"))
+        if not 0 < size <= self._limits[KV_KEY_BYTES]:
+            self._limits.hit(KV_KEY_BYTES)
+            raise InvalidInput(
+                "use key", repr(key[:60]), f"{size} bytes; 1 to {self._limits[KV_KEY_BYTES]} are allowed", "Shorten it"
+            )

@@ -1,0 +1,171 @@
+"""What a node knows of its subtree: children with their keys, join tokens, who lies below whom.
+
+Kept in the store under these scopes:
+
+    children      node -> ChildRecord          direct children
+    join-tokens   hash of the secret -> JoinTokenRecord
+    subtree       node -> via                  everybody below, and the child through which
+    members       child -> [Member]            what each child said of itself and those below it
+    signed        node -> SignedRecord         at the root: everybody the CA signed for
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from littoral.core.clock import Clock
+from littoral.core.errors import LimitReached
+from littoral.core.limits import CHILDREN, TOKENS, Limits
+from littoral.core.random import Random
+from littoral.core.resources import Namespace, placement_matches
+from littoral.fleet.desired import DESIRED
+from littoral.security.enrolment import ChildRecord, EnrolRequest, SignedRecord, authorise_enrolment, authorise_signing
+from littoral.security.enrolment import SignRequest
+from littoral.security.join import JoinTokenRecord, create_token, hash_secret
+from littoral.store.kv import kv_namespace
+from littoral.store.store import Store
+from littoral.store.stream import StreamInfo
+from littoral.store.transaction import Transaction
+from littoral.wire.peer import Member
+
+T = TypeVar("T")
+
+
+class Registry:
+    """Implements `littoral.streams.peer_server.Family`."""
+
+    def __init__(
+        self,
+        store: Store,
+        namespaces: Callable[[str], Namespace | None],
+        clock: Clock,
+        random: Random,
+        limits: Limits,
+        changed: Callable[[], None],
+    ) -> None:
+        """namespaces: the desired namespace of a name, or None. changed: told when there are other nodes below."""
+        self._store = store
+        self._namespaces = namespaces
+        self._clock = clock
+        self._random = random
+        self._limits = limits
+        self._changed = changed
+        self._children = _load(store, "children", ChildRecord)
+        self._via = {node: via.decode() for node, via in store.state("subtree").items()}
+        self._members = _load(store, "members", list[Member])
+        self._signed = _load(store, "signed", SignedRecord)
+
+    # What others ask
+
+    def child(self, name: str) -> ChildRecord | None:
+        """A direct child, or None."""
+        return self._children.get(name)
+
+    def children(self) -> list[ChildRecord]:
+        """The direct children, by name."""
+        return [self._children[name] for name in sorted(self._children)]
+
+    def members(self, own: Member) -> list[Member]:
+        """This node (`own`) and everybody known below it."""
+        return [own, *(member for members in self._members.values() for member in members)]
+
+    def may_write(self, child: str, origin: str) -> bool:
+        """See Family.may_write."""
+        return origin == child or self._via.get(origin) == child
+
+    def follows(self, child: str, info: StreamInfo) -> bool:
+        """See Family.follows."""
+        if info.via == child:
+            return False
+        if info.name.path == DESIRED:
+            return True
+        name = kv_namespace(info.name.path)
+        if name is None or info.name.origin != self._store.node:
+            return False
+        namespace = self._namespaces(name)
+        if namespace is None or namespace.spec.mode != "replicated":
+            return False
+        return any(
+            placement_matches(namespace.spec.placement, tier=member.tier, node=member.node, labels=member.labels)
+            for member in self._members.get(child, ())
+        )
+
+    # What changes it
+
+    async def greet(self, child: str, members: Sequence[Member]) -> None:
+        """See Family.greet: members that are not in the child's subtree are left out."""
+        kept = [member for member in members if self.may_write(child, member.node)]
+        if self._members.get(child) != kept:
+            await self._put("members", child, msgspec.msgpack.encode(kept))
+            self._members[child] = kept
+            self._changed()
+
+    async def create_token(self, node: str, join_url: str, ca_fingerprint: bytes, ttl_ms: int) -> str:
+        """A join token for a child named `node`. Raises InvalidInput, LimitReached."""
+        now_ms = self._clock.wall_ms()
+        text, record = create_token(
+            node=node,
+            parent=self._store.node,
+            join_url=join_url,
+            ca_fingerprint=ca_fingerprint,
+            ttl_ms=ttl_ms,
+            now_ms=now_ms,
+            random=self._random,
+        )
+        most = self._limits[TOKENS]
+
+        def put(tx: Transaction) -> None:
+            held = tx.state("join-tokens")
+            for key, value in held.items():
+                if msgspec.msgpack.decode(value, type=JoinTokenRecord).expires_ms < now_ms:
+                    tx.put_state("join-tokens", key, None)
+            if len(held) >= most:
+                self._limits.hit(TOKENS)
+                raise LimitReached("create join token for", node, f"{len(held)} are waiting to be used", "Use or let expire")
+            tx.put_state("join-tokens", record.secret_hash.hex(), msgspec.msgpack.encode(record))
+
+        await self._store.submit(put)
+        return text
+
+    async def use_token(self, request: EnrolRequest) -> None:
+        """Authorise an enrolment and note that its token is used. Raises as `authorise_enrolment`."""
+        if request.node not in self._children and len(self._children) >= self._limits[CHILDREN]:
+            self._limits.hit(CHILDREN)
+            raise LimitReached("enrol", request.node, f"{len(self._children)} children are enrolled, the limit")
+        key = hash_secret(request.secret).hex()
+        child = self._children.get(request.node)
+        now_ms = self._clock.wall_ms()
+
+        def use(tx: Transaction) -> None:
+            held = tx.get_state("join-tokens", key)
+            record = msgspec.msgpack.decode(held, type=JoinTokenRecord) if held else None
+            used = authorise_enrolment(request, record, child, now_ms)
+            tx.put_state("join-tokens", key, msgspec.msgpack.encode(used))
+
+        await self._store.submit(use)
+
+    async def add_child(self, record: ChildRecord) -> None:
+        """A node is now a direct child, with this key and certificate."""
+        await self._put("children", record.node, msgspec.msgpack.encode(record))
+        self._children[record.node] = record
+        await self.note_below(record.node, record.node)
+
+    async def note_below(self, node: str, via: str) -> None:
+        """A node lies below the child `via` (or is it)."""
+        if self._via.get(node) != via:
+            await self._put("subtree", node, via.encode())
+            self._via[node] = via
+
+    async def note_signed(self, request: SignRequest, via: str) -> None:
+        """At the root: decide whether to sign, and note it. Raises as `authorise_signing`."""
+        record = authorise_signing(request, via=via, root=self._store.node, known=self._signed)
+        await self._put("signed", record.node, msgspec.msgpack.encode(record))
+        self._signed[record.node] = record
+
+    async def _put(self, scope: str, key: str, value: bytes) -> None:
+        await self._store.submit(lambda tx: tx.put_state(scope, key, value))
+
+
+def _load(store: Store, scope: str, kind: type[T]) -> dict[str, T]:
+    return {key: msgspec.msgpack.decode(value, type=kind) for key, value in store.state(scope).items()}

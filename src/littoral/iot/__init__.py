@@ -1,0 +1,1 @@
+"""Things at the edge: the MQTT broker, and rules over what it takes in."""

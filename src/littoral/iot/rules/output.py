@@ -1,0 +1,81 @@
+"""What a rule makes of readings: windows, alerts and dead letters, and their JSON."""
+
+import hashlib
+from typing import Literal
+
+import msgspec
+
+from littoral.iot.rules.window import Number
+
+FIRST_BYTES = 64
+"""How much of a payload a dead letter keeps: enough to recognise it, whatever its size."""
+
+Reason = Literal["late", "malformed", "invalid", "too-many-keys"]
+"""late: its window was emitted. malformed: not JSON, or no number. invalid: a field is missing, of another type or out
+of range. too-many-keys: the rule has as many keys as the limit rule-keys allows, and this is another one."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+class WindowResult(msgspec.Struct, frozen=True):
+    """The aggregates of one closed window."""
+
+    id: str
+    """The same for the same rule, node, key, start and end, always."""
+    rule: str
+    node: str
+    key: str
+    start: int
+    """Milliseconds since the epoch; the window is [start, end)."""
+    end: int
+    aggregates: dict[str, Number]
+
+    def document(self) -> bytes:
+        """As a JSON object; the aggregates are members like the rest."""
+        fields = {name: getattr(self, name) for name in ("id", "rule", "node", "key", "start", "end")}
+        return _encode(fields | self.aggregates)
+
+
+class Alert(msgspec.Struct, frozen=True):
+    """One anomaly."""
+
+    id: str
+    """The same for the same rule, node, key and reading, always."""
+    rule: str
+    node: str
+    key: str
+    ts: int
+    """The reading's time, milliseconds since the epoch."""
+    value: float
+    zscore: float | None
+    """None where the preceding readings are all the same."""
+    mean: float
+    """Of the preceding readings, as is `stddev`."""
+    stddev: float
+    sequence: int | None
+    """The device's number of the reading."""
+
+    def document(self) -> bytes:
+        """As a JSON object."""
+        return _encode(self)
+
+
+class DeadLetter(msgspec.Struct, frozen=True):
+    """A reading that a rule could not use."""
+
+    rule: str
+    topic: str
+    reason: Reason
+    detail: str
+    """For a person: what exactly is wrong."""
+    first: bytes
+    """The payload's first 64 bytes."""
+    arrived_ms: int
+
+
+Output = WindowResult | Alert | DeadLetter
+
+
+def output_id(*parts: str | int) -> str:
+    """128 bits of SHA-256 over the parts as a JSON array, in hex: different parts never run into each other."""
+    return hashlib.sha256(_encode(parts)).hexdigest()[:32]

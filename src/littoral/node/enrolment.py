@@ -1,0 +1,117 @@
+"""How a node comes by its identity: the root makes its own, a child enrols once and renews by its key."""
+
+from littoral.core.errors import StartupError
+from littoral.core.http import Request, Response
+from littoral.core.resources import Node
+from littoral.core.transport import Transport
+from littoral.node.seams import Seams
+from littoral.security.ca import CertificateAuthority
+from littoral.security.enrolment import EnrolmentAnswer, ParentFacts, enrol_request, renew_request
+from littoral.security.identity import Identity, NodeFacts, NodeKey, load_identity, load_or_create_key, save_identity
+from littoral.security.join import check_ca, parse_token
+from littoral.wire import peer
+from littoral.wire.problem import error_of
+
+JOIN_CA = "/v1/join/ca"
+JOIN_ENROL = "/v1/join/enrol"
+JOIN_RENEW = "/v1/join/renew"
+JOIN_TIMEOUT_S = 30.0
+
+
+async def establish_identity(config: Node, token: str | None, seams: Seams) -> tuple[Identity, CertificateAuthority | None]:
+    """The node's identity, made or fetched if it has none yet; at the root with the CA.
+
+    Raises: StartupError when a child has neither identity nor token, whatever the parent answers, PeerUnreachable.
+    """
+    identity = load_identity(seams.disk)
+    if identity is not None and identity.node != config.metadata.name:
+        raise StartupError(
+            "start node", config.metadata.name, f"the data directory is that of {identity.node}", "Use another directory"
+        )
+    if config.spec.parent is None:
+        return _root_identity(config, identity, seams)
+    if identity is None:
+        if token is None:
+            raise StartupError(
+                "start node",
+                config.metadata.name,
+                "it has no identity yet and no join token was given",
+                f"Run `littoral token create {config.metadata.name}` at the parent and start with --token",
+            )
+        identity = await enrol(config, token, seams)
+    elif identity.expired(seams.clock.wall_ms()):
+        # Peers refuse an expired certificate; the key is still known to the parent.
+        identity = await renew(config, identity, seams)
+    return identity, None
+
+
+def _root_identity(
+    config: Node, identity: Identity | None, seams: Seams
+) -> tuple[Identity, CertificateAuthority]:
+    name = config.metadata.name
+    authority = CertificateAuthority.load(seams.disk)
+    if authority is None:
+        authority = CertificateAuthority.create(name, seams.clock, seams.random)
+        authority.save(seams.disk)
+    if identity is None or identity.needs_renewal(seams.clock.wall_ms()):
+        key = load_or_create_key(seams.disk, seams.random)
+        advertise = config.spec.advertise
+        issued = authority.sign(key.request(name, advertise), name, advertise, seams.clock, seams.random)
+        identity = Identity(key, issued.certificate_pem, authority.certificate_pem, NodeFacts(name))
+        save_identity(seams.disk, identity)
+    return identity, authority
+
+
+async def enrol(config: Node, token_text: str, seams: Seams) -> Identity:
+    """Show the token to the parent, and keep what it answers."""
+    token = parse_token(token_text)
+    if token.node != config.metadata.name:
+        raise StartupError(
+            "enrol", config.metadata.name, f"the join token is for node {token.node}", "Create one for this node"
+        )
+    assert config.spec.parent is not None
+    join_url = config.spec.parent.join_url or token.join_url
+    ca = await seams.joining(None).request(join_url, Request("GET", JOIN_CA), JOIN_TIMEOUT_S)
+    ca_pem = check_ca(_body(ca, join_url), token)
+    key = load_or_create_key(seams.disk, seams.random)
+    body = peer.encode(enrol_request(key, token, config.spec.advertise))
+    answer = await _ask(seams.joining(ca_pem), join_url, JOIN_ENROL, body)
+    return _keep(config, key, answer, join_url, seams)
+
+
+async def renew(config: Node, identity: Identity, seams: Seams) -> Identity:
+    """A new certificate for the same key."""
+    assert config.spec.parent is not None
+    assert identity.facts.parent is not None
+    join_url = config.spec.parent.join_url or identity.facts.join_url
+    if join_url is None:
+        raise StartupError("renew", identity.node, "the parent's join listener is not known", "Set spec.parent.joinUrl")
+    request = renew_request(
+        identity.key,
+        node=identity.node,
+        parent=identity.facts.parent,
+        advertise=config.spec.advertise,
+        clock=seams.clock,
+        random=seams.random,
+    )
+    answer = await _ask(seams.joining(identity.ca_pem), join_url, JOIN_RENEW, peer.encode(request))
+    return _keep(config, identity.key, answer, join_url, seams)
+
+
+async def _ask(transport: Transport, join_url: str, path: str, body: bytes) -> EnrolmentAnswer:
+    response = await transport.request(join_url, Request("POST", path, body=body), JOIN_TIMEOUT_S)
+    return peer.decode(_body(response, join_url), EnrolmentAnswer, "answer of the join listener")
+
+
+def _body(response: Response, join_url: str) -> bytes:
+    if response.status != 200:
+        raise error_of(response.status, response.body, "join", join_url)
+    return response.body
+
+
+def _keep(config: Node, key: NodeKey, answer: EnrolmentAnswer, join_url: str, seams: Seams) -> Identity:
+    parent: ParentFacts = answer.parent
+    facts = NodeFacts(config.metadata.name, parent.node, parent.url, join_url)
+    identity = Identity(key, answer.certificate_pem, answer.ca_pem, facts)
+    save_identity(seams.disk, identity)
+    return identity

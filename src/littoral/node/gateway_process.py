@@ -1,0 +1,105 @@
+"""One gateway process.
+
+    python -m littoral.node.gateway_process --fd N --run-dir PATH --index I
+
+It serves HTTP on a listening socket that the supervisor bound and passed on, and goes on serving while the hub is
+away: routes come from run/gateway.msgpack, functions are reached at their own sockets.
+"""
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+
+import uvloop
+
+from littoral.core.limits import Limits
+from littoral.core.tasks import Tasks
+from littoral.drivers.granian_server import GranianServer
+from littoral.drivers.random import SystemRandom
+from littoral.functions.client import FunctionClients, FunctionRequest
+from littoral.gateway.app import Gateway
+from littoral.gateway.routes import RouteTable
+from littoral.node.control import ControlClient, GatewayReport
+from littoral.node.gateway_config import read_config
+
+STOP_GRACE_S = 10.0
+"""How long open requests may take when the process is told to end."""
+
+
+def log(text: str) -> None:
+    """To standard error, which the supervisor collects."""
+    sys.stderr.write(text.rstrip() + "\n")
+    sys.stderr.flush()
+
+
+def log_fault(error: BaseException) -> None:
+    """A fault of ours: the process goes on, and the log says what happened."""
+    log("".join(traceback.format_exception(error)))
+
+
+class GatewayProcess:
+    """Wires the parts of one gateway."""
+
+    def __init__(self, run_dir: Path, index: int) -> None:
+        self._run_dir = run_dir
+        self._index = index
+        self._limits = Limits()
+        self._tasks = Tasks(log_fault)
+        self._control = ControlClient(run_dir, self._report, self._load, self._tasks)
+        self._functions = FunctionClients(self._control.kill_worker, self._tasks)
+        self._gateway = Gateway(self._call, self._limits, SystemRandom().token_bytes(5).hex(), log)
+
+    async def serve(self, descriptor: int) -> None:
+        """Serve until SIGTERM."""
+        stopped = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, stopped.set)
+        # Ctrl-C reaches the whole group; the supervisor decides in which order processes end.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        self._load()
+        self._control.start()
+        server = GranianServer(descriptor, self._gateway.__rsgi__)
+        server.start()
+        await stopped.wait()
+        await server.stop(STOP_GRACE_S)
+        self._functions.stop()
+        await self._tasks.stop()
+
+    def _load(self) -> None:
+        config = read_config(self._run_dir)
+        if config is None:
+            return
+        reached = self._limits.reached
+        self._limits = Limits(config.limits)
+        self._limits.reached.update(reached)
+        self._functions.configure(config.functions, self._limits)
+        self._gateway.configure(RouteTable(config.routes), self._limits)
+
+    def _report(self) -> GatewayReport:
+        meters = self._gateway.meters
+        meters.limits_reached = self._limits.reached
+        return GatewayReport(self._index, os.getpid(), meters)
+
+    async def _call(
+        self, app: str, method: str, url: str, headers: list[tuple[str, str]], body: bytes, request_id: str
+    ) -> tuple[int, list[tuple[str, str]], bytes]:
+        return await self._functions.call(app, FunctionRequest(method, url, headers, body, request_id))
+
+
+def main() -> None:
+    """Entry point of the process."""
+    parser = argparse.ArgumentParser(prog="littoral.node.gateway_process")
+    parser.add_argument("--fd", required=True, type=int, help="inherited listening socket")
+    parser.add_argument("--run-dir", required=True, type=Path, help="the node's directory of sockets")
+    parser.add_argument("--index", required=True, type=int, help="which of the node's gateways this is")
+    arguments = parser.parse_args()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(GatewayProcess(arguments.run_dir.absolute(), arguments.index).serve(arguments.fd))
+
+
+if __name__ == "__main__":
+    main()

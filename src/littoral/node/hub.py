@@ -1,0 +1,256 @@
+"""The hub: everything of a node that is neither the HTTP data plane nor a function, wired together.
+
+Nothing here does I/O of its own. The real process (`hub_process`) gives it real seams and serves its handlers; the
+simulator gives it simulated ones.
+"""
+
+import asyncio
+import logging
+
+from littoral.core.errors import LittoralError
+from littoral.core.limits import Limits
+from littoral.core.resources import Namespace, Node, placement_matches
+from littoral.core.tasks import Tasks
+from littoral.fleet.desired import DesiredFold
+from littoral.fleet.keyvalue import KeyValueService
+from littoral.fleet.kv_calls import KvCalls
+from littoral.fleet.kv_fold import KvFold
+from littoral.fleet.registry import Registry
+from littoral.iot.broker import Broker
+from littoral.iot.rule_engine import RuleEngine
+from littoral.node.desired_state import Apps, DesiredState
+from littoral.node.enrolment import establish_identity, renew
+from littoral.node.hub_metrics import status_metrics
+from littoral.node.join_api import JoinApi
+from littoral.node.mqtt_login import MqttLogin
+from littoral.node.operator_api import OperatorApi, ResourceEntry
+from littoral.node.peer_api import PeerApi
+from littoral.node.seams import Seams
+from littoral.node.signing import ParentSigner, RootSigner, Signer
+from littoral.node.status_report import ProcessFacts, StatusReport
+from littoral.security.ca import CertificateAuthority, fingerprint_of
+from littoral.security.enrolment import ParentFacts
+from littoral.security.identity import Identity
+from littoral.security.operator import load_or_create_operator_token
+from littoral.security.tokens import TokenSigner, TokenVerifier
+from littoral.store.folder import Folder
+from littoral.store.retention import Retention
+from littoral.store.store import Store, open_store
+from littoral.streams.peer_server import PeerServer
+from littoral.streams.server import StreamServer
+from littoral.streams.uplink import Uplink
+from littoral.telemetry.metrics import Family, Metrics, Sample
+from littoral.wire.peer import Member
+
+RENEWAL_CHECK_S = 3600.0
+_log = logging.getLogger("littoral.hub")
+
+
+class Hub:
+    """One node. Made by `start_hub`, ended by `stop`."""
+
+    def __init__(
+        self,
+        config: Node,
+        seams: Seams,
+        limits: Limits,
+        store: Store,
+        identity: Identity,
+        authority: CertificateAuthority | None,
+        facts: ProcessFacts,
+    ) -> None:
+        """authority: the CA, at the root."""
+        self.config = config
+        self.name = config.metadata.name
+        self.seams = seams
+        self.limits = limits
+        self.store = store
+        self.identity = identity
+        self.started_ms = seams.clock.wall_ms()
+        self.failures: list[BaseException] = []
+        """Background work that ended with an unexpected exception: a fault of ours, and the process must end."""
+        self.failed = asyncio.Event()
+        self._facts = facts
+        self._tasks = Tasks(self._note_failure)
+        self.operator_token = load_or_create_operator_token(seams.disk, seams.random)
+        self.desired = DesiredState(store, config, self.warn)
+        self.registry = Registry(store, self.desired.namespace, seams.clock, seams.random, limits, self._subtree_changed)
+        self.uplink = self._make_uplink()
+        calls = KvCalls(self.uplink.call) if self.uplink else None
+        self.keyvalue = KeyValueService(store, self.desired.namespace, self._holds, calls, seams.clock, limits)
+        self.rules = RuleEngine(store, limits, seams.clock.wall_ms, self._note_failure)
+        login = MqttLogin(config.spec.mqtt, seams.random)
+        self.broker = Broker(self.rules, seams.clock, limits, login, self._tasks)
+        self.rules.attach(self.broker.publish, self.broker.routes_changed)
+        self.peers = PeerServer(store, limits, self.registry)
+        self.report = StatusReport(self, facts)
+        self.metrics = Metrics()
+        self.metrics.add(lambda: status_metrics(self.report.now()))
+        self.metrics.add(self._limit_metrics)
+        self._make_apis(authority)
+
+    # Parts
+
+    def _make_uplink(self) -> Uplink | None:
+        parent = self.config.spec.parent
+        if parent is None:
+            return None
+        facts = self.identity.facts
+        assert facts.parent is not None
+        signer = TokenSigner(self.identity.key, self.name, self.seams.clock, self.seams.random)
+
+        def headers(method: str, path: str) -> dict[str, str]:
+            token = signer.sign(audience=str(facts.parent), method=method, path=path)
+            return {"authorization": f"Bearer {token}"}
+
+        return Uplink(
+            self.store,
+            self.seams.peers(self.identity),
+            facts.parent,
+            parent.url,
+            headers,
+            self._members,
+            self.seams.clock,
+            self.seams.random,
+            self.limits,
+        )
+
+    def _make_apis(self, authority: CertificateAuthority | None) -> None:
+        spec, clock = self.config.spec, self.seams.clock
+        signer: Signer
+        if authority is not None:
+            signer = RootSigner(authority, self.registry, clock, self.seams.random)
+        else:
+            assert self.uplink is not None
+            signer = ParentSigner(self.uplink.call)
+        self.peer_api = PeerApi(
+            TokenVerifier(self.name, self.registry.child, clock, self.limits),
+            self.peers,
+            self.keyvalue,
+            self.registry,
+            signer,
+        )
+        self.join_api = JoinApi(
+            self.name, self.identity.ca_pem, ParentFacts(node=self.name), self.registry, signer, clock
+        )
+        self.operator_api = OperatorApi(
+            self.store,
+            self.operator_token,
+            is_root=spec.parent is None,
+            status=self.report.now,
+            nodes=self.report.nodes,
+            metrics=self.metrics.text,
+            create_token=self.create_token if spec.listen.join else None,
+            resources=self._resources,
+            keyvalue=self.keyvalue,
+            streams=StreamServer(self.store, clock, self.seams.random, self.limits).handle,
+        )
+
+    # Life
+
+    def start(self, apps: Apps | None) -> None:
+        """Begin all background work; apps: what runs functions, where there is such."""
+        clock = self.seams.clock
+        kv_fold = KvFold(self.name, self.identity.facts.parent or "")
+        desired = Folder(self.store, DesiredFold(), self.limits, clock.wall_ms, self.desired.refresh)
+        self._tasks.start(desired.run(), "fold desired")
+        self._tasks.start(Folder(self.store, kv_fold, self.limits, clock.wall_ms).run(), "fold kv")
+        self.desired.attach(self.rules, apps)
+        if self.uplink is not None:
+            self._tasks.start(self.uplink.run(), "uplink")
+            self._tasks.start(self._renew_in_time(), "renewal")
+        self._tasks.start(Retention(self.store, clock, self.warn).run(), "retention")
+        self._tasks.start(self.report.run(), "status")
+        self._tasks.start(self._sweep(), "broker")
+
+    async def stop(self) -> None:
+        """End background work, commit what is queued, close the store."""
+        self.broker.close()
+        await self._tasks.stop()
+        await self.rules.stop()
+        await self.store.close()
+
+    def abandon(self) -> None:
+        """As when the process dies: all work ends where it is, and nothing is closed or told."""
+        self._tasks.abandon()
+        self.rules.abandon()
+        self.store.abandon()
+
+    def warn(self, text: str) -> None:
+        """Tell the operator, in the log, of something that needs no restart."""
+        _log.warning("%s: %s", self.name, text)
+
+    # What the parts ask
+
+    def _members(self) -> list[Member]:
+        return self.registry.members(Member(self.name, self.config.spec.tier, self.config.metadata.labels))
+
+    def _subtree_changed(self) -> None:
+        if self.uplink is not None:
+            self.uplink.greet_again()
+
+    def _holds(self, namespace: Namespace) -> bool:
+        """Whether a replicated namespace is held here: it is placed here or below, or this is the root, the system of
+        record."""
+        if self.config.spec.parent is None:
+            return True
+        return any(
+            placement_matches(namespace.spec.placement, tier=member.tier, node=member.node, labels=member.labels)
+            for member in self._members()
+        )
+
+    def _resources(self) -> list[ResourceEntry]:
+        entries = []
+        for key, each in sorted(self.desired.wanted.items()):
+            kind, _, name = key.partition("/")
+            entries.append(ResourceEntry(kind, name, each.revision))
+        return entries
+
+    async def create_token(self, node: str, ttl_ms: int) -> str:
+        """A join token for a child. Raises InvalidInput, LimitReached."""
+        join_url = f"https://{self._facts.addresses()['join']}"
+        return await self.registry.create_token(node, join_url, fingerprint_of(self.identity.ca_pem), ttl_ms)
+
+    def _limit_metrics(self) -> list[Family]:
+        samples = [Sample(float(count), {"limit": name}) for name, count in self.limits.reached.items()]
+        return [Family("littoral_limit_reached", "counter", "How often a limit was reached.", samples)]
+
+    def _note_failure(self, error: BaseException) -> None:
+        _log.critical("%s: background work failed", self.name, exc_info=error)
+        self.failures.append(error)
+        self.failed.set()
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(1.0)
+            self.broker.sweep()
+
+    async def _renew_in_time(self) -> None:
+        while True:
+            if self.identity.needs_renewal(self.seams.clock.wall_ms()):
+                try:
+                    self.identity = await renew(self.config, self.identity, self.seams)
+                except LittoralError as error:
+                    self.warn(str(error))
+                else:
+                    self.seams.renewed(self.identity)
+            await asyncio.sleep(RENEWAL_CHECK_S)
+
+
+async def start_hub(
+    config: Node, seams: Seams, facts: ProcessFacts, token: str | None = None, apps: Apps | None = None
+) -> Hub:
+    """Open or create the node's data, give it an identity (enrolling with `token` if it has none), and start it.
+
+    Raises: StartupError, StorageError, IncompatibleStore, PeerUnreachable, and what the parent answers.
+    """
+    limits = Limits(config.spec.limits)
+    store = open_store(config.metadata.name, seams.disk, seams.clock, seams.random, limits, seams.writer(limits))
+    try:
+        identity, authority = await establish_identity(config, token, seams)
+        hub = Hub(config, seams, limits, store, identity, authority, facts)
+    except BaseException:
+        await store.close()
+        raise
+    hub.start(apps)
+    return hub

@@ -1,0 +1,70 @@
+"""The hub's parts as Prometheus metrics. Names are documented in docs/reference/metrics.md."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+from littoral.node.status import NodeStatus
+from littoral.telemetry.metrics import Family, Sample
+
+
+def status_metrics(status: NodeStatus) -> Iterator[Family]:
+    """What the status report says, as metrics."""
+    yield _one("littoral_up", "gauge", "1 while the hub runs.", 1)
+    yield _one("littoral_hub_memory_bytes", "gauge", "Resident memory of the hub.", status.memory_bytes)
+    yield _one("littoral_hub_start_time_seconds", "gauge", "When the hub started.", status.started_ms / 1000)
+    yield _one("littoral_streams", "gauge", "Streams in the store.", status.streams)
+    yield _one("littoral_dead_letters", "counter", "Records put aside because they could not be applied.", status.dead_letters)
+    yield _one("littoral_children", "gauge", "Enrolled children.", len(status.children))
+    yield _one("littoral_children_connected", "gauge", "Children that hold a channel.", len(status.connected))
+    yield _one("littoral_mqtt_publishes", "counter", "MQTT messages taken in.", status.readings)
+    yield _one("littoral_mqtt_clients", "gauge", "MQTT clients connected.", status.clients)
+    if status.link is not None:
+        link = status.link
+        yield _one("littoral_uplink_connected", "gauge", "1 while the node is in session with its parent.", link.connected)
+        yield _one("littoral_uplink_sessions", "counter", "Sessions begun.", link.sessions)
+        yield _one("littoral_uplink_shipped_records", "counter", "Records the parent took over.", link.shipped_records)
+        yield _one("littoral_uplink_shipped_bytes", "counter", "Bytes of answered frames.", link.shipped_bytes)
+        yield _one("littoral_uplink_followed_records", "counter", "Records taken over from the parent.", link.followed_records)
+        yield _one("littoral_uplink_blocked_streams", "gauge", "Streams the parent cannot take over.", len(link.blocked))
+    yield from _lanes(status)
+    yield from _rules(status)
+    yield from _apps(status)
+
+
+def _lanes(status: NodeStatus) -> Iterator[Family]:
+    depth = [Sample(lane.records, {"lane": name}) for name, lane in status.lanes.items()]
+    yield Family("littoral_uplink_queue_records", "gauge", "Records waiting to be sent.", depth)
+    age = [
+        Sample(max(0, status.at_ms - lane.oldest_ms) / 1000 if lane.oldest_ms else 0, {"lane": name})
+        for name, lane in status.lanes.items()
+    ]
+    yield Family("littoral_uplink_oldest_record_age_seconds", "gauge", "Age of the oldest record waiting.", age)
+
+
+def _rules(status: NodeStatus) -> Iterator[Family]:
+    texts = {
+        "readings": "Readings folded.",
+        "windows": "Windows emitted.",
+        "alerts": "Anomalies found.",
+        "duplicates": "Readings recognised as seen before.",
+        "late": "Readings for a window already emitted.",
+        "undecodable": "Readings that could not be decoded.",
+    }
+    for field, text in texts.items():
+        samples = [Sample(getattr(rule, field), {"rule": name}) for name, rule in status.rules.items()]
+        yield Family(f"littoral_rule_{field}", "counter", text, samples)
+    behind = [Sample(rule.behind, {"rule": name}) for name, rule in status.rules.items()]
+    yield Family("littoral_rule_behind_records", "gauge", "Stored readings not yet folded.", behind)
+
+
+def _apps(status: NodeStatus) -> Iterator[Family]:
+    workers = [Sample(app.workers, {"app": name}) for name, app in status.apps.items()]
+    yield Family("littoral_function_workers", "gauge", "Workers ready.", workers)
+    starts = [Sample(app.starts, {"app": name}) for name, app in status.apps.items()]
+    yield Family("littoral_function_starts", "counter", "Workers started.", starts)
+    restarts = [Sample(app.restarts, {"app": name}) for name, app in status.apps.items()]
+    yield Family("littoral_function_restarts", "counter", "Workers that ended unasked and were started again.", restarts)
+
+
+def _one(name: str, kind: Literal["counter", "gauge"], text: str, value: float) -> Family:
+    return Family(name, kind, text, [Sample(float(value))])

@@ -1,0 +1,61 @@
+"""The join listener: server TLS only, for nodes that have no certificate, or one that has expired."""
+
+from littoral.core.clock import Clock
+from littoral.core.errors import NotFound
+from littoral.core.http import AnyResponse, Request, Response
+from littoral.fleet.registry import Registry
+from littoral.node.enrolment import JOIN_CA, JOIN_ENROL, JOIN_RENEW
+from littoral.node.signing import Signer
+from littoral.security.enrolment import (
+    EnrolmentAnswer,
+    EnrolRequest,
+    ParentFacts,
+    RenewRequest,
+    SignRequest,
+    authorise_renewal,
+    child_record,
+)
+from littoral.security.requests import check_request
+from littoral.wire import peer
+
+
+class JoinApi:
+    """Enrols and renews this node's children."""
+
+    def __init__(
+        self, node: str, ca_pem: bytes, facts: ParentFacts, registry: Registry, signer: Signer, clock: Clock
+    ) -> None:
+        self._node = node
+        self._ca_pem = ca_pem
+        self._facts = facts
+        self._registry = registry
+        self._signer = signer
+        self._clock = clock
+
+    async def handle(self, request: Request) -> AnyResponse:
+        """Answer one request. Raises LittoralError."""
+        route = (request.method, request.path)
+        if route == ("GET", JOIN_CA):
+            return Response(200, [("content-type", "application/x-pem-file")], self._ca_pem)
+        if route == ("POST", JOIN_ENROL):
+            return await self._enrol(peer.decode(request.body, EnrolRequest, "enrolment request"))
+        if route == ("POST", JOIN_RENEW):
+            return await self._renew(peer.decode(request.body, RenewRequest, "renewal request"))
+        raise NotFound("find", request.path, "the join listener only enrols and renews")
+
+    async def _enrol(self, request: EnrolRequest) -> Response:
+        await self._registry.use_token(request)
+        return await self._issue(request.node, request.csr_pem, request.advertise)
+
+    async def _renew(self, request: RenewRequest) -> Response:
+        child = self._registry.child(request.node)
+        authorise_renewal(request, child, parent=self._node, now_ms=self._clock.wall_ms())
+        return await self._issue(request.node, request.csr_pem, request.advertise)
+
+    async def _issue(self, node: str, csr_pem: bytes, advertise: list[str]) -> Response:
+        signing = SignRequest(node=node, csr_pem=csr_pem, advertise=advertise)
+        signed = await self._signer.sign(signing, self._node)
+        public_key = check_request(csr_pem, node, advertise)
+        await self._registry.add_child(child_record(signed, node=node, public_key=public_key))
+        answer = EnrolmentAnswer(certificate_pem=signed.certificate_pem, ca_pem=signed.ca_pem, parent=self._facts)
+        return Response(200, [("content-type", peer.MSGPACK)], peer.encode(answer))

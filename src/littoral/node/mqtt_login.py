@@ -1,0 +1,57 @@
+"""Who may connect to this node's broker."""
+
+import asyncio
+import hashlib
+import hmac
+from collections.abc import Awaitable
+
+from littoral.core.random import Random
+from littoral.core.resources.model import Mqtt
+from littoral.security.passwords import check_password_hash, hash_password, verify_password
+
+
+class MqttLogin:
+    """Checks user name and password against the node's document.
+
+    A password that was right is remembered as a keyed hash, so that only the first login of each user pays for scrypt:
+    a thousand devices that come back after a restart must not keep a gateway busy for a minute.
+    """
+
+    def __init__(self, config: Mqtt, random: Random) -> None:
+        """Raises InvalidInput for a password hash that is none."""
+        self._anonymous = config.anonymous
+        self._hashes = {user.username: user.password_hash for user in config.users}
+        for each in self._hashes.values():
+            check_password_hash(each)
+        self._key = random.token_bytes(32)
+        self._proved: dict[str, bytes] = {}
+        self._random = random
+        self._decoy = ""
+        """Checked for users there are none of, so that the answer takes the same time."""
+
+    def __call__(self, client_id: str, username: str | None, password: bytes | None) -> bool | Awaitable[bool]:
+        """Whether a client may connect. What takes time runs beside the event loop."""
+        if username is None:
+            return self._anonymous
+        shown = password or b""
+        proved = self._proved.get(username)
+        if proved is not None and hmac.compare_digest(proved, self._digest(shown)):
+            return True
+        return self._check(username, shown)
+
+    async def _check(self, username: str, shown: bytes) -> bool:
+        if not self._decoy:
+            self._decoy = await asyncio.to_thread(hash_password, "nobody", self._random)
+        stored = self._hashes.get(username)
+        try:
+            text = shown.decode()
+        except UnicodeDecodeError:
+            return False
+        right = await asyncio.to_thread(verify_password, text, stored or self._decoy)
+        if right and stored is not None:
+            self._proved[username] = self._digest(shown)
+            return True
+        return False
+
+    def _digest(self, password: bytes) -> bytes:
+        return hashlib.blake2b(password, key=self._key).digest()

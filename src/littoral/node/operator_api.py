@@ -1,0 +1,200 @@
+"""The operator API: what the CLI, the dashboard and scripts call. Bearer token, loopback unless told otherwise.
+
+    GET    /healthz /metrics                    open to whoever reaches the listener
+    GET    /v1/status                           this node
+    GET    /v1/nodes                            this node and all below it, by their last status records
+    POST   /v1/tokens           {node, ttlS}    a join token for a child
+    GET    /v1/resources                        the desired state
+    POST   /v1/resources        [Submission]    change it; at the root only
+    GET    /v1/kv/NAMESPACE?prefix&cursor&limit GET|PUT|DELETE /v1/kv/NAMESPACE/KEY
+    GET    /v1/streams                          all streams of this node
+    *      /v1/streams/ORIGIN/PATH              the Durable Streams protocol
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+import msgspec
+
+from littoral.core.errors import Conflict, InvalidInput, MethodNotAllowed, NotFound, Unauthenticated
+from littoral.core.http import AnyResponse, Handler, Request, Response
+from littoral.core.kv import KeyValue
+from littoral.core.limits import KV_LIST_KEYS
+from littoral.core.names import check_node_name
+from littoral.fleet.desired import KINDS, DesiredRecord, submit_desired
+from littoral.node.status import NodeStatus
+from littoral.security.operator import is_operator
+from littoral.store.store import Store
+from littoral.store.stream import StreamInfo
+
+JSON = [("content-type", "application/json")]
+NO_STORE = ("cache-control", "no-store")
+TOKEN_TTL_S = 3600
+
+
+class TokenOrder(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """Body of POST /v1/tokens."""
+
+    node: str
+    ttl_s: int = TOKEN_TTL_S
+
+
+class StreamEntry(msgspec.Struct, frozen=True):
+    """One line of GET /v1/streams."""
+
+    name: str
+    lane: str
+    content_type: str
+    first: int
+    next: int
+    bytes: int
+    closed: bool
+    reach: str
+    via: str
+
+
+class Applied(msgspec.Struct, frozen=True):
+    """Answer of POST /v1/resources."""
+
+    changed: int
+
+
+class ResourceEntry(msgspec.Struct, frozen=True):
+    """One line of GET /v1/resources."""
+
+    kind: str
+    name: str
+    revision: str
+
+
+class OperatorApi:
+    """Handler of the API listener."""
+
+    def __init__(
+        self,
+        store: Store,
+        token: str,
+        *,
+        is_root: bool,
+        status: Callable[[], NodeStatus],
+        nodes: Callable[[], Sequence[NodeStatus]],
+        metrics: Callable[[], bytes],
+        create_token: Callable[[str, int], Awaitable[str]] | None,
+        resources: Callable[[], Sequence[ResourceEntry]],
+        keyvalue: KeyValue,
+        streams: Handler,
+    ) -> None:
+        """create_token: (node, time to live in ms) -> token; None where this node takes no children."""
+        self._store = store
+        self._token = token
+        self._is_root = is_root
+        self._status = status
+        self._nodes = nodes
+        self._metrics = metrics
+        self._create_token = create_token
+        self._resources = resources
+        self._keyvalue = keyvalue
+        self._streams = streams
+
+    async def handle(self, request: Request) -> AnyResponse:
+        """Answer one request. Raises LittoralError."""
+        path = request.path
+        if path == "/healthz" and request.method in ("GET", "HEAD"):
+            return Response(200, [("content-type", "text/plain"), NO_STORE], b"ok\n")
+        if path == "/metrics" and request.method in ("GET", "HEAD"):
+            return Response(200, [("content-type", "text/plain; version=0.0.4"), NO_STORE], self._metrics())
+        if not is_operator(request.headers.get("authorization"), self._token):
+            raise Unauthenticated(
+                "call",
+                path[:120],
+                "no valid operator token was shown",
+                "Send `Authorization: Bearer …` with the content of identity/operator.token in the data directory",
+            )
+        if path.startswith("/v1/streams/"):
+            return await self._streams(request)
+        if path.startswith("/v1/kv/"):
+            return await self._kv(request)
+        return await self._plain(request)
+
+    async def _plain(self, request: Request) -> Response:
+        match (request.method, request.path):
+            case ("GET", "/v1/status"):
+                return _json(self._status())
+            case ("GET", "/v1/nodes"):
+                return _json(self._nodes())
+            case ("GET", "/v1/resources"):
+                return _json(self._resources())
+            case ("GET", "/v1/streams"):
+                return _json([_entry(info) for info in self._store.streams()])
+            case ("POST", "/v1/tokens"):
+                return await self._new_token(request)
+            case ("POST", "/v1/resources"):
+                return await self._apply(request)
+            case (_, "/v1/status" | "/v1/nodes" | "/v1/resources" | "/v1/streams" | "/v1/tokens"):
+                raise MethodNotAllowed("call", request.path, f"{request.method} is not what it takes")
+        raise NotFound("find", request.path[:120], "the operator API has no such resource")
+
+    async def _new_token(self, request: Request) -> Response:
+        try:
+            order = msgspec.json.decode(request.body, type=TokenOrder)
+        except msgspec.DecodeError as error:
+            raise InvalidInput("create join token", "", str(error), 'Send {"node": "NAME"}') from error
+        check_node_name(order.node)
+        if self._create_token is None:
+            raise Conflict(
+                "create join token for",
+                order.node,
+                f"node {self._store.node} takes no children",
+                "Give it spec.listen.peer and spec.listen.join",
+            )
+        return _json({"token": await self._create_token(order.node, order.ttl_s * 1000)})
+
+    async def _apply(self, request: Request) -> Response:
+        if not self._is_root:
+            raise Conflict(
+                "apply resources at", self._store.node, "the desired state is the root's", "Apply them at the root"
+            )
+        try:
+            records = msgspec.msgpack.decode(request.body, type=list[DesiredRecord])
+            for record in records:
+                if record.document is not None:
+                    msgspec.json.decode(record.document, type=KINDS[record.kind])
+        except (msgspec.DecodeError, KeyError) as error:
+            raise InvalidInput("apply resources", "", f"they cannot be read ({error})", "Use `littoral apply`") from error
+        changed = await self._store.submit(lambda tx: submit_desired(tx, records))
+        return _json(Applied(changed))
+
+    async def _kv(self, request: Request) -> Response:
+        namespace, slash, key = request.path.removeprefix("/v1/kv/").partition("/")
+        if not slash:
+            if request.method != "GET":
+                raise MethodNotAllowed("call", request.path[:120], f"{request.method} is not what it takes")
+            limit = request.query.get("limit", str(KV_LIST_KEYS.default))
+            if not limit.isdecimal():
+                raise InvalidInput("list keys of", namespace, f"limit {limit[:20]!r} is no whole number")
+            page = await self._keyvalue.list(
+                namespace, request.query.get("prefix", ""), request.query.get("cursor"), int(limit)
+            )
+            return _json({"keys": page.keys, "cursor": page.cursor})
+        match request.method:
+            case "GET" | "HEAD":
+                value = await self._keyvalue.get(namespace, key)
+                if value is None:
+                    raise NotFound("get key", f"{namespace}/{key}", "there is no such key")
+                return Response(200, [("content-type", "application/octet-stream"), NO_STORE], value)
+            case "PUT":
+                await self._keyvalue.put(namespace, key, request.body)
+                return Response(204)
+            case "DELETE":
+                await self._keyvalue.delete(namespace, key)
+                return Response(204)
+        raise MethodNotAllowed("call", request.path[:120], f"{request.method} is not what it takes")
+
+
+def _entry(info: StreamInfo) -> StreamEntry:
+    return StreamEntry(
+        str(info.name), info.lane, info.content_type, info.first, info.next, info.bytes, info.closed, info.reach, info.via
+    )
+
+
+def _json(body: object) -> Response:
+    return Response(200, [*JSON, NO_STORE], msgspec.json.encode(body))

@@ -1,0 +1,45 @@
+"""The peer listener: mTLS, and every request signed by the child that sent it."""
+
+from littoral.core.http import AnyResponse, Request, Response
+from littoral.core.kv import KeyValue
+from littoral.fleet.kv_calls import KV_CALL, answer_kv_call
+from littoral.fleet.registry import Registry
+from littoral.node.signing import SIGN, Signer
+from littoral.security.enrolment import SignRequest
+from littoral.security.tokens import TokenVerifier
+from littoral.streams.peer_server import PeerServer
+from littoral.wire import peer
+
+
+def bearer(request: Request) -> str:
+    """The token of the Authorization header (RFC 6750), or an empty string."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+class PeerApi:
+    """Everything children ask of their parent once they are enrolled."""
+
+    def __init__(
+        self, verifier: TokenVerifier, streams: PeerServer, keyvalue: KeyValue, registry: Registry, signer: Signer
+    ) -> None:
+        self._verifier = verifier
+        self._streams = streams
+        self._keyvalue = keyvalue
+        self._registry = registry
+        self._signer = signer
+
+    async def handle(self, request: Request) -> AnyResponse:
+        """Answer one request. Raises LittoralError."""
+        child = self._verifier.verify(bearer(request), method=request.method, path=request.path)
+        if request.path == KV_CALL:
+            return await answer_kv_call(self._keyvalue, request)
+        if request.path == SIGN:
+            return await self._sign(child, request)
+        return await self._streams.handle(child, request)
+
+    async def _sign(self, child: str, request: Request) -> Response:
+        signing = peer.decode(request.body, SignRequest, "signing request")
+        answer = await self._signer.sign(signing, child)
+        await self._registry.note_below(signing.node, child)
+        return Response(200, [("content-type", peer.MSGPACK)], peer.encode(answer))

@@ -1,0 +1,30 @@
+"""What a hub touches of the outside world, all in one place: real in `hub_process`, simulated in `littoral.testing`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from littoral.core.clock import Clock
+from littoral.core.disk import Disk
+from littoral.core.limits import Limits
+from littoral.core.random import Random
+from littoral.core.transport import Transport
+from littoral.security.identity import Identity
+from littoral.store.writer import Writer
+
+
+@dataclass(frozen=True, slots=True)
+class Seams:
+    """A hub's outside."""
+
+    clock: Clock
+    random: Random
+    disk: Disk
+    writer: Callable[[Limits], Writer]
+    joining: Callable[[bytes | None], Transport]
+    """A transport for enrolment and renewal, without a client certificate. It trusts the CA given, or with None
+    anyone: to fetch the CA whose fingerprint is then compared with the token's."""
+    peers: Callable[[Identity], Transport]
+    """The transport to the parent, showing this identity. Called again after each renewal; the returned transport
+    replaces the one before."""
+    renewed: Callable[[Identity], None] = lambda identity: None
+    """Told of a new certificate, which is on disk already: listeners take it up."""

@@ -1,0 +1,148 @@
+"""The node's report on itself: for its API, for the stream `status`, and as metrics."""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+import littoral
+from littoral.core.errors import LittoralError
+from littoral.core.lanes import LANES, Lane
+from littoral.core.names import StreamName
+from littoral.core.resources import parse_duration_ms
+from littoral.iot.readings import readings_stream
+from littoral.node.status import STATUS, STATUS_BYTES, AppStatus, LaneStatus, LinkStatus, NodeStatus, RuleStatus
+from littoral.store.dead_letters import DEAD_LETTERS
+from littoral.store.stream import StreamInfo
+from littoral.store.transaction import Transaction
+
+if TYPE_CHECKING:
+    from littoral.node.hub import Hub
+
+
+class ProcessFacts(Protocol):
+    """What only the process knows of itself; the simulator says zero."""
+
+    def memory_bytes(self) -> int:
+        """Resident memory."""
+        ...
+
+    def apps(self) -> Mapping[str, AppStatus]:
+        """The apps placed here."""
+        ...
+
+    def addresses(self) -> Mapping[str, str]:
+        """Listener -> host:port."""
+        ...
+
+
+class StatusReport:
+    """Reads a hub's parts."""
+
+    def __init__(self, hub: "Hub", facts: ProcessFacts) -> None:
+        self._hub = hub
+        self._facts = facts
+
+    async def run(self) -> None:
+        """Append to the stream `status` at the configured interval, until cancelled."""
+        hub = self._hub
+        name = StreamName(hub.name, STATUS)
+        interval_s = parse_duration_ms(hub.config.spec.status_interval) / 1000
+        while True:
+            record = msgspec.json.encode(self.now())
+
+            def report(tx: Transaction, record: bytes = record) -> None:
+                tx.open_stream(name, lane="state", retention_bytes=STATUS_BYTES)
+                tx.append(name, [record])
+
+            try:
+                await hub.store.submit(report)
+            except LittoralError as error:
+                hub.warn(str(error))
+            await asyncio.sleep(interval_s)
+
+    def now(self) -> NodeStatus:
+        """The node at this moment."""
+        hub = self._hub
+        clock = hub.seams.clock
+        dead = hub.store.stream(StreamName(hub.name, DEAD_LETTERS))
+        return NodeStatus(
+            node=hub.name,
+            tier=hub.config.spec.tier,
+            version=littoral.__version__,
+            at_ms=clock.wall_ms(),
+            started_ms=hub.started_ms,
+            lineage=hub.store.lineage,
+            link=self._link(),
+            lanes=self._lanes(),
+            children=[child.node for child in hub.registry.children()],
+            connected=sorted(name for name, count in hub.peers.connected.items() if count),
+            readings=hub.broker.counters.received,
+            clients=hub.broker.statistics().connections,
+            rules=dict(self._rules()),
+            apps=dict(self._facts.apps()),
+            streams=len(hub.store.streams()),
+            dead_letters=dead.next if dead else 0,
+            memory_bytes=self._facts.memory_bytes(),
+            addresses=dict(self._facts.addresses()),
+        )
+
+    def nodes(self) -> list[NodeStatus]:
+        """This node now, and the last report of each node below it."""
+        return [self.now(), *self._below()]
+
+    def _below(self) -> Iterator[NodeStatus]:
+        store = self._hub.store
+        for info in store.streams():
+            if info.name.path == STATUS and info.name.origin != self._hub.name and info.count:
+                yield msgspec.json.decode(self._last(info), type=NodeStatus)
+
+    def _last(self, info: StreamInfo) -> bytes:
+        return self._hub.store.read(info.name, info.next - 1, 1)[-1].records()[-1]
+
+    def _link(self) -> LinkStatus | None:
+        uplink = self._hub.uplink
+        if uplink is None:
+            return None
+        state = uplink.state
+        return LinkStatus(
+            parent=uplink.outbox.parent,
+            connected=state.connected,
+            since_ms=state.since_ms,
+            last_error=state.last_error,
+            sessions=state.sessions,
+            shipped_records=state.shipped_records,
+            shipped_bytes=state.shipped_bytes,
+            followed_records=state.followed_records,
+            blocked={str(name): reason for name, reason in uplink.outbox.blocked.items()},
+        )
+
+    def _lanes(self) -> dict[Lane, LaneStatus]:
+        uplink = self._hub.uplink
+        if uplink is None:
+            return {}
+        depths = ((lane, uplink.outbox.depth(lane)) for lane in LANES)
+        return {lane: LaneStatus(depth.records, depth.oldest_ms) for lane, depth in depths}
+
+    def _rules(self) -> Iterator[tuple[str, RuleStatus]]:
+        hub = self._hub
+        readings = hub.store.stream(readings_stream(hub.name))
+        tail = readings.next if readings else 0
+        for name, runner in hub.rules.runners.items():
+            counters = runner.rule.counters
+            yield (
+                name,
+                RuleStatus(
+                    counters.readings,
+                    counters.windows,
+                    counters.alerts,
+                    counters.duplicates,
+                    counters.late,
+                    counters.undecodable,
+                    tail - runner.offset,
+                    runner.failed,
+                ),
+            )
+        for name, reason in hub.rules.refused.items():
+            yield name, RuleStatus(0, 0, 0, 0, 0, 0, 0, reason)
