@@ -42,7 +42,9 @@ BATCH_RECORDS = _limit("batch-records", 4096, "records", "wait", "a batch row is
 COMMIT_QUEUE_JOBS = _limit(
     "commit-queue-jobs", 65_536, "jobs", "reject", "writers must not outrun the disk without being told"
 )
-COMMIT_GROUP_JOBS = _limit("commit-group-jobs", 4096, "jobs", "wait", "bounds how long one transaction holds the writer")
+COMMIT_GROUP_JOBS = _limit(
+    "commit-group-jobs", 4096, "jobs", "wait", "bounds how long one transaction holds the writer"
+)
 STREAM_BYTES = _limit(
     "stream-bytes", 256 * MIB, "bytes", "drop-oldest", "default retention of a stream that states none"
 )
@@ -55,16 +57,26 @@ LONG_POLL_S = _limit("long-poll-seconds", 20, "seconds", "close", "below the idl
 SSE_S = _limit("sse-seconds", 60, "seconds", "close", "the protocol asks servers to end SSE about every minute")
 LIVE_READERS = _limit("live-readers", 10_000, "readers", "reject", "each live reader holds a connection and a waiter")
 API_BODY_BYTES = _limit("api-body-bytes", 16 * MIB, "bytes", "reject", "bodies of the node API are held in memory")
-API_BODY_S = _limit("api-body-seconds", 60, "seconds", "close", "a client that sends slowly must not hold a request open")
+API_BODY_S = _limit(
+    "api-body-seconds", 60, "seconds", "close", "a client that sends slowly must not hold a request open"
+)
 UPLINK_BATCH_BYTES = _limit("uplink-batch-bytes", MIB, "bytes", "wait", "bounds what a broken link makes us send again")
 UPLINK_LANE_BYTES = _limit(
     "uplink-lane-bytes", GIB, "bytes", "drop-oldest", "unsent records are kept by their stream's retention"
 )
 LINK_CONNECTIONS = _limit(
-    "link-connections", 1024, "connections per WAN", "reject", "each holds two sockets of the process that plays the WAN"
+    "link-connections",
+    1024,
+    "connections per WAN",
+    "reject",
+    "each holds two sockets of the process that plays the WAN",
 )
 LINK_BUFFER_BYTES = _limit(
-    "link-buffer-bytes", 16 * MIB, "bytes per direction", "wait", "what a fast line holds in flight; then reading pauses"
+    "link-buffer-bytes",
+    16 * MIB,
+    "bytes per direction",
+    "wait",
+    "what a fast line holds in flight; then reading pauses",
 )
 RETRY_DELAY_MS = _limit("retry-delay-ms", 30_000, "milliseconds", "wait", "cap of every exponential backoff")
 TOKENS = _limit("join-tokens", 1000, "tokens", "reject", "unused join tokens are kept until they expire")
@@ -76,7 +88,11 @@ MQTT_SUBSCRIPTIONS = _limit(
 )
 MQTT_TOPICS = _limit("mqtt-topics", 100_000, "topics", "reject", "each topic seen has a compiled route in memory")
 MQTT_SEND_QUEUE_BYTES = _limit(
-    "mqtt-send-queue-bytes", MIB, "bytes per client", "drop-oldest", "a slow subscriber must not use up the hub's memory"
+    "mqtt-send-queue-bytes",
+    MIB,
+    "bytes per client",
+    "drop-oldest",
+    "a slow subscriber must not use up the hub's memory",
 )
 MQTT_INFLIGHT = _limit("mqtt-inflight", 1024, "messages per client", "drop-oldest", "unacknowledged QoS 1 deliveries")
 MQTT_UNSTORED = _limit(
@@ -85,7 +101,9 @@ MQTT_UNSTORED = _limit(
 MQTT_UNSTORED_BYTES = _limit(
     "mqtt-unstored-bytes", 4 * MIB, "bytes per client", "wait", "few large QoS 1 publishes weigh as much as many small"
 )
-MQTT_RETAINED = _limit("mqtt-retained", 10_000, "messages", "reject", "each is held in memory and matched to new filters")
+MQTT_RETAINED = _limit(
+    "mqtt-retained", 10_000, "messages", "reject", "each is held in memory and matched to new filters"
+)
 MQTT_RETAINED_BYTES = _limit("mqtt-retained-bytes", 32 * MIB, "bytes", "reject", "retained payloads are held in memory")
 MQTT_SESSIONS = _limit(
     "mqtt-sessions", 20_000, "sessions", "drop-oldest", "sessions kept for absent clients are held in memory"
@@ -98,12 +116,12 @@ RULE_WINDOWS = _limit("rule-windows", 256, "open windows per key", "reject", "bo
 FOLD_RECORDS = _limit("fold-records", 8192, "records", "wait", "most records one fold applies in one transaction")
 KV_KEY_BYTES = _limit("kv-key-bytes", 512, "bytes", "reject", "as in the Workers KV interface")
 KV_VALUE_BYTES = _limit("kv-value-bytes", MIB, "bytes", "reject", "a value is one record")
-KV_CACHE_ENTRIES = _limit(
-    "kv-cache-entries", 10_000, "entries", "drop-oldest", "read-through values kept in memory"
-)
+KV_CACHE_ENTRIES = _limit("kv-cache-entries", 10_000, "entries", "drop-oldest", "read-through values kept in memory")
 KV_LIST_KEYS = _limit("kv-list-keys", 1000, "keys", "wait", "most of one page of a listing; as in Workers KV")
 FUNCTION_WALL_MS = _limit("function-wall-ms", 10_000, "milliseconds", "kill", "default of an app's wallTimeMs")
-FUNCTION_INFLIGHT = _limit("function-inflight", 1000, "requests per worker", "reject", "a busy app must not queue for ever")
+FUNCTION_INFLIGHT = _limit(
+    "function-inflight", 1000, "requests per worker", "reject", "a busy app must not queue for ever"
+)
 FUNCTION_BODY_BYTES = _limit("function-body-bytes", 16 * MIB, "bytes", "reject", "bodies are held in memory")
 FUNCTION_MEMORY_BYTES = _limit("function-memory-bytes", 512 * MIB, "bytes", "kill", "default of an app's memoryBytes")
 FUNCTION_GRACE_MS = _limit(
@@ -131,7 +149,9 @@ GATEWAY_HELD_BYTES = _limit(
 CONTROL_FRAME_BYTES = _limit(
     "control-frame-bytes", MIB, "bytes", "close", "what the processes of a node tell each other is small"
 )
-APP_BUNDLE_BYTES = _limit("app-bundle-bytes", 768 * KIB, "bytes", "reject", "a bundle is one record of the desired state")
+APP_BUNDLE_BYTES = _limit(
+    "app-bundle-bytes", 768 * KIB, "bytes", "reject", "a bundle is one record of the desired state"
+)
 RESOURCE_FILE_BYTES = _limit("resource-file-bytes", MIB, "bytes", "reject", "a YAML file is parsed in one piece")
 CSR_BYTES = _limit("csr-bytes", 16 * KIB, "bytes", "reject", "signing requests arrive from nodes not yet known")
 ADVERTISED_NAMES = _limit("advertised-names", 32, "names per node", "reject", "each is a name in the certificate")

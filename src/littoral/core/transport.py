@@ -28,9 +28,7 @@ class Transport(Protocol):
         """
         ...
 
-    def stream(
-        self, base_url: str, request: Request, idle_timeout_s: float
-    ) -> AbstractAsyncContextManager[OpenStream]:
+    def stream(self, base_url: str, request: Request, idle_timeout_s: float) -> AbstractAsyncContextManager[OpenStream]:
         """Send `request` and read the answer piece by piece.
 
         `idle_timeout_s` bounds the silence between two pieces; it is how a half-open connection is noticed.

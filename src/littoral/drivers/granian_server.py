@@ -31,6 +31,9 @@ _futures: Any = granian._futures
 # granian takes the Rust module's logger from Python; without a level it would print its own start and stop messages.
 logging.getLogger("_granian").setLevel(logging.CRITICAL + 1)
 
+ClientGone: type[Exception] = _native.RSGIProtocolClosed
+"""What sending raises once the connection is closed."""
+
 RsgiApp = Callable[[Any, Any], Awaitable[None]]
 
 

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 from littoral.core.errors import InvalidInput, LittoralError, TimedOut, TooLarge
 from littoral.core.http import AnyResponse, Handler, Request, Response, StreamingResponse
 from littoral.core.limits import API_BODY_BYTES, API_BODY_S, Limits
-from littoral.drivers.granian_server import GranianServer, TlsFiles
+from littoral.drivers.granian_server import ClientGone, GranianServer, TlsFiles
 from littoral.drivers.problem import answer, error_response, unexpected_response
 
 STOP_GRACE_S = 5.0
@@ -142,11 +142,8 @@ class HttpServer:
             await asyncio.wait([sending])
         finally:
             sending.cancel()
-            (fault,) = await asyncio.gather(sending, return_exceptions=True)
+            await asyncio.gather(sending, return_exceptions=True)
             self._streams.discard(sending)
-        # Writing to a connection that was closed meanwhile fails, and is no fault of the handler.
-        if isinstance(fault, Exception) and not gone.done():
-            _log.error("a streaming response ended early", exc_info=fault)
 
     async def _end_streams(self) -> None:
         ending = list(self._streams)
@@ -159,6 +156,11 @@ async def _send(transport: Any, chunks: AsyncIterator[bytes]) -> None:
     try:
         async for chunk in chunks:
             await transport.send_bytes(chunk)
+    except ClientGone:
+        pass  # The client went away, which is no fault of the handler.
+    except Exception:
+        _log.exception("a streaming response ended early")
+        raise
     finally:
         # The body ends when the last reference goes, and the traceback of an exception would keep this one.
         del transport

@@ -46,7 +46,6 @@ class Pipe:
         self._limits = limits
         self._waiting: deque[tuple[float, bytes]] = deque()
         self._waiting_bytes = 0
-        self._last_due_s = 0.0
         self._changed = asyncio.Condition()
 
     async def take(self) -> None:
@@ -60,14 +59,12 @@ class Pipe:
                 self._limits.hit(LINK_BUFFER_BYTES)
                 async with self._changed:
                     await self._changed.wait_for(lambda: self._waiting_bytes < most)
-        if self._cut.silent:
-            # The other side of a silent line cannot learn that this one is gone.
-            self._source.writer.transport.abort()
-        else:
+        # The other side of a silent line cannot learn that this one is gone.
+        if not self._cut.silent:
             await self._put(b"")
 
     async def give(self) -> None:
-        """Write to the target when it is due, until the end is. Raises OSError where it breaks."""
+        """Write to the target what is due, first what came first, until the end. Raises OSError where it breaks."""
         while True:
             async with self._changed:
                 await self._changed.wait_for(lambda: bool(self._waiting))
@@ -84,8 +81,7 @@ class Pipe:
                 self._changed.notify_all()
 
     async def _put(self, data: bytes) -> None:
-        self._last_due_s = max(self._last_due_s, self._line.send(len(data)))
-        self._waiting.append((self._last_due_s, data))
+        self._waiting.append((self._line.send(len(data)), data))
         self._waiting_bytes += len(data)
         async with self._changed:
             self._changed.notify_all()

@@ -14,7 +14,7 @@ class Line:
         self.bytes_per_s: int | None = None
         """None does not limit."""
         self.bytes_sent = 0
-        """What the line took, whether it arrived or was lost in a cut."""
+        """What the line took. Of that, what was on its way when it was cut is lost; into a cut line nothing goes."""
 
     def send(self, size: int) -> float:
         """Take `size` bytes; returns the monotonic second in which the last of them arrives."""

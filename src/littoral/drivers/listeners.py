@@ -132,3 +132,10 @@ def _listening_inodes(port: int) -> set[str]:
                 if fields[3] == _LISTENING and int(fields[1].rpartition(":")[2], 16) == port:
                     inodes.add(fields[9])
     return inodes
+
+
+def adopt_listener(descriptor: int) -> socket.socket:
+    """A listening socket that another process bound and passed on."""
+    listener = socket.socket(fileno=descriptor)
+    listener.setblocking(False)
+    return listener

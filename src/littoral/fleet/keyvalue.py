@@ -1,7 +1,7 @@
 """Key-value as apps, rules, the CLI and children see it: the node's own table, or the root's through the parents.
 
-    replicated     this node is meant to hold the namespace: reads and writes are local
-    read-through   the root holds it: reads go up hop by hop and are cached on the way down; writes go to the root
+replicated     this node is meant to hold the namespace: reads and writes are local
+read-through   the root holds it: reads go up hop by hop and are cached on the way down; writes go to the root
 """
 
 from collections import OrderedDict
@@ -63,7 +63,10 @@ class KeyValueService:
         if len(value) > self._limits[KV_VALUE_BYTES]:
             self._limits.hit(KV_VALUE_BYTES)
             raise TooLarge(
-                "put key", key, f"{len(value)} bytes; at most {self._limits[KV_VALUE_BYTES]} are allowed", "Use an object"
+                "put key",
+                key,
+                f"{len(value)} bytes; at most {self._limits[KV_VALUE_BYTES]} are allowed",
+                "Use an object",
             )
         return await self._write(namespace, key, value)
 

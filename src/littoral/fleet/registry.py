@@ -20,8 +20,14 @@ from littoral.core.limits import CHILDREN, TOKENS, Limits
 from littoral.core.random import Random
 from littoral.core.resources import Namespace, placement_matches
 from littoral.fleet.desired import DESIRED
-from littoral.security.enrolment import ChildRecord, EnrolRequest, SignedRecord, authorise_enrolment, authorise_signing
-from littoral.security.enrolment import SignRequest
+from littoral.security.enrolment import (
+    ChildRecord,
+    EnrolRequest,
+    SignedRecord,
+    SignRequest,
+    authorise_enrolment,
+    authorise_signing,
+)
 from littoral.security.join import JoinTokenRecord, create_token, hash_secret
 from littoral.store.kv import kv_namespace
 from littoral.store.store import Store
@@ -122,7 +128,9 @@ class Registry:
                     tx.put_state("join-tokens", key, None)
             if len(held) >= most:
                 self._limits.hit(TOKENS)
-                raise LimitReached("create join token for", node, f"{len(held)} are waiting to be used", "Use or let expire")
+                raise LimitReached(
+                    "create join token for", node, f"{len(held)} are waiting to be used", "Use or let expire"
+                )
             tx.put_state("join-tokens", record.secret_hash.hex(), msgspec.msgpack.encode(record))
 
         await self._store.submit(put)

@@ -72,6 +72,11 @@ class Acks:
         future.add_done_callback(self._done)
 
     @property
+    def collecting(self) -> bool:
+        """Whether `submit` has anything to do."""
+        return bool(self._ids)
+
+    @property
     def full(self) -> bool:
         """Whether reading must pause."""
         if self._unstored >= self._limits[MQTT_UNSTORED]:

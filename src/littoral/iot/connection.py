@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _PUBLISH, _PUBLISH_BITS, _QOS_BITS = 0x30, 0xF0, 0x06
-_PINGREQ = 0xC0
+_CONNECT, _PINGREQ = 0x10, 0xC0
 _PINGRESP_FRAME = mqtt.encode(mqtt.PingResp())
 _encode_record = msgspec.msgpack.Encoder().encode
 
@@ -53,7 +53,7 @@ class Connection:
         "_broker",
         "_channel",
         "_connect",
-        "_count",
+        "_counters",
         "_deadline_s",
         "_heard",
         "_max_bytes",
@@ -72,6 +72,7 @@ class Connection:
         limits = broker.limits
         self.session: Session | None = None
         self._broker = broker
+        self._counters = broker.counters
         self._channel = channel
         self._outbox = Outbox(limits)
         self._acks = Acks(broker.intake, limits, self._acknowledge, self._store_failed)
@@ -85,7 +86,6 @@ class Connection:
         self._rest_bytes = 0
         self._needed = 0
         self._arrived_ms = 0
-        self._count = 0
         self._paused = False
 
     # --- From the driver
@@ -93,25 +93,24 @@ class Connection:
     def receive(self, data: bytes) -> None:
         """Bytes from the client, as they came."""
         self._heard = True
-        self._broker.counters.received_bytes += len(data)
+        self._counters.received_bytes += len(data)
         if self._rest_bytes:
             self._rest.append(data)
             self._rest_bytes += len(data)
             if self._rest_bytes < self._needed or self._state is State.AUTHENTICATING:
                 return
             data = self._take_rest()
-        if self._state is State.CLOSED:
-            return
-        if self._state is State.AUTHENTICATING:
-            self._keep(data, 0, 0)
-            return
-        self._arrived_ms = self._broker.clock.wall_ms()
-        self._count = 0
         try:
-            self._tail(data, self._frames(data) if self._state is State.OPEN else 0)
+            position = self._frames(data) if self._state is State.OPEN else 0
+            if position < len(data):
+                self._tail(data, position)
         except mqtt.RemoteProtocolError as error:
             self._broken(error)
-        self._broker.counters.received += self._count
+        if self._acks.collecting:
+            self._store()
+
+    def _store(self) -> None:
+        self._arrived_ms = 0
         self._acks.submit()
         if self._state is State.OPEN and not self._paused and self._acks.full:
             self._paused = True
@@ -147,36 +146,38 @@ class Connection:
         end = len(data)
         safe = end - 4
         position = count = 0
-        while position < safe:
-            length = data[position + 1]
-            if length < 128:
-                body = position + 2
-            elif (second := data[position + 2]) < 128:
-                length += (second << 7) - 128
-                body = position + 3
-                if length > max_bytes:
+        try:
+            while position < safe:
+                length = data[position + 1]
+                if length < 128:
+                    body = position + 2
+                elif (second := data[position + 2]) < 128:
+                    length += (second << 7) - 128
+                    body = position + 3
+                    if length > max_bytes:
+                        break
+                else:
                     break
-            else:
-                break
-            following = body + length
-            if following > end:
-                break
-            first = data[position]
-            if first == _PUBLISH:
-                cut = body + 2 + (data[body] << 8 | data[body + 1])
-                fold = find(data[body + 2 : cut])
-                if fold is not None and cut <= following:
-                    count += 1
-                    fold(data[cut:following])
+                following = body + length
+                if following > end:
+                    break
+                first = data[position]
+                if first == _PUBLISH:
+                    cut = body + 2 + (data[body] << 8 | data[body + 1])
+                    fold = find(data[body + 2 : cut])
+                    if fold is not None and cut <= following:
+                        count += 1
+                        fold(data[cut:following])
+                    else:
+                        self._packet(first, data[body:following])
                 else:
                     self._packet(first, data[body:following])
-            else:
-                self._packet(first, data[body:following])
-                if self._state is not State.OPEN:
-                    position = end
-                    break
-            position = following
-        self._count += count
+                    if self._state is not State.OPEN:
+                        position = end
+                        break
+                position = following
+        finally:
+            self._counters.received += count
         return position
 
     def _tail(self, data: bytes, position: int) -> None:
@@ -185,6 +186,9 @@ class Connection:
             if self._state is State.AUTHENTICATING:
                 self._keep(data, position, 0)
                 return
+            if self._state is State.NEW and data[position] != _CONNECT:
+                # Said before the length is looked at: what speaks another protocol is not waited for.
+                raise mqtt.RemoteProtocolError("MQTT-3.1.0-1", "the first packet is not CONNECT")
             found = mqtt.header(data, position, self._max_bytes)
             if found is None or found[1] > len(data):
                 self._keep(data, position, 0 if found is None else found[1] - position)
@@ -209,8 +213,7 @@ class Connection:
     def _packet(self, first: int, body: bytes) -> None:
         if self._state is State.NEW:
             packet = mqtt.decode(first, body)
-            if not isinstance(packet, mqtt.Connect):
-                raise mqtt.RemoteProtocolError("MQTT-3.1.0-1", "the first packet is not CONNECT")
+            assert isinstance(packet, mqtt.Connect), packet
             self._connecting(packet)
         elif first & _PUBLISH_BITS == _PUBLISH:
             self._publish(first, body)
@@ -232,7 +235,7 @@ class Connection:
             raise AssertionError((first, body[:64]))
         route = self._broker.route(body[2:cut])
         payload = body[payload_at:]
-        self._count += 1
+        self._counters.received += 1
         if first & 1:
             self._broker.retained.keep(route.name, payload, 1 if qos else 0)
         if not qos:
@@ -241,7 +244,9 @@ class Connection:
         packet_id = body[cut:payload_at]
         if packet_id == b"\0\0":
             raise mqtt.RemoteProtocolError("MQTT-2.3.1-1", "a packet identifier is 0")
-        self._broker.counters.received_qos1 += 1
+        self._counters.received_qos1 += 1
+        # One reading of the clock for all that arrived together.
+        self._arrived_ms = self._arrived_ms or self._broker.clock.wall_ms()
         self._acks.add(packet_id, _encode_record((route.name, payload, self._arrived_ms)))
         route.send(payload, 1)
 
@@ -338,7 +343,7 @@ class Connection:
     def _refuse(self, code: mqtt.ConnectCode, why: str) -> None:
         if self._state is State.CLOSED:
             return
-        self._broker.counters.refused += 1
+        self._counters.refused += 1
         self.send(mqtt.encode(mqtt.ConnAck(session_present=False, code=code)))
         self.close("refused", why)
 
@@ -359,7 +364,7 @@ class Connection:
         return self._outbox.has_room
 
     def _acknowledge(self, frames: bytes, count: int) -> None:
-        self._broker.counters.stored += count
+        self._counters.stored += count
         self.send(frames)
         if self._paused and self._state is State.OPEN and self._acks.relaxed:
             self._paused = False
@@ -369,12 +374,12 @@ class Connection:
     # --- Closing
 
     def _store_failed(self, error: BaseException) -> None:
-        self._broker.counters.store_failures += 1
+        self._counters.store_failures += 1
         self.close("store-failed", f"its QoS 1 publishes could not be stored and were not acknowledged: {error}")
 
     def _broken(self, error: mqtt.RemoteProtocolError) -> None:
         if isinstance(error, mqtt.UnsupportedLevel) and self._state is State.NEW:
-            self._broker.counters.refused += 1
+            self._counters.refused += 1
             refusal = mqtt.ConnAck(session_present=False, code=mqtt.ConnectCode.UNACCEPTABLE_LEVEL)
             self.send(mqtt.CONNACK_V5_UNSUPPORTED if error.level == 5 else mqtt.encode(refusal))
             self.close("unsupported-level", str(error))

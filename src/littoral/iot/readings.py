@@ -29,9 +29,7 @@ def readings_stream(node: str) -> StreamName:
 
 def open_readings(tx: Transaction) -> StreamInfo:
     """The stream, created at first use."""
-    return tx.open_stream(
-        readings_stream(tx.node), content_type="application/msgpack", lane="telemetry", reach="node"
-    )
+    return tx.open_stream(readings_stream(tx.node), content_type="application/msgpack", lane="telemetry", reach="node")
 
 
 def decode_reading(record: bytes) -> RawReading:

@@ -53,7 +53,7 @@ class RuleEngine:
             if name in self._running:
                 continue
             try:
-                runner = RuleRunner(self._store, resource, revision, self._publish, self._wall_ms, self._limits)
+                runner = RuleRunner(self._store, resource, self._publish, self._wall_ms, self._limits)
             except LittoralError as error:
                 self.refused[name] = str(error)
                 continue

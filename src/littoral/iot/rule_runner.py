@@ -9,7 +9,6 @@ same memory through the broker, without being stored; what they produce is commi
 """
 
 import asyncio
-import hashlib
 from collections.abc import Callable
 
 import msgspec
@@ -25,11 +24,13 @@ from littoral.iot.rules.rule import CompiledRule
 from littoral.iot.rules.template import render_template
 from littoral.store.dead_letters import DeadLetter as StoredDeadLetter
 from littoral.store.dead_letters import append_dead_letters, head_text
-from littoral.store.stubborn import commit_stubbornly
 from littoral.store.store import Store
 from littoral.store.stream import StreamInfo
+from littoral.store.stubborn import commit_stubbornly
 from littoral.store.transaction import Transaction
 
+ADOPTED = "rules"
+"""Scope of the state that says which rules have begun here."""
 CHECKPOINT_S = 1.0
 """How long the effect of QoS 0 readings may stay in memory alone."""
 
@@ -40,9 +41,11 @@ class RuleRunner:
     """Runs one rule over one store."""
 
     def __init__(
-        self, store: Store, resource: Rule, revision: str, publish: Publish, wall_ms: Callable[[], int], limits: Limits
+        self, store: Store, resource: Rule, publish: Publish, wall_ms: Callable[[], int], limits: Limits
     ) -> None:
-        """revision: of the resource; state of another revision is not used. Raises InvalidResource."""
+        """A changed rule goes on with the state of the one before it by the same name: open windows and numbers already
+        seen are not forgotten for a new threshold. Raises InvalidResource.
+        """
         self.rule = CompiledRule(resource, store.node, limits)
         self.failed = ""
         """Why the rule waits to try again; empty while it is well."""
@@ -53,10 +56,9 @@ class RuleRunner:
         self._limits = limits
         self._readings = readings_stream(store.node)
         self._fold = f"rule/{resource.metadata.name}"
-        self._scope = f"{self._fold}/{_short(revision)}"
         self._wake = asyncio.Event()
         self._matches: dict[str, bool] = {}
-        self.rule.restore(store.state(self._scope))
+        self.rule.restore(store.state(self._fold))
 
     @property
     def offset(self) -> int:
@@ -95,18 +97,15 @@ class RuleRunner:
         self.failed = reason
 
     async def _adopt(self) -> None:
-        """A rule that is new here begins with the readings to come; the state of other revisions is dropped."""
-        known = self._store.state_value("rules", self._fold)
-        if known == self._scope.encode():
+        """A rule that is new here begins with the readings to come."""
+        if self._store.state_value(ADOPTED, self._fold) is not None:
             return
         tail = info.next if (info := self._store.stream(self._readings)) else 0
 
         def adopt(tx: Transaction) -> None:
-            if known is not None:
-                tx.clear_state(known.decode())
-            elif tx.stream(self._readings) is not None:
+            if tx.stream(self._readings) is not None:
                 tx.set_fold(self._fold, self._readings, tail)
-            tx.put_state("rules", self._fold, self._scope.encode())
+            tx.put_state(ADOPTED, self._fold, b"")
 
         await commit_stubbornly(self._store, adopt, self._note_failure)
 
@@ -141,7 +140,7 @@ class RuleRunner:
                 self._store_output(tx, output)
             append_dead_letters(tx, [_dead_letter(each) for each in outputs if isinstance(each, DeadLetter)])
             for key, state in dirty.items():
-                tx.put_state(self._scope, key, state)
+                tx.put_state(self._fold, key, state)
             if offset is not None:
                 tx.set_fold(self._fold, self._readings, offset)
 
@@ -180,7 +179,3 @@ class RuleRunner:
 def _dead_letter(letter: DeadLetter) -> StoredDeadLetter:
     reason = f"rule {letter.rule}: {letter.reason}: {letter.detail}"
     return StoredDeadLetter(letter.topic, reason, head_text(letter.first), letter.arrived_ms)
-
-
-def _short(revision: str) -> str:
-    return hashlib.sha256(revision.encode()).hexdigest()[:12]

@@ -18,7 +18,9 @@ JOIN_RENEW = "/v1/join/renew"
 JOIN_TIMEOUT_S = 30.0
 
 
-async def establish_identity(config: Node, token: str | None, seams: Seams) -> tuple[Identity, CertificateAuthority | None]:
+async def establish_identity(
+    config: Node, token: str | None, seams: Seams
+) -> tuple[Identity, CertificateAuthority | None]:
     """The node's identity, made or fetched if it has none yet; at the root with the CA.
 
     Raises: StartupError when a child has neither identity nor token, whatever the parent answers, PeerUnreachable.
@@ -26,7 +28,10 @@ async def establish_identity(config: Node, token: str | None, seams: Seams) -> t
     identity = load_identity(seams.disk)
     if identity is not None and identity.node != config.metadata.name:
         raise StartupError(
-            "start node", config.metadata.name, f"the data directory is that of {identity.node}", "Use another directory"
+            "start node",
+            config.metadata.name,
+            f"the data directory is that of {identity.node}",
+            "Use another directory",
         )
     if config.spec.parent is None:
         return _root_identity(config, identity, seams)
@@ -45,9 +50,7 @@ async def establish_identity(config: Node, token: str | None, seams: Seams) -> t
     return identity, None
 
 
-def _root_identity(
-    config: Node, identity: Identity | None, seams: Seams
-) -> tuple[Identity, CertificateAuthority]:
+def _root_identity(config: Node, identity: Identity | None, seams: Seams) -> tuple[Identity, CertificateAuthority]:
     name = config.metadata.name
     authority = CertificateAuthority.load(seams.disk)
     if authority is None:

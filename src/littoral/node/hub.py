@@ -47,7 +47,7 @@ _log = logging.getLogger("littoral.hub")
 
 
 class Hub:
-    """One node. Made by `start_hub`, ended by `stop`."""
+    """One node. Made by `open_hub`, begun by `start`, ended by `stop`."""
 
     def __init__(
         self,
@@ -74,7 +74,9 @@ class Hub:
         self._tasks = Tasks(self._note_failure)
         self.operator_token = load_or_create_operator_token(seams.disk, seams.random)
         self.desired = DesiredState(store, config, self.warn)
-        self.registry = Registry(store, self.desired.namespace, seams.clock, seams.random, limits, self._subtree_changed)
+        self.registry = Registry(
+            store, self.desired.namespace, seams.clock, seams.random, limits, self._subtree_changed
+        )
         self.uplink = self._make_uplink()
         calls = KvCalls(self.uplink.call) if self.uplink else None
         self.keyvalue = KeyValueService(store, self.desired.namespace, self._holds, calls, seams.clock, limits)
@@ -161,7 +163,6 @@ class Hub:
             self._tasks.start(self._renew_in_time(), "renewal")
         self._tasks.start(Retention(self.store, clock, self.warn).run(), "retention")
         self._tasks.start(self.report.run(), "status")
-        self._tasks.start(self._sweep(), "broker")
 
     async def stop(self) -> None:
         """End background work, commit what is queued, close the store."""
@@ -220,11 +221,6 @@ class Hub:
         self.failures.append(error)
         self.failed.set()
 
-    async def _sweep(self) -> None:
-        while True:
-            await asyncio.sleep(1.0)
-            self.broker.sweep()
-
     async def _renew_in_time(self) -> None:
         while True:
             if self.identity.needs_renewal(self.seams.clock.wall_ms()):
@@ -237,10 +233,9 @@ class Hub:
             await asyncio.sleep(RENEWAL_CHECK_S)
 
 
-async def start_hub(
-    config: Node, seams: Seams, facts: ProcessFacts, token: str | None = None, apps: Apps | None = None
-) -> Hub:
-    """Open or create the node's data, give it an identity (enrolling with `token` if it has none), and start it.
+async def open_hub(config: Node, seams: Seams, facts: ProcessFacts, token: str | None = None) -> Hub:
+    """Open or create the node's data, and give it an identity (enrolling with `token` if it has none). The hub answers
+    from now on; its background work begins with `start`.
 
     Raises: StartupError, StorageError, IncompatibleStore, PeerUnreachable, and what the parent answers.
     """
@@ -248,9 +243,7 @@ async def start_hub(
     store = open_store(config.metadata.name, seams.disk, seams.clock, seams.random, limits, seams.writer(limits))
     try:
         identity, authority = await establish_identity(config, token, seams)
-        hub = Hub(config, seams, limits, store, identity, authority, facts)
+        return Hub(config, seams, limits, store, identity, authority, facts)
     except BaseException:
         await store.close()
         raise
-    hub.start(apps)
-    return hub

@@ -13,19 +13,27 @@ def status_metrics(status: NodeStatus) -> Iterator[Family]:
     yield _one("littoral_hub_memory_bytes", "gauge", "Resident memory of the hub.", status.memory_bytes)
     yield _one("littoral_hub_start_time_seconds", "gauge", "When the hub started.", status.started_ms / 1000)
     yield _one("littoral_streams", "gauge", "Streams in the store.", status.streams)
-    yield _one("littoral_dead_letters", "counter", "Records put aside because they could not be applied.", status.dead_letters)
+    yield _one(
+        "littoral_dead_letters", "counter", "Records put aside because they could not be applied.", status.dead_letters
+    )
     yield _one("littoral_children", "gauge", "Enrolled children.", len(status.children))
     yield _one("littoral_children_connected", "gauge", "Children that hold a channel.", len(status.connected))
     yield _one("littoral_mqtt_publishes", "counter", "MQTT messages taken in.", status.readings)
     yield _one("littoral_mqtt_clients", "gauge", "MQTT clients connected.", status.clients)
     if status.link is not None:
         link = status.link
-        yield _one("littoral_uplink_connected", "gauge", "1 while the node is in session with its parent.", link.connected)
+        yield _one(
+            "littoral_uplink_connected", "gauge", "1 while the node is in session with its parent.", link.connected
+        )
         yield _one("littoral_uplink_sessions", "counter", "Sessions begun.", link.sessions)
         yield _one("littoral_uplink_shipped_records", "counter", "Records the parent took over.", link.shipped_records)
         yield _one("littoral_uplink_shipped_bytes", "counter", "Bytes of answered frames.", link.shipped_bytes)
-        yield _one("littoral_uplink_followed_records", "counter", "Records taken over from the parent.", link.followed_records)
-        yield _one("littoral_uplink_blocked_streams", "gauge", "Streams the parent cannot take over.", len(link.blocked))
+        yield _one(
+            "littoral_uplink_followed_records", "counter", "Records taken over from the parent.", link.followed_records
+        )
+        yield _one(
+            "littoral_uplink_blocked_streams", "gauge", "Streams the parent cannot take over.", len(link.blocked)
+        )
     yield from _lanes(status)
     yield from _rules(status)
     yield from _apps(status)
@@ -63,7 +71,9 @@ def _apps(status: NodeStatus) -> Iterator[Family]:
     starts = [Sample(app.starts, {"app": name}) for name, app in status.apps.items()]
     yield Family("littoral_function_starts", "counter", "Workers started.", starts)
     restarts = [Sample(app.restarts, {"app": name}) for name, app in status.apps.items()]
-    yield Family("littoral_function_restarts", "counter", "Workers that ended unasked and were started again.", restarts)
+    yield Family(
+        "littoral_function_restarts", "counter", "Workers that ended unasked and were started again.", restarts
+    )
 
 
 def _one(name: str, kind: Literal["counter", "gauge"], text: str, value: float) -> Family:

@@ -1,14 +1,14 @@
 """The operator API: what the CLI, the dashboard and scripts call. Bearer token, loopback unless told otherwise.
 
-    GET    /healthz /metrics                    open to whoever reaches the listener
-    GET    /v1/status                           this node
-    GET    /v1/nodes                            this node and all below it, by their last status records
-    POST   /v1/tokens           {node, ttlS}    a join token for a child
-    GET    /v1/resources                        the desired state
-    POST   /v1/resources        [Submission]    change it; at the root only
-    GET    /v1/kv/NAMESPACE?prefix&cursor&limit GET|PUT|DELETE /v1/kv/NAMESPACE/KEY
-    GET    /v1/streams                          all streams of this node
-    *      /v1/streams/ORIGIN/PATH              the Durable Streams protocol
+GET    /healthz /metrics                    open to whoever reaches the listener
+GET    /v1/status                           this node
+GET    /v1/nodes                            this node and all below it, by their last status records
+POST   /v1/tokens           {node, ttlS}    a join token for a child
+GET    /v1/resources                        the desired state
+POST   /v1/resources        [Submission]    change it; at the root only
+GET    /v1/kv/NAMESPACE?prefix&cursor&limit GET|PUT|DELETE /v1/kv/NAMESPACE/KEY
+GET    /v1/streams                          all streams of this node
+*      /v1/streams/ORIGIN/PATH              the Durable Streams protocol
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -159,7 +159,9 @@ class OperatorApi:
                 if record.document is not None:
                     msgspec.json.decode(record.document, type=KINDS[record.kind])
         except (msgspec.DecodeError, KeyError) as error:
-            raise InvalidInput("apply resources", "", f"they cannot be read ({error})", "Use `littoral apply`") from error
+            raise InvalidInput(
+                "apply resources", "", f"they cannot be read ({error})", "Use `littoral apply`"
+            ) from error
         changed = await self._store.submit(lambda tx: submit_desired(tx, records))
         return _json(Applied(changed))
 
@@ -192,7 +194,15 @@ class OperatorApi:
 
 def _entry(info: StreamInfo) -> StreamEntry:
     return StreamEntry(
-        str(info.name), info.lane, info.content_type, info.first, info.next, info.bytes, info.closed, info.reach, info.via
+        str(info.name),
+        info.lane,
+        info.content_type,
+        info.first,
+        info.next,
+        info.bytes,
+        info.closed,
+        info.reach,
+        info.via,
     )
 
 

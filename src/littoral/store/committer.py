@@ -78,7 +78,7 @@ class Committer:
                 result: object = job(self._transaction)
         except _STORAGE_ERRORS:
             raise
-        except Exception as error:  # a boundary: the job's owner gets it from its future
+        except Exception as error:  # noqa: BLE001 -- a boundary: the job's owner gets it from its future
             return _Failure(storage_error(error, "write to", "store") if isinstance(error, apsw.Error) else error)
         self._transaction.flush(full_only=True)
         return result

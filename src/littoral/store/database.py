@@ -1,5 +1,6 @@
 """Opening `store.db`, and saying in words what SQLite says in codes."""
 
+import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -63,26 +64,34 @@ def open_database(disk: Disk) -> apsw.Connection:
     path = disk.database_path(DATABASE)
     with translated("open", path):
         connection = apsw.Connection(path, flags=_ABSENT, vfs=disk.vfs)
-        connection.set_busy_timeout(BUSY_TIMEOUT_MS)
-        if not disk.shared_memory:
-            # SQLite can then keep the WAL index on its heap, but only for a single connection, and it must know before
-            # it first reads a database that has a WAL.
-            connection.pragma("locking_mode", "exclusive")
-        version = connection.pragma("user_version")
-        if version > FORMAT_VERSION:
-            connection.close()
-            raise IncompatibleStore(
-                "open",
-                path,
-                f"its format is version {version}, this Littoral knows up to {FORMAT_VERSION}",
-                "Run the version of Littoral that wrote it, or a newer one",
-            )
-        _configure(connection, path)
-        if version == 0:
-            with connection:
-                connection.execute(SCHEMA)
-                connection.pragma("user_version", FORMAT_VERSION)
+        try:
+            _prepare(connection, path, exclusive=not disk.shared_memory)
+        except BaseException:
+            with contextlib.suppress(apsw.Error):
+                connection.close()
+            raise
     return connection
+
+
+def _prepare(connection: apsw.Connection, path: str, *, exclusive: bool) -> None:
+    connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+    if exclusive:
+        # SQLite can then keep the WAL index on its heap, but only for a single connection, and it must know before it
+        # first reads a database that has a WAL.
+        connection.pragma("locking_mode", "exclusive")
+    version = connection.pragma("user_version")
+    if version > FORMAT_VERSION:
+        raise IncompatibleStore(
+            "open",
+            path,
+            f"its format is version {version}, this Littoral knows up to {FORMAT_VERSION}",
+            "Run the version of Littoral that wrote it, or a newer one",
+        )
+    _configure(connection, path)
+    if version == 0:
+        with connection:
+            connection.execute(SCHEMA)
+            connection.pragma("user_version", FORMAT_VERSION)
 
 
 def _configure(connection: apsw.Connection, path: str) -> None:

@@ -19,7 +19,6 @@ from littoral.store.stubborn import commit_stubbornly
 from littoral.store.transaction import Transaction
 
 
-
 class Fold(Protocol):
     """What is folded, and how."""
 
@@ -40,7 +39,14 @@ class Fold(Protocol):
 class Folder:
     """Runs one fold over a store."""
 
-    def __init__(self, store: Store, fold: Fold, limits: Limits, now_ms: Callable[[], int], applied: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        fold: Fold,
+        limits: Limits,
+        now_ms: Callable[[], int],
+        applied: Callable[[], None] = lambda: None,
+    ) -> None:
         """now_ms: wall clock, for dead letters. applied: called on the event loop after each commit."""
         self._store = store
         self._fold = fold

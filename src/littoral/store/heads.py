@@ -103,6 +103,4 @@ def _info(row: "tuple[apsw.SQLiteValue, ...]") -> StreamInfo:
     fields = StreamInfo.__struct_fields__[2:]
     values = dict(zip(fields, rest, strict=True))
     values["closed"] = bool(values["closed"])
-    return msgspec.convert(
-        {"id": identity, "name": (origin, path), **values}, StreamInfo
-    )
+    return msgspec.convert({"id": identity, "name": (origin, path), **values}, StreamInfo)

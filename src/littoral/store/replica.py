@@ -1,14 +1,14 @@
 """Taking over another node's history: what to do with a batch that arrives, decided without I/O.
 
-    batch's lineage is not ours          chains equal at our tail -> the history went on under a new name: adopt it
-                                         otherwise                -> DIVERGED
-    ends at or before our tail           -> DUPLICATE, nothing to do
-    begins after our tail                the sender has nothing older -> SKIP what is lost for ever, and say so
-                                         otherwise                    -> GAP, ask for our tail
-    is not what its checksum says        -> CORRUPT
-    begins before our tail               -> TRIM, append the rest
-    begins at our tail                   chains equal -> APPEND
-                                         otherwise    -> DIVERGED
+batch's lineage is not ours          chains equal at our tail -> the history went on under a new name: adopt it
+                                     otherwise                -> DIVERGED
+ends at or before our tail           -> DUPLICATE, nothing to do
+begins after our tail                the sender has nothing older -> SKIP what is lost for ever, and say so
+                                     otherwise                    -> GAP, ask for our tail
+is not what its checksum says        -> CORRUPT
+begins before our tail               -> TRIM, append the rest
+begins at our tail                   chains equal -> APPEND
+                                     otherwise    -> DIVERGED
 """
 
 from enum import Enum

@@ -35,7 +35,13 @@ class Store:
     """The open store. Reads run on the caller's (the event loop's) thread, writes are submitted to the writer."""
 
     def __init__(
-        self, node: str, lineage: str, connection: apsw.Connection, reader: apsw.Connection, writer: Writer, committer: Committer
+        self,
+        node: str,
+        lineage: str,
+        connection: apsw.Connection,
+        reader: apsw.Connection,
+        writer: Writer,
+        committer: Committer,
     ) -> None:
         """Use `open_store`."""
         self.node = node
@@ -136,9 +142,7 @@ class Store:
         if info is None:
             return 0
         with translated("read fold", fold):
-            row = self._reader.execute(
-                "SELECT next FROM folds WHERE fold=? AND stream=?", (fold, info.id)
-            ).fetchone()
+            row = self._reader.execute("SELECT next FROM folds WHERE fold=? AND stream=?", (fold, info.id)).fetchone()
         return row[0] if row else 0
 
     def state(self, scope: str) -> dict[str, bytes]:

@@ -7,7 +7,6 @@ import msgspec
 from littoral.core.lanes import Lane
 from littoral.core.names import StreamName
 
-
 Reach = Literal["node", "link", "root"]
 """How far a stream travels: not at all, to the direct neighbours, or up to the root."""
 

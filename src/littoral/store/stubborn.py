@@ -10,9 +10,7 @@ from littoral.store.transaction import Transaction
 RETRY_S = 1.0
 
 
-async def commit_stubbornly(
-    store: Store, effect: Callable[[Transaction], None], note: Callable[[str], None]
-) -> None:
+async def commit_stubbornly(store: Store, effect: Callable[[Transaction], None], note: Callable[[str], None]) -> None:
     """Submit `effect` until it is committed: nothing of a failed try happened, so it can be made again.
 
     note: told why a try failed, each time one does, and "" at the end.

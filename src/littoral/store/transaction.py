@@ -40,7 +40,14 @@ class Transaction:
     """The writer's hands, for the time of one job. Must not be kept beyond it."""
 
     def __init__(
-        self, connection: apsw.Connection, heads: Heads, node: str, lineage: str, clock: Clock, limits: Limits, hlc: HybridClock
+        self,
+        connection: apsw.Connection,
+        heads: Heads,
+        node: str,
+        lineage: str,
+        clock: Clock,
+        limits: Limits,
+        hlc: HybridClock,
     ) -> None:
         self.node = node
         self._connection = connection
@@ -82,7 +89,10 @@ class Transaction:
         if len(self._heads) >= self._limits[STREAMS]:
             self._limits.hit(STREAMS)
             raise LimitReached(
-                "create stream", str(name), f"this node holds {len(self._heads)} streams, its limit", "Raise limit streams"
+                "create stream",
+                str(name),
+                f"this node holds {len(self._heads)} streams, its limit",
+                "Raise limit streams",
             )
         info = StreamInfo(
             id=self._heads.take_id(),
@@ -122,7 +132,9 @@ class Transaction:
         for record in records:
             if len(record) > most:
                 self._limits.hit(RECORD_BYTES)
-                raise TooLarge("append to stream", str(name), f"a record of {len(record)} bytes; at most {most} are allowed")
+                raise TooLarge(
+                    "append to stream", str(name), f"a record of {len(record)} bytes; at most {most} are allowed"
+                )
             size += len(record)
         pending = self._pending.get(name)
         if pending is None:
@@ -152,7 +164,9 @@ class Transaction:
         if verdict in (Verdict.DUPLICATE, Verdict.GAP, Verdict.DIVERGED):
             return ReplicaOutcome(name.origin, name.path, verdict, head.next if head else 0)
         if head is None:
-            head = self.open_stream(name, content_type=stored.content_type, lane=stored.lane, reach=stored.reach, via=via)
+            head = self.open_stream(
+                name, content_type=stored.content_type, lane=stored.lane, reach=stored.reach, via=via
+            )
         lost = 0
         if verdict is Verdict.SKIP:
             lost = batch.first - head.next

@@ -93,9 +93,7 @@ class ThreadWriter:
         self._loop.call_soon_threadsafe(self._ended.set_result, None)
 
 
-def resolve(
-    group: "list[tuple[Job, asyncio.Future[object]]]", committed: Committed, published: Published
-) -> None:
+def resolve(group: "list[tuple[Job, asyncio.Future[object]]]", committed: Committed, published: Published) -> None:
     """Tell everybody about a group that is on disk (or failed)."""
     published(committed)
     for (_, future), result in zip(group, committed.results, strict=True):

@@ -1,15 +1,15 @@
 """A tree of real nodes in virtual time: the hubs of `littoral.node`, on simulated disks, clocks and links.
 
-    async def main() -> None:
-        tree = SimTree(seed=7)
-        root = await tree.start_root("cloud")
-        site = await tree.start_child("plant-a", "site", root)
-        site.device("press-1").publish("factory/press-1", b'{"value": 3}', qos=1)
-        await tree.until(lambda: root.records("plant-a/windows"))
-        site.cut_power()
-        await site.start()
+async def main() -> None:
+    tree = SimTree(seed=7)
+    root = await tree.start_root("cloud")
+    site = await tree.start_child("plant-a", "site", root)
+    site.device("press-1").publish("factory/press-1", b'{"value": 3}', qos=1)
+    await tree.until(lambda: root.records("plant-a/windows"))
+    site.cut_power()
+    await site.start()
 
-    run(main, seed=7)
+run(main, seed=7)
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from littoral.core.names import parse_stream_name
 from littoral.core.resources import Node, Tier
 from littoral.core.resources.model import Listen, Metadata, Mqtt, NodeSpec, Parent
 from littoral.fleet.desired import Deployable, record_of, submit_desired
-from littoral.node.hub import Hub, start_hub
+from littoral.node.hub import Hub, open_hub
 from littoral.node.seams import Seams
 from littoral.node.status import AppStatus
 from littoral.testing.clock import SimClock
@@ -80,7 +80,8 @@ class SimNode:
             joining=lambda ca: network.transport(self.name),
             peers=lambda identity: network.transport(self.name),
         )
-        hub = await start_hub(self.config, seams, _Facts(self), token)
+        hub = await open_hub(self.config, seams, _Facts(self), token)
+        hub.start(None)
         self.hub = hub
         network.serve(self.peer_url, hub.peer_api.handle)
         network.serve(self.join_url, hub.join_api.handle)
@@ -127,8 +128,9 @@ class SimNode:
             self._writer.kill()
         hub, self.hub = self.hub, None
         if hub is not None:
-            hub.abandon()
             self.tree.check(hub)
+            # Not here: the cut may have come in the middle of an operation of SQLite's, which has to return first.
+            asyncio.get_running_loop().call_soon(hub.abandon)
         for device in self._devices:
             device.disconnected()
 
@@ -219,4 +221,7 @@ class _Facts:
         return {}
 
     def addresses(self) -> Mapping[str, str]:
-        return {"join": self._node.join_url.removeprefix("https://"), "peer": self._node.peer_url.removeprefix("https://")}
+        return {
+            "join": self._node.join_url.removeprefix("https://"),
+            "peer": self._node.peer_url.removeprefix("https://"),
+        }

@@ -66,7 +66,10 @@ def decode(data: bytes, kind: type[T], what: str) -> T:
         return msgspec.msgpack.decode(data, type=kind)
     except msgspec.DecodeError as error:
         raise InvalidInput(
-            "read", what, f"it is not what this version of Littoral expects ({error})", "Run the same version on both nodes"
+            "read",
+            what,
+            f"it is not what this version of Littoral expects ({error})",
+            "Run the same version on both nodes",
         ) from error
 
 

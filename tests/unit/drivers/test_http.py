@@ -113,8 +113,9 @@ def test_several_servers_and_clients_in_one_loop_stop_when_told(capfd: pytest.Ca
             answers = await asyncio.gather(*(client.request(url, GET, 10) for url in [first, second, third] * 50))
             assert {answer.status for answer in answers} == {200}
             await server.stop()
-            with pytest.raises(PeerUnreachable, match="timed out"):
-                # Its socket still listens, for the process that comes next; nobody accepts.
+            # Its socket still listens, for the process that comes next; nobody accepts. A connection that was open may
+            # be found closed first.
+            with pytest.raises(PeerUnreachable, match="timed out|closed before an answer"):
                 await client.request(third, GET, 0.3)
             assert (await client.request(first, GET, 10)).status == 200
 

@@ -178,6 +178,7 @@ def test_a_black_hole_leaves_both_ends_half_open_until_restored() -> None:
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(reader.read(1), 0.1)
         assert (world.parent.heard, world.parent.connections, world.parent.ended) == ([b"before"], 1, 0)
+        assert world.link.statistics().bytes_up == len(b"before")
         await world.link.restore()
         for reader, _ in (child, late):
             with pytest.raises(ConnectionResetError):

@@ -231,8 +231,8 @@ def test_one_producer_too_many_is_refused_whole(tmp_path: Path) -> None:
 def test_a_stream_made_again_knows_nothing_of_the_one_before(tmp_path: Path) -> None:
     async def story(node: StreamNode) -> None:
         await node("PUT", "s", b"old", TEXT)
-        old = field(await node("GET", "s"), "etag")
         await node("POST", "s", b"x", {**producer(0), "stream-seq": "z"})
+        old = field(await node("GET", "s"), "etag")
         assert (await node("DELETE", "s")).status == 204
         assert [(await node(method, "s", b"x", TEXT)).status for method in ("GET", "HEAD", "POST", "DELETE")] == [
             404
@@ -258,6 +258,22 @@ def test_reads_are_bounded_and_go_on(tmp_path: Path) -> None:
         assert seen == b"".join(b"%d" % part * 40 for part in range(5))
 
     play(tmp_path, story, read_bytes=100)
+
+
+def test_a_read_may_end_within_a_batch(tmp_path: Path) -> None:
+    async def story(node: StreamNode) -> None:
+        messages = list(range(1000, 1100))
+        await node("PUT", "s", json.dumps(messages).encode(), JSON)
+        seen: list[int] = []
+        while len(seen) < 100:
+            read = await node("GET", f"s?offset={len(seen):016d}")
+            part = json.loads(read.body)
+            assert 0 < len(part) <= 10
+            seen += part
+            assert tail(read) == len(seen)
+        assert seen == messages
+
+    play(tmp_path, story, read_bytes=40)
 
 
 def test_what_retention_took_is_gone(tmp_path: Path) -> None:

@@ -1,0 +1,107 @@
+"""Which app answers a request. Pure: a table built once, and looked up without a search.
+
+The rules, in this order:
+
+    1. a route for the request's host beats one for any host;
+    2. an exact path beats a prefix, and a longer prefix a shorter one;
+    3. the methods decide last, and only among the routes of the path found: a method that none of them takes is
+       answered with 405, not by a shorter path. A route that takes GET takes HEAD.
+"""
+
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from littoral.core.errors import Conflict
+
+ANY_METHOD = "*"
+
+
+class Route(Struct, frozen=True):
+    """One route of one app."""
+
+    app: str
+    path: str = "/*"
+    """A path; a "*" at its end matches any rest."""
+    host: str | None = None
+    methods: list[str] = []
+    """Empty for all."""
+
+
+class NoRoute(Struct, frozen=True):
+    """Nobody answers. `allow`: the methods that the path takes, empty if there is no such path."""
+
+    allow: tuple[str, ...] = ()
+
+
+class _Paths:
+    """The routes of one host."""
+
+    def __init__(self) -> None:
+        self.exact: dict[str, dict[str, str]] = {}
+        self.prefixes: dict[str, dict[str, str]] = {}
+        self.lengths: list[int] = []
+
+    def add(self, route: Route) -> None:
+        is_prefix = route.path.endswith("*")
+        table = self.prefixes if is_prefix else self.exact
+        methods = table.setdefault(route.path[:-1] if is_prefix else route.path, {})
+        for method in route.methods or [ANY_METHOD]:
+            if (other := methods.get(method)) is not None and other != route.app:
+                raise _conflict(route, method, other)
+            methods[method] = route.app
+        self.lengths = sorted({len(prefix) for prefix in self.prefixes}, reverse=True)
+
+    def find(self, path: str) -> dict[str, str] | None:
+        """The apps of the path by method."""
+        if (methods := self.exact.get(path)) is not None:
+            return methods
+        for length in self.lengths:
+            if (methods := self.prefixes.get(path[:length])) is not None and length <= len(path):
+                return methods
+        return None
+
+
+class RouteTable:
+    """The routes of all apps placed on a node."""
+
+    def __init__(self, routes: Iterable[Route] = ()) -> None:
+        """Raises Conflict where two apps claim the same host, path and method."""
+        self._any_host = _Paths()
+        self._hosts: dict[str, _Paths] = {}
+        for route in routes:
+            paths = self._hosts.setdefault(normal_host(route.host), _Paths()) if route.host else self._any_host
+            paths.add(route)
+
+    def find(self, method: str, host: str, path: str) -> str | NoRoute:
+        """The app that answers."""
+        methods = None
+        if self._hosts and (paths := self._hosts.get(normal_host(host))) is not None:
+            methods = paths.find(path)
+        if methods is None:
+            methods = self._any_host.find(path)
+        if methods is None:
+            return NoRoute()
+        app = methods.get(method) or methods.get(ANY_METHOD)
+        if app is None and method == "HEAD":
+            app = methods.get("GET")
+        return app if app is not None else NoRoute(_allowed(methods))
+
+
+def normal_host(host: str) -> str:
+    """A host as written in a URL or a Host field: in lower case, without port and root dot."""
+    host = host.lower()
+    if host.startswith("["):
+        return host.partition("]")[0] + "]"
+    return host.partition(":")[0].rstrip(".")
+
+
+def _allowed(methods: dict[str, str]) -> tuple[str, ...]:
+    return tuple(sorted(methods.keys() | ({"HEAD"} if "GET" in methods else set())))
+
+
+def _conflict(route: Route, method: str, other: str) -> Conflict:
+    what = f"{'' if method == ANY_METHOD else method + ' '}{route.host or ''}{route.path}"
+    return Conflict(
+        "add route", what, f"the apps {other} and {route.app} both claim it", "Change the route of one of them"
+    )

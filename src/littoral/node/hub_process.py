@@ -1,0 +1,245 @@
+"""The hub's process: real seams, and the hub's handlers on sockets that the supervisor bound.
+
+python -m littoral.node.hub_process --data-dir PATH --fd api=5 --fd mqtt=6 ...
+"""
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import uvloop
+
+from littoral.core.backoff import Backoff
+from littoral.core.errors import (
+    Conflict,
+    Forbidden,
+    IncompatibleStore,
+    InvalidInput,
+    LittoralError,
+    NotFound,
+    PeerUnreachable,
+    StartupError,
+    Unauthenticated,
+)
+from littoral.core.http import Handler
+from littoral.core.limits import RETRY_DELAY_MS, Limits
+from littoral.core.resources import Node
+from littoral.drivers.clock import SystemClock
+from littoral.drivers.disk import LocalDisk
+from littoral.drivers.granian_server import TlsFiles
+from littoral.drivers.http_server import HttpServer
+from littoral.drivers.listeners import adopt_listener
+from littoral.drivers.mqtt import MqttListener
+from littoral.drivers.process import resident_bytes
+from littoral.drivers.random import SystemRandom
+from littoral.drivers.transport import HttpTransport
+from littoral.drivers.transport import Identity as TransportIdentity
+from littoral.functions.bindings import BindingServer, Credentials
+from littoral.functions.runtime import FunctionRuntime
+from littoral.node.apps import PlacedApps
+from littoral.node.control import ControlServer
+from littoral.node.gateway_metrics import GatewayMetrics
+from littoral.node.hub import Hub, open_hub
+from littoral.node.layout import EXIT_STARTUP, JOIN_TOKEN_VARIABLE, RUN, read_addresses, read_node_file
+from littoral.node.seams import Seams
+from littoral.node.status import AppStatus
+from littoral.security.identity import CA_PATH, CERTIFICATE_PATH, KEY_PATH, Identity
+from littoral.store.writer import ThreadWriter
+
+_log = logging.getLogger("littoral.hub")
+_HOPELESS = (StartupError, IncompatibleStore, InvalidInput, Unauthenticated, Forbidden, Conflict, NotFound)
+"""What starting again cannot mend."""
+
+
+class HubProcess:
+    """Wires one hub to the machine it runs on."""
+
+    def __init__(self, data_dir: Path, descriptors: Mapping[str, int]) -> None:
+        self._config: Node = read_node_file(data_dir)
+        self._addresses = read_addresses(data_dir)
+        self._disk = LocalDisk(data_dir)
+        self._run_dir = data_dir / RUN
+        self._descriptors = descriptors
+        self._limits = Limits(self._config.spec.limits)
+        self._transport: HttpTransport | None = None
+        self._servers: dict[str, HttpServer] = {}
+        self._apps: PlacedApps | None = None
+
+    # ProcessFacts
+
+    def memory_bytes(self) -> int:
+        """See ProcessFacts."""
+        return resident_bytes()
+
+    def apps(self) -> Mapping[str, AppStatus]:
+        """See ProcessFacts."""
+        return self._apps.statuses() if self._apps else {}
+
+    def addresses(self) -> Mapping[str, str]:
+        """See ProcessFacts."""
+        return self._addresses
+
+    # Life
+
+    async def run(self) -> int:
+        """Serve until SIGTERM; the process's exit status."""
+        stopped = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
+        # Ctrl-C reaches the whole group; the supervisor decides in which order processes end.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        async with contextlib.AsyncExitStack() as stack:
+            functions = self._make_functions() if "gateway" in self._addresses else None
+            hub = await self._start_hub(stopped)
+            if hub is None:
+                return 0
+            stack.push_async_callback(hub.stop)
+            if functions is not None:
+                await self._start_functions(hub, functions, stack)
+            hub.start(self._apps)
+            await self._listen(hub, stack)
+            _log.info("%s is up: %s", hub.name, ", ".join(f"{name} {at}" for name, at in self._addresses.items()))
+            await _first(stopped, hub.failed)
+            return 1 if hub.failures else 0
+
+    async def _start_hub(self, stopped: asyncio.Event) -> Hub | None:
+        """The hub, as soon as the parent lets it enrol where it has to; None if the process is to end before."""
+        token = os.environ.pop(JOIN_TOKEN_VARIABLE, None)
+        backoff = Backoff(SystemRandom(), self._limits[RETRY_DELAY_MS])
+        while not stopped.is_set():
+            try:
+                return await open_hub(self._config, self._seams(), self, token)
+            except PeerUnreachable as error:
+                _log.warning("%s: %s", self._config.metadata.name, error)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(backoff.next_delay_s()):
+                    await stopped.wait()
+        return None
+
+    def _seams(self) -> Seams:
+        return Seams(
+            clock=SystemClock(),
+            random=SystemRandom(),
+            disk=self._disk,
+            writer=ThreadWriter,
+            joining=lambda ca: HttpTransport(TransportIdentity(ca=ca or b""), trust_anyone=ca is None),
+            peers=self._peer_transport,
+            renewed=self._renewed,
+        )
+
+    def _peer_transport(self, identity: Identity) -> HttpTransport:
+        shown = TransportIdentity(identity.ca_pem, identity.certificate_pem, identity.key.pem)
+        if self._transport is None:
+            self._transport = HttpTransport(shown)
+        else:
+            self._transport.reload(shown)
+        return self._transport
+
+    def _renewed(self, identity: Identity) -> None:
+        self._peer_transport(identity)
+        for name in ("peer", "join"):
+            if name in self._servers:
+                reload = asyncio.ensure_future(self._servers[name].reload(self._tls(mutual=name == "peer")))
+                reload.add_done_callback(_log_failure)
+
+    # Parts
+
+    def _make_functions(self) -> "_Functions":
+        credentials = Credentials(SystemRandom().token_bytes(32))
+        runtime = FunctionRuntime(self._run_dir, self._limits, credentials, _log_fault)
+        self._apps = PlacedApps(self._disk, self._limits, runtime)
+        return _Functions(credentials, runtime, self._apps)
+
+    async def _start_functions(self, hub: Hub, functions: "_Functions", stack: contextlib.AsyncExitStack) -> None:
+        runtime, apps = functions.runtime, functions.apps
+        metrics = GatewayMetrics()
+        hub.metrics.add(metrics.families)
+        bindings = BindingServer(
+            self._run_dir / "bindings.sock",
+            hub.keyvalue,
+            functions.credentials,
+            runtime.namespaces,
+            self._limits,
+            _log_fault,
+        )
+        control = ControlServer(self._run_dir, runtime.kill, metrics.take, apps.config)
+        await bindings.start()
+        stack.push_async_callback(bindings.stop)
+        runtime.start()
+        stack.push_async_callback(runtime.stop)
+        await control.start()
+        stack.push_async_callback(control.stop)
+        apps.publish = control.publish
+
+    async def _listen(self, hub: Hub, stack: contextlib.AsyncExitStack) -> None:
+        handlers: dict[str, tuple[Handler, TlsFiles | None]] = {"api": (hub.operator_api.handle, None)}
+        if "peer" in self._descriptors:
+            handlers["peer"] = (hub.peer_api.handle, self._tls(mutual=True))
+        if "join" in self._descriptors:
+            handlers["join"] = (hub.join_api.handle, self._tls(mutual=False))
+        for name, (handler, tls) in handlers.items():
+            server = self._servers[name] = HttpServer(handler, self._descriptors[name], self._limits, tls)
+            await server.start()
+            stack.push_async_callback(server.stop)
+        if "mqtt" in self._descriptors:
+            listener = MqttListener(hub.broker)
+            await listener.start(adopt_listener(self._descriptors["mqtt"]))
+            stack.push_async_callback(listener.stop)
+
+    def _tls(self, *, mutual: bool) -> TlsFiles:
+        root = self._disk.root
+        return TlsFiles(root / CERTIFICATE_PATH, root / KEY_PATH, root / CA_PATH if mutual else None)
+
+
+class _Functions:
+    """What runs functions, made before the hub and started after it."""
+
+    def __init__(self, credentials: Credentials, runtime: FunctionRuntime, apps: PlacedApps) -> None:
+        self.credentials = credentials
+        self.runtime = runtime
+        self.apps = apps
+
+
+async def _first(*events: asyncio.Event) -> None:
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+
+
+def _log_fault(error: BaseException) -> None:
+    _log.error("a fault of Littoral's", exc_info=error)
+
+
+def _log_failure(future: "asyncio.Future[None]") -> None:
+    if not future.cancelled() and (error := future.exception()) is not None:
+        _log.error("could not take up the renewed certificate: %s", error)
+
+
+def main() -> int:
+    """Entry point of the process."""
+    parser = argparse.ArgumentParser(prog="littoral.node.hub_process")
+    parser.add_argument("--data-dir", required=True, type=Path)
+    parser.add_argument("--fd", action="append", default=[], metavar="NAME=N", help="inherited listening sockets")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    descriptors = {name: int(number) for name, _, number in (each.partition("=") for each in arguments.fd)}
+    try:
+        process = HubProcess(arguments.data_dir.absolute(), descriptors)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(process.run())
+    except _HOPELESS as error:
+        sys.stderr.write(f"error: {error}\n")
+        return EXIT_STARTUP
+    except LittoralError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,45 @@
+"""Where a node keeps what, below its data directory; and what its processes tell each other through files."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from littoral.core.errors import StartupError
+from littoral.core.resources import Node
+
+RUN = "run"
+NODE_FILE = f"{RUN}/node.json"
+API_FILE = f"{RUN}/api.json"
+PIDS_FILE = f"{RUN}/pids.json"
+LOCK_FILE = "lock"
+
+EXIT_STARTUP = 3
+"""A process of a node that ends so cannot start as configured: starting it again would not help."""
+JOIN_TOKEN_VARIABLE = "LITTORAL_JOIN_TOKEN"
+
+
+def write_json(path: Path, value: object) -> None:
+    """Replace a file of run/ in one step. These are written anew at each start, so they need not survive a power cut."""
+    aside = path.with_name(path.name + "~")
+    aside.write_bytes(msgspec.json.encode(value))
+    aside.chmod(0o600)
+    aside.rename(path)
+
+
+def read_node_file(data_dir: Path) -> Node:
+    """The node's document as the supervisor resolved it. Raises StartupError."""
+    path = data_dir / NODE_FILE
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Node)
+    except (OSError, msgspec.DecodeError) as error:
+        raise StartupError("read", str(path), str(error), "Start the node with `littoral node run`") from error
+
+
+def read_addresses(data_dir: Path) -> Mapping[str, str]:
+    """Listener -> "host:port" of a node that runs. Raises StartupError."""
+    path = data_dir / API_FILE
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, str])
+    except (OSError, msgspec.DecodeError) as error:
+        raise StartupError("read", str(path), str(error), "Is the node running?") from error

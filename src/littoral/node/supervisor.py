@@ -1,0 +1,272 @@
+"""The process that `littoral node run` starts: it binds the listeners, and keeps the node's other processes running.
+
+    supervisor
+     ├─ hub               python -m littoral.node.hub_process
+     ├─ gateway × N       python -m littoral.node.gateway_process     where spec.listen.gateway is set
+     ├─ functions         python -m littoral.functions.zygote         likewise
+     └─ dashboard         python -m littoral.dashboard                where spec.listen.dashboard is set
+
+Rules:
+
+- The listening sockets are the supervisor's. Whatever process dies, connections wait in the socket's queue for the
+  next one, and no other program can take the port.
+- A child that ends is started again, with a backoff that grows while it keeps ending early. A hub that ends with
+  EXIT_STARTUP before it was ever up ends the node: its configuration is wrong, and it has said so.
+- Children die with the supervisor (PR_SET_PDEATHSIG), so a restart of the node never meets its own ghosts.
+
+No threads, no event loop: the supervisor is what must not fail, so there is little in it that could.
+"""
+
+import argparse
+import contextlib
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from littoral.core.errors import LittoralError, StartupError
+from littoral.core.limits import RESTART_DELAY_MS, Limits
+from littoral.core.resources import Node
+from littoral.drivers.clock import SystemClock
+from littoral.drivers.disk import LocalDisk
+from littoral.drivers.listeners import listen_tcp
+from littoral.drivers.process import die_with_parent
+from littoral.node.layout import (
+    API_FILE,
+    EXIT_STARTUP,
+    JOIN_TOKEN_VARIABLE,
+    LOCK_FILE,
+    NODE_FILE,
+    PIDS_FILE,
+    RUN,
+    write_json,
+)
+
+FIRST_DELAY_S = 0.05
+WELL_S = 10.0
+"""A child that ran this long was well; its next restart is not delayed."""
+STOP_S = 12.0
+"""How long children may take to end before they are killed."""
+_SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)
+
+
+@dataclass(slots=True)
+class Child:
+    """One process to keep running."""
+
+    name: str
+    command: list[str]
+    sockets: list[socket.socket] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)
+    process: "subprocess.Popen[bytes] | None" = None
+    started_s: float = 0.0
+    due_s: float = 0.0
+    """When to start it next; meaningful while there is no process."""
+    delay_s: float = FIRST_DELAY_S
+
+
+class Supervisor:
+    """Keeps one node's processes running."""
+
+    def __init__(self, config: Node, data_dir: Path, token: str | None, say: Callable[[str], None]) -> None:
+        """say: takes one line for the operator."""
+        self._config = config
+        self._data_dir = data_dir
+        self._say = say
+        self._most_delay_s = Limits(config.spec.limits)[RESTART_DELAY_MS] / 1000
+        self._listeners: dict[str, socket.socket] = {}
+        self._children: list[Child] = []
+        self._token = token
+        self._clock = SystemClock()
+
+    def run(self) -> int:
+        """Run the node until SIGTERM or SIGINT; returns the exit status. Raises StartupError, StorageError."""
+        LocalDisk(self._data_dir)
+        with self._locked():
+            self._bind()
+            self._plan()
+            old = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+            try:
+                return self._keep_running()
+            finally:
+                self._stop()
+                signal.pthread_sigmask(signal.SIG_SETMASK, old)
+                for listener in self._listeners.values():
+                    listener.close()
+
+    # Preparation
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        path = self._data_dir / LOCK_FILE
+        with open(path, "a+", encoding="ascii") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                file.seek(0)
+                holder = file.read(20).strip() or "unknown"
+                raise StartupError(
+                    "start node",
+                    self._config.metadata.name,
+                    f"its data directory {self._data_dir} is in use by process {holder}",
+                    "Stop that process, or give this node a directory of its own",
+                ) from error
+            file.truncate(0)
+            file.write(f"{os.getpid()}\n")
+            file.flush()
+            yield
+
+    def _bind(self) -> None:
+        listen = self._config.spec.listen
+        wanted = {name: getattr(listen, name) for name in ("api", "peer", "join", "gateway", "mqtt", "dashboard")}
+        for name, address in wanted.items():
+            if address is not None:
+                self._listeners[name] = listen_tcp(address)
+        run_dir = self._data_dir / RUN
+        run_dir.mkdir(mode=0o700, exist_ok=True)
+        write_json(self._data_dir / NODE_FILE, self._config)
+        write_json(self._data_dir / API_FILE, self._addresses())
+
+    def _addresses(self) -> Mapping[str, str]:
+        addresses = {}
+        for name, listener in self._listeners.items():
+            host, port = listener.getsockname()[:2]
+            addresses[name] = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return addresses
+
+    def _plan(self) -> None:
+        python = [sys.executable, "-m"]
+        hub_sockets = {name: each for name, each in self._listeners.items() if name in ("api", "peer", "join", "mqtt")}
+        hub = [*python, "littoral.node.hub_process", "--data-dir", str(self._data_dir)]
+        for name, listener in hub_sockets.items():
+            hub += ["--fd", f"{name}={listener.fileno()}"]
+        environment = {JOIN_TOKEN_VARIABLE: self._token} if self._token else {}
+        self._children.append(Child("hub", hub, list(hub_sockets.values()), environment))
+        run_dir = str(self._data_dir / RUN)
+        if (gateway := self._listeners.get("gateway")) is not None:
+            socket_path = str(self._data_dir / RUN / "zygote.sock")
+            self._children.append(Child("functions", [*python, "littoral.functions.zygote", "--socket", socket_path]))
+            for index in range(self._config.spec.gateways):
+                command = [*python, "littoral.node.gateway_process", "--fd", str(gateway.fileno())]
+                command += ["--run-dir", run_dir, "--index", str(index)]
+                self._children.append(Child(f"gateway-{index}", command, [gateway]))
+        if (dashboard := self._listeners.get("dashboard")) is not None:
+            api = f"http://{self._addresses()['api']}"
+            command = [*python, "littoral.dashboard", "--fd", str(dashboard.fileno()), "--api", api]
+            command += ["--data-dir", str(self._data_dir)]
+            if links := os.environ.get("LITTORAL_LINKS"):
+                command += ["--links", links]
+            self._children.append(Child("dashboard", command, [dashboard]))
+
+    # Life
+
+    def _keep_running(self) -> int:
+        while True:
+            now_s = self._clock.monotonic_s()
+            for child in self._children:
+                if child.process is None and child.due_s <= now_s:
+                    self._start(child)
+            due = [child.due_s - now_s for child in self._children if child.process is None]
+            signalled = signal.sigtimedwait(_SIGNALS, max(0.01, min(due, default=3600.0)))
+            if signalled is not None and signalled.si_signo != signal.SIGCHLD:
+                return 0
+            for child in self._children:
+                if child.process is not None and child.process.poll() is not None:
+                    status = child.process.returncode
+                    if child.name == "hub" and status == EXIT_STARTUP and not self._was_up():
+                        return 1
+                    self._ended(child, status)
+
+    def _start(self, child: Child) -> None:
+        parent = os.getpid()
+
+        def prepare() -> None:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+            if not die_with_parent(parent):
+                os._exit(1)
+
+        child.process = subprocess.Popen(
+            child.command,
+            pass_fds=[each.fileno() for each in child.sockets],
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, **child.environment},
+            preexec_fn=prepare,  # noqa: PLW1509 -- the supervisor has one thread
+        )
+        child.started_s = self._clock.monotonic_s()
+        pids = {each.name: each.process.pid for each in self._children if each.process is not None}
+        with contextlib.suppress(OSError):
+            # A convenience for operators and tests; a full disk must not keep a process from starting.
+            write_json(self._data_dir / PIDS_FILE, pids)
+
+    def _ended(self, child: Child, status: int) -> None:
+        now_s = self._clock.monotonic_s()
+        if now_s - child.started_s >= WELL_S:
+            child.delay_s = FIRST_DELAY_S
+        why = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
+        self._say(f"{child.name} {why}; starting it again in {child.delay_s:g} s")
+        child.process = None
+        child.due_s = now_s + child.delay_s
+        child.delay_s = min(child.delay_s * 2, self._most_delay_s)
+
+    def _was_up(self) -> bool:
+        """Whether this node ever ran: then what keeps it from starting now may pass."""
+        return (self._data_dir / "identity" / "cert.pem").exists()
+
+    def _stop(self) -> None:
+        """End all children: gateways first, so that what they have begun is still answered by the others."""
+        running = [child for child in reversed(self._children) if child.process is not None]
+        for child in running:
+            assert child.process is not None
+            child.process.terminate()
+            if child.name.startswith("gateway"):
+                self._wait(child)
+        for child in running:
+            self._wait(child)
+
+    def _wait(self, child: Child) -> None:
+        assert child.process is not None
+        try:
+            child.process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self._say(f"{child.name} does not end; killing it")
+            child.process.kill()
+            child.process.wait()
+
+
+def run_node(config: Node, data_dir: Path, token: str | None = None) -> int:
+    """Run a node in the foreground until SIGTERM or Ctrl-C; returns the exit status.
+
+    token: a join token, needed until the node has enrolled. Raises: StartupError, StorageError.
+    """
+    name = config.metadata.name
+
+    def say(line: str) -> None:
+        sys.stderr.write(f"{name}: {line}\n")
+        sys.stderr.flush()
+
+    return Supervisor(config, data_dir.absolute(), token, say).run()
+
+
+def main() -> int:
+    """Entry point for programs that start nodes: the document is resolved already, the token comes in the environment."""
+    parser = argparse.ArgumentParser(prog="littoral.node.supervisor")
+    parser.add_argument("--config", required=True, type=Path, help="a Node document as JSON")
+    parser.add_argument("--data-dir", required=True, type=Path)
+    arguments = parser.parse_args()
+    config = msgspec.json.decode(arguments.config.read_bytes(), type=Node)
+    try:
+        return run_node(config, arguments.data_dir, os.environ.pop(JOIN_TOKEN_VARIABLE, None))
+    except LittoralError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

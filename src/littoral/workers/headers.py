@@ -1,0 +1,95 @@
+"""HTTP header fields (RFC 9110, section 5)."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_FORBIDDEN_IN_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+class Headers:
+    """An ordered multimap of fields; names are case-insensitive and kept in lower case."""
+
+    __slots__ = ("_items",)
+
+    def __init__(self, init: "Headers | Mapping[str, str] | Iterable[tuple[str, str]] | None" = None) -> None:
+        """Raises ValueError for a name or value that HTTP does not allow."""
+        self._items: list[tuple[str, str]] = []
+        if init is None:
+            return
+        for name, value in init.items() if isinstance(init, Headers | Mapping) else init:
+            self.append(name, value)
+
+    @classmethod
+    def received(cls, items: list[tuple[str, str]]) -> "Headers":
+        """Fields as the gateway passed them: checked, and in lower case already."""
+        headers = cls.__new__(cls)
+        headers._items = items
+        return headers
+
+    def append(self, name: str, value: str) -> None:
+        """Add a field beside those of the same name."""
+        value = str(value)
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is no header name")
+        if _FORBIDDEN_IN_VALUE.search(value):
+            raise ValueError(f"the value of header {name!r} holds a control character: {value!r}")
+        self._items.append((name.lower(), value))
+
+    def set(self, name: str, value: str) -> None:
+        """Replace every field of that name."""
+        self.delete(name)
+        self.append(name, value)
+
+    def delete(self, name: str) -> None:
+        """Remove every field of that name; there may be none."""
+        lower = name.lower()
+        self._items = [item for item in self._items if item[0] != lower]
+
+    def get(self, name: str, default: str | None = None) -> str | None:
+        """The values of that name joined with ", ", or `default`."""
+        values = self.get_all(name)
+        return ", ".join(values) if values else default
+
+    def get_all(self, name: str) -> list[str]:
+        """The values of that name, one by one (Set-Cookie must not be joined)."""
+        lower = name.lower()
+        return [value for key, value in self._items if key == lower]
+
+    def has(self, name: str) -> bool:
+        """Whether there is a field of that name."""
+        return name in self
+
+    def items(self) -> list[tuple[str, str]]:
+        """Every field in order."""
+        return list(self._items)
+
+    def keys(self) -> list[str]:
+        """The distinct names, in order of appearance."""
+        return list(dict(self._items))
+
+    def __getitem__(self, name: str) -> str:
+        value = self.get(name)
+        if value is None:
+            raise KeyError(name)
+        return value
+
+    def __setitem__(self, name: str, value: str) -> None:
+        self.set(name, value)
+
+    def __delitem__(self, name: str) -> None:
+        if name not in self:
+            raise KeyError(name)
+        self.delete(name)
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and any(key == name.lower() for key, _ in self._items)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys())
+
+    def __len__(self) -> int:
+        return len(self.keys())
+
+    def __repr__(self) -> str:
+        return f"Headers({self._items!r})"
