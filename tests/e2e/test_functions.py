@@ -55,6 +55,8 @@ class Default(WorkerEntrypoint):
             return response
         if what == "memory":
             hold = [bytearray(1 << 20) for _ in range(4096)]
+        if what == "large":
+            return Response(bytes(18 << 20))
         if what == "pid":
             return Response(str(os.getpid()))
         if what == "echo":
@@ -410,9 +412,12 @@ def test_a_new_revision_takes_over_without_losing_a_request() -> None:
                 statuses.append((await node.get("/shop?do=echo", method="POST", body=b"x")).status)
 
         clients = [asyncio.ensure_future(client()) for _ in range(4)]
+        held = asyncio.ensure_future(node.get("/shop?do=slow", method="POST", body=b""))
+        await node.until(lambda: list(Path(node.apps["shop"].directory).glob("slow-*")))
         for revision in ("2", "3", "4"):
             await node.deploy("shop", SHOP, revision=revision)
         done = True
+        assert (await held).status == 200
         await asyncio.gather(*clients)
         assert set(statuses) == {200}
         assert node.pool("shop").counters.ends == {"replaced": 3}
@@ -490,6 +495,44 @@ def test_the_hub_learns_what_gateways_count() -> None:
         assert meters.apps["hello"].statuses == {200: 2}
         assert sum(meters.apps["hello"].latency) == 2
         assert meters.apps[""].statuses == {404: 1}
+
+    run(scenario)
+
+
+def test_work_goes_on_after_the_response() -> None:
+    async def scenario(node: FunctionNode) -> None:
+        code = """
+            import asyncio
+            from workers import Response, WorkerEntrypoint
+
+            class Default(WorkerEntrypoint):
+                async def fetch(self, request):
+                    self.ctx.waitUntil(self.later())
+                    return Response("done")
+
+                async def later(self):
+                    await asyncio.sleep(0.1)
+                    await self.env.KV.put("later", "x")
+                    raise RuntimeError("nobody waits")
+            """
+        await node.deploy("later", code, kv={"KV": "lines"})
+        assert (await node.get("/later")).body == b"done"
+        await node.deploy("later", code, kv={"KV": "lines"}, revision="2")
+        assert node.kv.values == {("lines", "later"): b"x"}, "a worker leaves once its work is done"
+        assert "RuntimeError: nobody waits" in node.log()
+
+    run(scenario)
+
+
+def test_a_response_that_is_too_large_costs_no_neighbour() -> None:
+    async def scenario(node: FunctionNode) -> None:
+        await node.deploy("shop", SHOP)
+        slow, large = await asyncio.gather(
+            node.get("/shop?do=slow", method="POST", body=b""), node.get("/shop?do=large")
+        )
+        assert slow.status == 200
+        assert_problem(large, 500, "function-failed")
+        assert "its response is too large" in large.json()["detail"]
 
     run(scenario)
 

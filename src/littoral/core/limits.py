@@ -140,9 +140,6 @@ BINDING_INFLIGHT = _limit(
 BINDING_WAIT_MS = _limit(
     "binding-wait-ms", 30_000, "milliseconds", "reject", "how long a call of a binding waits for a restarting hub"
 )
-GATEWAY_CONNECTIONS = _limit(
-    "gateway-connections", 20_000, "requests per gateway", "wait", "requests the HTTP server hands over at a time"
-)
 GATEWAY_HELD_BYTES = _limit(
     "gateway-held-bytes", 128 * MIB, "bytes per gateway", "reject", "request bodies are held until they are answered"
 )

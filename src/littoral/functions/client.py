@@ -6,7 +6,8 @@ What becomes of a request:
     the deadline passes              TimedOut at once; the worker is told to cancel, and is killed by the hub if it
                                      has not let go of the request FUNCTION_GRACE_MS later
     the worker dies                  GET and HEAD are asked once more of another worker, unless the request was the
-                                     only one the worker held: then it is the likely cause; all else is BadGateway
+                                     only one this gateway had there: then it is the likely cause, unless the worker
+                                     was to be killed for another; all else is BadGateway
     no worker                        waits FUNCTION_WAIT_MS for one, then Unavailable
     every worker is at its limit     Unavailable
 """
@@ -205,6 +206,7 @@ class FunctionClient:
             "exception": "its code raised an exception",
             "memory": "it ran into its memory limit",
             "invalid": "its code returned something that is no Response",
+            "too-large": "its response is too large",
         }
         return FunctionFailed("call app", self.app, causes[error], "The node's log has the details")
 
@@ -272,6 +274,7 @@ class _WorkerConnection(FrameConnection):
         self._overdue: set[int] = set()
         self._leaving = False
         self._pid = 0
+        self._condemned = False
         self.gone = False
         self.pending: dict[int, asyncio.Future[Answer]] = {}
 
@@ -323,9 +326,10 @@ class _WorkerConnection(FrameConnection):
         self._link.lost(self)
         pending, self.pending = self.pending, {}
         self._overdue.clear()
+        alone = len(pending) == 1 and not self._condemned
         for future in pending.values():
             if not future.done():
-                future.set_exception(_WorkerLost(alone=len(pending) == 1))
+                future.set_exception(_WorkerLost(alone))
 
     def _close_if_done(self) -> None:
         if not self.pending and not self._overdue:
@@ -349,4 +353,5 @@ class _WorkerConnection(FrameConnection):
         if number in self._overdue:
             # One order is enough, whatever else is overdue: the connection's end clears the rest.
             self._overdue.clear()
+            self._condemned = True
             self._link.client.kill(self._pid)

@@ -15,7 +15,7 @@ from msgspec import Struct
 FRAME_OVERHEAD_BYTES = 1 << 20
 """What a frame may hold beside the body: the URL and the fields, which the HTTP server bounds at 400 KiB."""
 
-AnswerError = Literal["", "exception", "timeout", "cancelled", "overload", "memory", "invalid"]
+AnswerError = Literal["", "exception", "timeout", "cancelled", "overload", "memory", "invalid", "too-large"]
 
 
 class Call(Struct, array_like=True, frozen=True, gc=False):

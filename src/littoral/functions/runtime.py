@@ -1,5 +1,6 @@
 """The hub's side of functions: which apps are placed here, and their pools."""
 
+import contextlib
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -60,8 +61,11 @@ class FunctionRuntime:
     def apply(self, apps: Iterable[PlacedApp]) -> None:
         """Run exactly these apps. Raises StartupError where a socket's path would be too long."""
         wanted = {app.name: app for app in apps}
-        for app in wanted.values():
-            self.sockets(app)
+        kept = {path for app in wanted.values() for path in self.sockets(app)}
+        former = {path for pool in self._pools.values() for path in self.sockets(pool.app)}
+        for path in former - kept:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
         for name in self._pools.keys() - wanted.keys():
             self._pools.pop(name).stop()
         for name, app in wanted.items():

@@ -242,6 +242,7 @@ class GatewayConnection(FrameConnection):
 
     def __init__(self, worker: Worker, max_bytes: int) -> None:
         super().__init__(max_bytes)
+        self._max_bytes = max_bytes
         self._worker = worker
         self._running: dict[int, Running] = {}
 
@@ -264,7 +265,13 @@ class GatewayConnection(FrameConnection):
     def finished(self, answer: Answer) -> None:
         """Send the answer to a request of this gateway's."""
         self._running.pop(answer.id, None)
-        self.send(_encode(answer))
+        body = _encode(answer)
+        if len(body) > self._max_bytes:
+            # The gateway would have to break off the connection, and with it the neighbours' requests.
+            sys.stderr.write(f"a response of {len(body)} bytes was dropped; at most {self._max_bytes} are passed on\n")
+            sys.stderr.flush()
+            body = _encode(Answer(answer.id, error="too-large"))
+        self.send(body)
 
     def lost(self) -> None:
         for running in self._running.values():

@@ -254,12 +254,16 @@ def be_worker(spec_bytes: bytes, zygote: int, output: int, ready: int) -> NoRetu
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
         spec = _decode_spec(spec_bytes)
         sys.argv = [spec.main]
-        confine.confine(spec.directory, spec.memory_bytes)
 
         def report(failure: str) -> None:
             os.write(ready, failure.encode() or b"ready")
             os.close(ready)
 
+        try:
+            confine.confine(spec.directory, spec.memory_bytes)
+        except OSError as error:
+            report(f"cannot set up its worker: {error}")
+            raise
         code = worker.run(spec, report)
     except BaseException:  # noqa: BLE001 - the last frame of this process: nothing may unwind into the zygote's loop
         traceback.print_exc()

@@ -16,6 +16,7 @@ from littoral.fleet.keyvalue import KeyValueService
 from littoral.fleet.kv_calls import KvCalls
 from littoral.fleet.kv_fold import KvFold
 from littoral.fleet.registry import Registry
+from littoral.fleet.snapshots import FoldSnapshots
 from littoral.iot.broker import Broker
 from littoral.iot.rule_engine import RuleEngine
 from littoral.node.desired_state import Apps, DesiredState
@@ -77,6 +78,9 @@ class Hub:
         self.registry = Registry(
             store, self.desired.namespace, seams.clock, seams.random, limits, self._subtree_changed
         )
+        self._desired_fold = DesiredFold()
+        self._kv_fold = KvFold(self.name, identity.facts.parent or "")
+        self._snapshots = FoldSnapshots(store, self._kv_fold, self._desired_fold)
         self.uplink = self._make_uplink()
         calls = KvCalls(self.uplink.call) if self.uplink else None
         self.keyvalue = KeyValueService(store, self.desired.namespace, self._holds, calls, seams.clock, limits)
@@ -84,7 +88,7 @@ class Hub:
         login = MqttLogin(config.spec.mqtt, seams.random)
         self.broker = Broker(self.rules, seams.clock, limits, login, self._tasks)
         self.rules.attach(self.broker.publish, self.broker.routes_changed)
-        self.peers = PeerServer(store, limits, self.registry)
+        self.peers = PeerServer(store, limits, self.registry, self._snapshots)
         self.report = StatusReport(self, facts)
         self.metrics = Metrics()
         self.metrics.add(lambda: status_metrics(self.report.now()))
@@ -112,6 +116,7 @@ class Hub:
             parent.url,
             headers,
             self._members,
+            self._snapshots,
             self.seams.clock,
             self.seams.random,
             self.limits,
@@ -153,10 +158,9 @@ class Hub:
     def start(self, apps: Apps | None) -> None:
         """Begin all background work; apps: what runs functions, where there is such."""
         clock = self.seams.clock
-        kv_fold = KvFold(self.name, self.identity.facts.parent or "")
-        desired = Folder(self.store, DesiredFold(), self.limits, clock.wall_ms, self.desired.refresh)
+        desired = Folder(self.store, self._desired_fold, self.limits, clock.wall_ms, self.desired.refresh)
         self._tasks.start(desired.run(), "fold desired")
-        self._tasks.start(Folder(self.store, kv_fold, self.limits, clock.wall_ms).run(), "fold kv")
+        self._tasks.start(Folder(self.store, self._kv_fold, self.limits, clock.wall_ms).run(), "fold kv")
         self.desired.attach(self.rules, apps)
         if self.uplink is not None:
             self._tasks.start(self.uplink.run(), "uplink")

@@ -30,6 +30,7 @@ from littoral.core.errors import (
 from littoral.core.http import Handler
 from littoral.core.limits import RETRY_DELAY_MS, Limits
 from littoral.core.resources import Node
+from littoral.core.tasks import Tasks
 from littoral.drivers.clock import SystemClock
 from littoral.drivers.disk import LocalDisk
 from littoral.drivers.granian_server import TlsFiles
@@ -53,6 +54,7 @@ from littoral.security.identity import CA_PATH, CERTIFICATE_PATH, KEY_PATH, Iden
 from littoral.store.writer import ThreadWriter
 
 _log = logging.getLogger("littoral.hub")
+BINDINGS_KEY = "identity/bindings.key"
 _HOPELESS = (StartupError, IncompatibleStore, InvalidInput, Unauthenticated, Forbidden, Conflict, NotFound)
 """What starting again cannot mend."""
 
@@ -70,6 +72,7 @@ class HubProcess:
         self._transport: HttpTransport | None = None
         self._servers: dict[str, HttpServer] = {}
         self._apps: PlacedApps | None = None
+        self._tasks = Tasks(_log_fault)
 
     # ProcessFacts
 
@@ -144,13 +147,20 @@ class HubProcess:
         self._peer_transport(identity)
         for name in ("peer", "join"):
             if name in self._servers:
-                reload = asyncio.ensure_future(self._servers[name].reload(self._tls(mutual=name == "peer")))
-                reload.add_done_callback(_log_failure)
+                self._tasks.start(self._servers[name].reload(self._tls(mutual=name == "peer")), f"reload {name}")
 
     # Parts
 
+    def _bindings_key(self) -> bytes:
+        """Kept on disk: workers outlive the hub, and the next one must know them again."""
+        key = self._disk.read(BINDINGS_KEY)
+        if key is None:
+            key = SystemRandom().token_bytes(32)
+            self._disk.write(BINDINGS_KEY, key, secret=True)
+        return key
+
     def _make_functions(self) -> "_Functions":
-        credentials = Credentials(SystemRandom().token_bytes(32))
+        credentials = Credentials(self._bindings_key())
         runtime = FunctionRuntime(self._run_dir, self._limits, credentials, _log_fault)
         self._apps = PlacedApps(self._disk, self._limits, runtime)
         return _Functions(credentials, runtime, self._apps)
@@ -206,7 +216,9 @@ class _Functions:
 
 
 async def _first(*events: asyncio.Event) -> None:
-    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    """Return when one of them is set."""
+    loop = asyncio.get_running_loop()
+    waits = [loop.create_task(event.wait()) for event in events]
     await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     for wait in waits:
         wait.cancel()
@@ -214,11 +226,6 @@ async def _first(*events: asyncio.Event) -> None:
 
 def _log_fault(error: BaseException) -> None:
     _log.error("a fault of Littoral's", exc_info=error)
-
-
-def _log_failure(future: "asyncio.Future[None]") -> None:
-    if not future.cancelled() and (error := future.exception()) is not None:
-        _log.error("could not take up the renewed certificate: %s", error)
 
 
 def main() -> int:

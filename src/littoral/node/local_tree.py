@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Self
 
 import msgspec
 
@@ -121,7 +122,7 @@ class LocalTree:
         self._failures: list[BaseException] = []
         self._password = random.token_bytes(12).hex()
 
-    async def __aenter__(self) -> "LocalTree":
+    async def __aenter__(self) -> Self:
         self.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         (self.state_dir / "logs").mkdir(exist_ok=True)
         try:
@@ -238,26 +239,7 @@ class LocalTree:
         environment = {**os.environ, LINKS_VARIABLE: str(self.state_dir / LINKS_FILE)}
         if token is not None:
             environment[JOIN_TOKEN_VARIABLE] = token
-        command = [
-            sys.executable,
-            "-m",
-            "littoral.node.supervisor",
-            "--config",
-            str(document),
-            "--data-dir",
-            str(data_dir),
-        ]
-        parent = os.getpid()
-        with open(self.log(plan.name), "ab") as log:
-            self._processes[plan.name] = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=environment,
-                start_new_session=True,
-                preexec_fn=lambda: None if die_with_parent(parent) else os._exit(1),  # noqa: PLW1509
-            )
+        self._processes[plan.name] = _supervise(document, data_dir, self.log(plan.name), environment)
         await self._await_api(plan.name, data_dir)
         await self.wait_up(plan.name)
 
@@ -308,6 +290,22 @@ class LocalTree:
         lines = self.log(node).read_text(encoding="utf-8", errors="replace").splitlines()[-8:]
         said = "\n  ".join(lines)
         return StartupError("start node", node, f"{cause}; its log ends with:\n  {said}\n", f"See {self.log(node)}")
+
+
+def _supervise(document: Path, data_dir: Path, log: Path, environment: dict[str, str]) -> "subprocess.Popen[bytes]":
+    """Start a node's supervisor. It dies with this process, and does not hear its Ctrl-C."""
+    parent = os.getpid()
+    command = [sys.executable, "-m", "littoral.node.supervisor", "--config", str(document), "--data-dir", str(data_dir)]
+    with open(log, "ab") as output:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=environment,
+            start_new_session=True,
+            preexec_fn=lambda: None if die_with_parent(parent) else os._exit(1),  # noqa: PLW1509 -- calls prctl only
+        )
 
 
 def stop_on_signals(stopped: asyncio.Event) -> None:

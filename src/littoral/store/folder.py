@@ -47,7 +47,8 @@ class Folder:
         now_ms: Callable[[], int],
         applied: Callable[[], None] = lambda: None,
     ) -> None:
-        """now_ms: wall clock, for dead letters. applied: called on the event loop after each commit."""
+        """now_ms: wall clock, for dead letters. applied: called on the event loop when a stream
+        has been folded up to its tail."""
         self._store = store
         self._fold = fold
         self._limits = limits
@@ -99,8 +100,9 @@ class Folder:
             effect = partial(self._apply, name, start, records, end)
             await commit_stubbornly(self._store, effect, self._note_failure)
             self.applied_records += len(records)
-            self._applied()
             offset = end
+        # Also where there was nothing to read: a snapshot may have moved the fold.
+        self._applied()
 
     def _apply(self, name: StreamName, first: int, records: Sequence[bytes], end: int, tx: Transaction) -> None:
         try:

@@ -64,13 +64,6 @@ class KvTable:
                 won.append(entry)
         return won
 
-    def forget(self, namespace: str, before_hlc: int) -> int:
-        """Delete tombstones older than `before_hlc`."""
-        self._connection.execute(
-            "DELETE FROM kv WHERE value IS NULL AND hlc<? AND namespace=?", (before_hlc, namespace)
-        )
-        return self._connection.changes()
-
     def _write(self, namespace: str, entry: KvEntry) -> None:
         self._connection.execute(
             "INSERT INTO kv(namespace, key, hlc, node, value) VALUES(?,?,?,?,?) ON CONFLICT DO UPDATE"

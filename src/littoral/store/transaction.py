@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import apsw
 import msgspec
@@ -187,6 +188,29 @@ class Transaction:
         )
         return ReplicaOutcome(name.origin, name.path, verdict, batch.next, lost)
 
+    def reset_replica(
+        self,
+        name: StreamName,
+        *,
+        lineage: str,
+        offset: int,
+        chain: bytes,
+        content_type: str,
+        lane: Lane,
+        reach: Reach,
+        via: str,
+    ) -> StreamInfo:
+        """Begin the copy of another node's stream anew, with nothing in it, at an offset of its history; `chain` is the
+        chain hash there. For after a snapshot was applied. Raises Conflict for a stream of our own.
+        """
+        if name.origin == self.node:
+            raise Conflict("replicate stream", str(name), "it is this node's own")
+        held = self.open_stream(name, content_type=content_type, lane=lane, reach=reach, via=via)
+        self._connection.execute("DELETE FROM batches WHERE stream=?", (held.id,))
+        info = msgspec.structs.replace(held, lineage=lineage, first=offset, next=offset, chain=chain, bytes=0, via=via)
+        self._heads.set(info)
+        return info
+
     def close_stream(self, name: StreamName) -> StreamInfo:
         """No record is ever appended after this. Closing twice is no error. Raises NotFound."""
         info = msgspec.structs.replace(self._existing("close stream", name), closed=True)
@@ -209,7 +233,7 @@ class Transaction:
         """
         info = self._existing("drop from stream", name)
         oldest_ms = now_ms - info.retention_ms if info.retention_ms is not None else None
-        rows = self._connection.execute(
+        rows: Any = self._connection.execute(
             "SELECT next, appended_ms, length(payload) FROM batches WHERE stream=? ORDER BY first LIMIT ?",
             (info.id, most_batches),
         )
@@ -279,10 +303,6 @@ class Transaction:
         if won and publish is not None:
             self._publish_kv(publish, won)
         return won
-
-    def kv_forget(self, namespace: str, before_hlc: int) -> int:
-        """Drop tombstones older than `before_hlc`; returns how many."""
-        return self._kv.forget(namespace, before_hlc)
 
     def _publish_kv(self, name: StreamName, entries: Sequence[KvEntry]) -> None:
         reach: Reach = "link" if name.path.startswith(KV_STREAMS) else "node"

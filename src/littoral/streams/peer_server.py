@@ -15,6 +15,7 @@ from littoral.store.replica import ReplicaOutcome, Verdict
 from littoral.store.store import Store
 from littoral.store.stream import StreamInfo
 from littoral.store.transaction import Transaction
+from littoral.streams.bootstrap import Snapshots, snapshot_page
 from littoral.wire import peer
 
 HEARTBEAT_S = 5.0
@@ -40,10 +41,11 @@ class Family(Protocol):
 class PeerServer:
     """Answers the peer protocol for authenticated children."""
 
-    def __init__(self, store: Store, limits: Limits, family: Family) -> None:
+    def __init__(self, store: Store, limits: Limits, family: Family, snapshots: Snapshots) -> None:
         self._store = store
         self._limits = limits
         self._family = family
+        self._snapshots = snapshots
         self.received_records = 0
         self.lost_records = 0
         """Records that children no longer had when we asked: taken by their retention."""
@@ -61,7 +63,9 @@ class PeerServer:
             return self._notify(child)
         if route == ("GET", peer.READ):
             return self._read(child, request)
-        if request.path in (peer.HELLO, peer.BATCHES, peer.NOTIFY, peer.READ):
+        if route == ("GET", peer.SNAPSHOT):
+            return self._snapshot(child, request)
+        if request.path in (peer.HELLO, peer.BATCHES, peer.NOTIFY, peer.READ, peer.SNAPSHOT):
             raise MethodNotAllowed("call", request.path, f"{request.method} is not what it takes")
         raise NotFound("find", request.path, "there is nothing here for neighbours")
 
@@ -132,15 +136,28 @@ class PeerServer:
             self.connected[child] -= 1
 
     def _read(self, child: str, request: Request) -> Response:
+        info = self._followed(child, request)
+        text = request.query.get("offset", "")
+        if not text.isdecimal():
+            raise InvalidInput("read stream", str(info.name), f"offset {text[:30]!r} is not a whole number")
+        offset = int(text)
+        if offset < info.first and not self._snapshots.covers(info.name):
+            # Nothing can bring back what retention took; the child goes on with what there is, and counts the loss.
+            offset = info.first
+        return _answer(self._store.read_stored(info.name, offset, self._limits[READ_BYTES]))
+
+    def _snapshot(self, child: str, request: Request) -> Response:
+        info = self._followed(child, request)
+        if not self._snapshots.covers(info.name):
+            raise NotFound("snapshot stream", str(info.name), "nothing is folded from it that could be given away")
+        return _answer(snapshot_page(self._store, self._snapshots, info, request.query.get("cursor")))
+
+    def _followed(self, child: str, request: Request) -> StreamInfo:
         name = parse_stream_name(request.query.get("stream", ""))
         info = self._store.stream(name)
         if info is None or not self._family.follows(child, info):
             raise NotFound("read stream", str(name), f"{child} does not follow such a stream of {self._store.node}")
-        text = request.query.get("offset", "")
-        if not text.isdecimal():
-            raise InvalidInput("read stream", str(name), f"offset {text[:30]!r} is not a whole number")
-        offset = max(int(text), info.first)
-        return _answer(self._store.read_stored(name, offset, self._limits[READ_BYTES]))
+        return info
 
 
 async def _until(event: asyncio.Event, timeout_s: float) -> None:

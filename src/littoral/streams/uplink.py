@@ -16,7 +16,7 @@ import msgspec
 
 from littoral.core.backoff import Backoff
 from littoral.core.clock import Clock
-from littoral.core.errors import LittoralError, PeerUnreachable, Unavailable
+from littoral.core.errors import Gone, LittoralError, PeerUnreachable, Unavailable
 from littoral.core.http import Request, Response
 from littoral.core.lanes import LANES, Lane
 from littoral.core.limits import RETRY_DELAY_MS, UPLINK_BATCH_BYTES, Limits
@@ -28,6 +28,7 @@ from littoral.store.replica import ReplicaOutcome, Verdict
 from littoral.store.store import Store
 from littoral.store.stream import StreamInfo
 from littoral.store.transaction import Transaction
+from littoral.streams.bootstrap import Snapshots
 from littoral.streams.outbox import UPLINK_FOLD, Outbox
 from littoral.wire import peer
 from littoral.wire.problem import error_of
@@ -57,6 +58,8 @@ class UplinkState(msgspec.Struct):
     shipped_bytes: int = 0
     """Bytes of frames that the parent has answered."""
     followed_records: int = 0
+    bootstraps: int = 0
+    """Streams begun from a snapshot."""
 
 
 class Uplink:
@@ -70,17 +73,20 @@ class Uplink:
         parent_url: str,
         headers: Headers,
         members: Callable[[], list[peer.Member]],
+        snapshots: Snapshots,
         clock: Clock,
         random: Random,
         limits: Limits,
     ) -> None:
         """parent: the parent's name; parent_url: "https://host:port" of its peer listener;
-        members: this node and all it knows below it."""
+        members: this node and all it knows below it; snapshots:
+        what is folded here from streams of the parent's."""
         self._store = store
         self._transport = transport
         self._url = parent_url
         self._headers = headers
         self._members = members
+        self._snapshots = snapshots
         self._clock = clock
         self._limits = limits
         self._backoff = Backoff(random, limits[RETRY_DELAY_MS])
@@ -210,9 +216,15 @@ class Uplink:
 
     async def _fetch(self, name: StreamName, tail: int) -> None:
         """Bring our copy of a stream up to `tail`."""
+        if self._store.stream(name) is None and self._snapshots.covers(name):
+            await self._bootstrap(name)
         while (have := self._have(name)) < tail:
             query = {"stream": str(name), "offset": str(have)}
-            response = await self._call("GET", peer.READ, query=query)
+            try:
+                response = await self._call("GET", peer.READ, query=query)
+            except Gone:
+                await self._bootstrap(name)
+                continue
             frame = peer.decode(response.body, list[StoredBatch], "stream")
             if not frame:
                 return
@@ -221,6 +233,36 @@ class Uplink:
             if self._have(name) <= have:
                 self.outbox.block(name, f"{outcomes[-1].verdict.value} at offset {have} of our copy of the parent's")
                 return
+
+    async def _bootstrap(self, name: StreamName) -> None:
+        """Take over what the parent has folded from a stream, and follow the stream from there."""
+        head: peer.SnapshotPage | None = None
+        cursor: str | None = None
+        while True:
+            query = {"stream": str(name)} | ({"cursor": cursor} if cursor is not None else {})
+            response = await self._call("GET", peer.SNAPSHOT, query=query)
+            page = peer.decode(response.body, peer.SnapshotPage, "snapshot")
+            # The offset of the first page counts: what changed while the others were read comes again by the stream.
+            head = head or page
+            await self._store.submit(partial(self._snapshots.take, name=name, items=page.items))
+            cursor = page.cursor
+            if cursor is None:
+                break
+        await self._store.submit(partial(self._begin_copy, name, head))
+        self.state.bootstraps += 1
+
+    def _begin_copy(self, name: StreamName, head: peer.SnapshotPage, tx: Transaction) -> None:
+        tx.reset_replica(
+            name,
+            lineage=head.lineage,
+            offset=head.offset,
+            chain=head.chain,
+            content_type=head.content_type,
+            lane=head.lane,
+            reach=head.reach,
+            via=self.outbox.parent,
+        )
+        self._snapshots.finish(tx, name, head.offset)
 
     def _have(self, name: StreamName) -> int:
         info = self._store.stream(name)

@@ -146,13 +146,13 @@ class SimTree:
 
     async def start_root(self, name: str, **limits: int) -> SimNode:
         """Make and start the root."""
-        node = self._add(name, "cloud", None, limits)
+        node = self.add(name, "cloud", None, **limits)
         await node.start()
         return node
 
     async def start_child(self, name: str, tier: Tier, parent: SimNode, **limits: int) -> SimNode:
         """Make a node, enrol it under `parent`, and start it."""
-        node = self._add(name, tier, parent, limits)
+        node = self.add(name, tier, parent, **limits)
         await node.start(await self.token(parent, name))
         return node
 
@@ -195,7 +195,8 @@ class SimTree:
         if failures:
             raise failures[0]
 
-    def _add(self, name: str, tier: Tier, parent: SimNode | None, limits: Mapping[str, int]) -> SimNode:
+    def add(self, name: str, tier: Tier, parent: SimNode | None, **limits: int) -> SimNode:
+        """Make a node that is still switched off."""
         spec = NodeSpec(
             tier=tier,
             parent=Parent(url=parent.peer_url, join_url=parent.join_url) if parent else None,

@@ -2,14 +2,15 @@
 
 The child opens every connection. `hello` begins a session and tells the child where the parent's copies end;
 `batches` ships records up; `notify` is one long response in which the parent announces the tails of the streams
-that the child follows; `read` fetches them.
+that the child follows; `read` fetches them, and `snapshot` what is folded from one whose beginning is gone.
 """
 
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import msgspec
 
 from littoral.core.errors import InvalidInput
+from littoral.core.lanes import Lane
 from littoral.core.resources import Tier
 
 PROTOCOL_VERSION = 1
@@ -19,6 +20,7 @@ HELLO = "/v1/peer/hello"
 BATCHES = "/v1/peer/batches"
 NOTIFY = "/v1/peer/notify"
 READ = "/v1/peer/read"
+SNAPSHOT = "/v1/peer/snapshot"
 
 
 class Mark(msgspec.Struct, frozen=True, array_like=True):
@@ -35,6 +37,20 @@ class Member(msgspec.Struct, frozen=True, array_like=True):
     node: str
     tier: Tier
     labels: dict[str, str]
+
+
+class SnapshotPage(msgspec.Struct, frozen=True, array_like=True):
+    """A part of what is folded from a stream, and where the stream stood when the part was read."""
+
+    lineage: str
+    offset: int
+    chain: bytes
+    content_type: str
+    lane: Lane
+    reach: Literal["node", "link", "root"]
+    items: list[bytes]
+    cursor: str | None
+    """Give it to the next call; None at the end."""
 
 
 class Hello(msgspec.Struct, frozen=True):

@@ -45,9 +45,13 @@ class Stage:
         self.news = asyncio.Event()
         self.faults: list[BaseException] = []
         self.tasks = Tasks(self.faults.append)
-        self.clients = FunctionClients(lambda app, pid: self.killed.append((app, pid)), self.tasks)
+        self.clients = FunctionClients(self.kill, self.tasks)
         self.clients.configure([FunctionTarget("shop", self.paths, wall_ms)], limits)
         self.listeners: list[asyncio.AbstractServer] = []
+
+    def kill(self, app: str, pid: int) -> None:
+        self.killed.append((app, pid))
+        self.connections[0].close()
 
     async def listen(self, slot: int = 0) -> None:
         loop = asyncio.get_running_loop()
@@ -178,6 +182,27 @@ def test_a_worker_that_does_not_let_go_is_killed_once() -> None:
         assert killed[1] > 0
 
     run(scenario, wall_ms=50, function_grace_ms=20)
+
+
+def test_a_read_that_was_on_a_worker_killed_for_another_request_is_repeated() -> None:
+    async def scenario(stage: Stage) -> None:
+        await stage.listen()
+        hanging = stage.ask("POST")
+        await stage.next()
+        done, _ = await asyncio.wait([hanging], timeout=0.1)
+        assert not done
+        innocent = stage.ask()
+        first, _ = await stage.next()
+        with pytest.raises(TimedOut):
+            await hanging
+        _, cancel = await stage.next()
+        assert cancel.method == ""
+        again, call = await stage.next()
+        assert again is not first
+        again.answer(Answer(call.id, 200))
+        assert (await innocent)[0] == 200
+
+    run(scenario, wall_ms=200, function_grace_ms=20)
 
 
 def test_a_request_that_was_alone_on_a_dying_worker_is_not_repeated() -> None:

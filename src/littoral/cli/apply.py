@@ -1,0 +1,98 @@
+"""littoral apply."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from littoral.cli.bundle_files import bundle_of
+from littoral.cli.client import ApiClient
+from littoral.cli.output import progress
+from littoral.cli.resource_files import STDIN, Found, read_files
+from littoral.cli.targets import at_node
+from littoral.core.errors import InvalidInput, InvalidResource
+from littoral.core.limits import API_BODY_BYTES
+from littoral.core.resources import App, Node
+from littoral.fleet.desired import DesiredRecord, record_of
+from littoral.node.operator_api import Applied, ResourceEntry
+
+UPLOAD_BYTES = API_BODY_BYTES.default // 2
+"""Most of one upload: a node holds its body in memory. What fits into one is applied all or nothing."""
+FILES_HELP = "YAML files, folders of them, or - for stdin."
+
+
+@at_node
+def apply(
+    api: ApiClient,
+    files: Annotated[list[Path] | None, typer.Argument(help=FILES_HELP)] = None,
+    file: Annotated[list[Path] | None, typer.Option("--file", "-f", help="The same, as an option.")] = None,
+) -> None:
+    """Make documents the desired state of the tree. Asks the root; every node then takes what is placed on it.
+
+    All files are checked before anything is sent. The code of an app is packed from its source folder.
+    """
+    paths = [*(files or []), *(file or [])]
+    if not paths:
+        raise typer.BadParameter("name at least one file")
+    documents = _valid(paths)
+    before = {f"{entry.kind} {entry.name}": entry.revision for entry in api.get("/v1/resources", list[ResourceEntry])}
+    with progress() as bar:
+        packing = bar.add_task("pack", total=len(documents))
+        records: list[DesiredRecord] = []
+        for found in documents:
+            records.append(_record(found))
+            bar.advance(packing)
+        changed = 0
+        sending = bar.add_task("upload", total=len(records))
+        for part in _uploads(records):
+            changed += api.post("/v1/resources", msgspec.msgpack.encode(part), "application/msgpack", Applied).changed
+            bar.advance(sending, len(part))
+    for record in records:
+        print(f"{record.kind} {record.name}: {_change(before.get(f'{record.kind} {record.name}'), record.revision)}")
+    print(f"{changed} changed")
+
+
+def _valid(paths: Sequence[Path]) -> list[Found]:
+    reading = read_files(paths)
+    if reading.problems:
+        raise InvalidResource("apply", "these documents", "nothing was applied\n" + "\n".join(reading.problems))
+    for found in reading.documents:
+        if isinstance(found.resource, Node):
+            raise InvalidResource(
+                "apply",
+                f"{found.key} of {found.path}",
+                "a Node says how a process on one machine is to run; it is no part of the desired state of the tree",
+                f"Start it there: `littoral node run --config {found.path.name}`",
+            )
+    return reading.documents
+
+
+def _record(found: Found) -> DesiredRecord:
+    resource = found.resource
+    assert not isinstance(resource, Node)
+    if not isinstance(resource, App):
+        return record_of(resource, None)
+    if found.path == STDIN and not Path(resource.spec.source).is_absolute():
+        raise InvalidInput("pack app", resource.metadata.name, "its source is relative to a file, and this is stdin")
+    return record_of(resource, bundle_of(resource, found.path))
+
+
+def _uploads(records: Sequence[DesiredRecord]) -> Iterator[list[DesiredRecord]]:
+    part: list[DesiredRecord] = []
+    size = 0
+    for record in records:
+        size += len(record.bundle or b"") + len(record.document or b"")
+        if part and size > UPLOAD_BYTES:
+            yield part
+            part, size = [], len(record.bundle or b"") + len(record.document or b"")
+        part.append(record)
+    if part:
+        yield part
+
+
+def _change(before: str | None, now: str) -> str:
+    if before is None:
+        return "created"
+    return "unchanged" if before == now else "changed"

@@ -1,0 +1,136 @@
+"""Where `littoral` starts: the table of commands, and what becomes of errors.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted by Ctrl-C.
+"""
+
+import os
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+from typer.core import TyperGroup
+from typer.exceptions import TyperException
+
+from littoral.cli.lazy import Entry, Group, make_group, new_app
+from littoral.core.errors import LittoralError
+
+DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+DEBUG_VARIABLE = "LITTORAL_DEBUG"
+
+COMMANDS: dict[str, Entry] = {
+    "version": "littoral.cli.version:version",
+    "validate": "littoral.cli.validate:validate",
+    "schema": "littoral.cli.schema:schema",
+    "apply": "littoral.cli.apply:apply",
+    "resource": Group("The desired state.", {"list": "littoral.cli.resource:list_resources"}),
+    "status": "littoral.cli.status:status",
+    "node": Group(
+        "Nodes of the tree.",
+        {"run": "littoral.cli.node_run:run", "list": "littoral.cli.node_list:list_nodes"},
+    ),
+    "token": Group("Join tokens.", {"create": "littoral.cli.join_token:create"}),
+    "kv": Group(
+        "Key-value namespaces.",
+        {
+            "get": "littoral.cli.kv:get",
+            "put": "littoral.cli.kv:put",
+            "delete": "littoral.cli.kv:delete",
+            "list": "littoral.cli.kv:list_keys",
+        },
+    ),
+    "stream": Group(
+        "Durable streams.",
+        {
+            "list": "littoral.cli.stream_list:list_streams",
+            "read": "littoral.cli.stream_read:read",
+            "tail": "littoral.cli.stream_read:tail",
+            "append": "littoral.cli.stream_append:append",
+        },
+    ),
+    "wan": Group(
+        "The links of a local tree, as `littoral up` runs it.",
+        {
+            "list": "littoral.cli.wan:list_links",
+            "cut": "littoral.cli.wan:cut",
+            "restore": "littoral.cli.wan:restore",
+            "delay": "littoral.cli.wan:delay",
+        },
+    ),
+    "mqtt": Group("MQTT logins.", {"hash": "littoral.cli.mqtt:hash_login"}),
+}
+"""Every command, in the order of `littoral --help`."""
+
+
+def _root(
+    debug: Annotated[
+        bool, typer.Option("--debug", envvar=DEBUG_VARIABLE, help="Show where in the source an error came from.")
+    ] = False,
+) -> None:
+    """Littoral: an edge computing platform that you host yourself."""
+    if debug:
+        # Processes that a command starts are to do the same.
+        os.environ[DEBUG_VARIABLE] = "1"
+
+
+def make_root() -> TyperGroup:
+    """The whole command."""
+    app = new_app()
+    app.callback()(_root)
+    return make_group("littoral", app, COMMANDS)
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; returns its exit code. Whatever goes wrong is told on stderr, in one block."""
+    try:
+        code = make_root().main(arguments, prog_name="littoral", standalone_mode=False)
+        sys.stdout.flush()
+    except TyperException as error:
+        _tell(_usage(error))
+        return error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has gone. Python would flush it once more at exit, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except LittoralError as error:
+        _debug()
+        _tell(f"error: {_words(error)}")
+        return FAILED
+    except Exception as error:  # noqa: BLE001 -- the boundary to the user: it is told, and how to learn more
+        _debug()
+        _tell(f"error: this should not have happened: {type(error).__name__}: {error}\n{DEBUG_VARIABLE}=1 shows where")
+        return FAILED
+    return code if isinstance(code, int) else DONE
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def _words(error: LittoralError) -> str:
+    what = f"cannot {error.operation} {error.subject}".rstrip()
+    return f"{what}: {error.cause}\n{error.remedy}".rstrip()
+
+
+def _usage(error: TyperException) -> str:
+    text = f"error: {error.format_message()}"
+    context = getattr(error, "ctx", None)
+    if context is None:
+        return text
+    return f"{text}\n{context.get_usage()}\n`{context.command_path} --help` explains it"
+
+
+def _tell(text: str) -> None:
+    print(text.rstrip(), file=sys.stderr)
+
+
+def _debug() -> None:
+    if os.environ.get(DEBUG_VARIABLE) not in (None, "", "0"):
+        traceback.print_exc()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""Which node a command talks to.
+
+--url URL        with --token-file, --token or LITTORAL_TOKEN; LITTORAL_URL says the same
+--data-dir DIR   a node of this machine, by its data directory
+--node NAME      a node of the local tree that `littoral up` runs here
+(nothing)        LITTORAL_URL, or else the root of the local tree
+"""
+
+import inspect
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+import typer
+
+from littoral.cli.client import ApiClient
+from littoral.cli.tree_file import TREE_DIRECTORY, read_tree
+from littoral.core.errors import InvalidInput, LittoralError, NotFound
+from littoral.node.layout import API_FILE
+from littoral.security.operator import TOKEN_PATH
+
+URL_VARIABLE = "LITTORAL_URL"
+TOKEN_VARIABLE = "LITTORAL_TOKEN"
+TREE_VARIABLE = "LITTORAL_TREE"
+PANEL = "Which node"
+
+TreeOption = Annotated[
+    Path,
+    typer.Option(envvar=TREE_VARIABLE, help="State directory of the local tree.", rich_help_panel=PANEL),
+]
+
+
+class Target(NamedTuple):
+    """An operator API."""
+
+    url: str
+    token: str
+
+
+def _options(
+    *,
+    url: Annotated[str | None, typer.Option(help="The node's operator API.", rich_help_panel=PANEL)] = None,
+    token: Annotated[
+        str | None, typer.Option(envvar=TOKEN_VARIABLE, help="Operator token for --url.", rich_help_panel=PANEL)
+    ] = None,
+    token_file: Annotated[
+        Path | None, typer.Option(help="File with the operator token for --url.", rich_help_panel=PANEL)
+    ] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Data directory of a node on this machine.", rich_help_panel=PANEL)
+    ] = None,
+    node: Annotated[
+        str | None, typer.Option(help="Node of the local tree; its root if not given.", rich_help_panel=PANEL)
+    ] = None,
+    tree: TreeOption = TREE_DIRECTORY,
+) -> Target:
+    """The node that the options name. Raises BadParameter, NotFound, InvalidInput."""
+    given = [name for name, value in (("--url", url), ("--data-dir", data_dir), ("--node", node)) if value is not None]
+    if len(given) > 1:
+        raise typer.BadParameter(f"{' and '.join(given)} each name a node; give one of them")
+    if data_dir is not None:
+        return node_at(data_dir)
+    if node is None:
+        url = url or os.environ.get(URL_VARIABLE)
+        if url is not None:
+            return Target(url, _token(url, token, token_file))
+    return node_of_tree(tree, node)
+
+
+def at_node(command: Callable[..., None]) -> Callable[..., None]:
+    """A command whose first parameter is a client of the node it is about; adds the options that name the node."""
+    signature = inspect.signature(command)
+    ours = inspect.signature(_options).parameters
+
+    def run(**arguments: Any) -> None:
+        target = _options(**{name: arguments.pop(name) for name in ours})
+        with ApiClient(target.url, target.token) as api:
+            command(api, **arguments)
+
+    # typer reads the signature: the command's without its first parameter, and then the options.
+    own = list(signature.parameters.values())[1:]
+    run.__signature__ = signature.replace(parameters=[*own, *ours.values()])  # type: ignore[attr-defined]
+    run.__doc__ = command.__doc__
+    run.__name__ = command.__name__
+    return run
+
+
+def node_at(data_dir: Path) -> Target:
+    """A node on this machine. Raises NotFound, InvalidInput."""
+    subject = f"the node in {data_dir}"
+    addresses = _addresses(
+        subject, _read(subject, data_dir / API_FILE, f"Start it: `littoral node run --data-dir {data_dir}`")
+    )
+    token = _read(subject, data_dir / TOKEN_PATH, "Use the data directory of a node that has been started")
+    return Target(f"http://{addresses['api']}", token.decode("ascii", "replace").strip())
+
+
+def node_of_tree(directory: Path, name: str | None) -> Target:
+    """A node of a local tree, or its root. Raises NotFound, InvalidInput."""
+    try:
+        tree = read_tree(directory)
+    except NotFound as error:
+        raise NotFound(
+            error.operation,
+            error.subject,
+            error.cause,
+            f"{error.remedy}, or name a node with --url or --data-dir",
+        ) from None
+    found = tree.nodes.get(name or tree.root)
+    if found is None:
+        raise NotFound("find node", repr(name), "the local tree has no such node", f"It has {', '.join(tree.nodes)}")
+    remedy = "Start the tree again with `littoral up`"
+    token = _read(f"node {name or tree.root}", Path(found.data_dir, TOKEN_PATH), remedy)
+    return Target(found.api, token.decode("ascii", "replace").strip())
+
+
+def _token(url: str, token: str | None, token_file: Path | None) -> str:
+    if token:
+        return token
+    if token_file is None:
+        raise InvalidInput(
+            "call",
+            url,
+            "no operator token is given",
+            f"Give --token-file with the node's {TOKEN_PATH}, or set {TOKEN_VARIABLE}",
+        )
+    return _read("the operator token", token_file, "Check --token-file").decode("ascii", "replace").strip()
+
+
+def _addresses(subject: str, data: bytes) -> Mapping[str, str]:
+    try:
+        addresses = msgspec.json.decode(data, type=dict[str, str])
+    except msgspec.DecodeError as error:
+        raise InvalidInput("find", subject, f"{API_FILE} cannot be read: {error}", "Start it again") from error
+    if "api" not in addresses:
+        raise InvalidInput("find", subject, f"{API_FILE} names no api", "Start it again")
+    return addresses
+
+
+def _read(subject: str, path: Path, remedy: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        kind: type[LittoralError] = NotFound if isinstance(error, FileNotFoundError) else InvalidInput
+        raise kind("find", subject, f"{path}: {error.strerror}", remedy) from error

@@ -1,0 +1,181 @@
+"""ECharts options for what flows through the tree: pure functions from the picture to a dictionary.
+
+Every node has one colour in all charts. The colours can be told apart with any kind of colour blindness, and lines of
+one colour by their dashes; anomalies have a colour and a shape of their own. What is text takes its colour from the
+page's style sheet, so that one set of options serves light and dark.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+from littoral.dashboard.rates import RatePoint
+from littoral.dashboard.records import Alert, Window
+from littoral.dashboard.series import SeriesName
+
+Options = dict[str, Any]
+Measure = Literal["mean", "count"]
+
+# After M. Okabe and K. Ito, "Color Universal Design", 2008; lightened where needed for dark ground.
+COLORS = ("#1f83c9", "#dd9500", "#0a9b74", "#c774a6", "#55b4e9", "#8b8f3f")
+ANOMALY_COLOR = "#d9480f"
+DASHES = ("solid", "dashed", "dotted")
+FAINT = "rgba(128, 138, 152, 0.28)"
+LINES = 8
+"""Lines drawn in one chart: more cannot be told apart. The tree has the figures of all."""
+RULES = 3
+"""Rules drawn, one above the other."""
+
+
+def node_colors(nodes: Iterable[str]) -> dict[str, str]:
+    """A colour for each node, by the order of names; they repeat when there are more nodes than colours."""
+    return {node: COLORS[index % len(COLORS)] for index, node in enumerate(sorted(nodes))}
+
+
+def rate_options(history: dict[str, list[RatePoint]], colors: dict[str, str]) -> Options:
+    """Readings per second of each node, over the time of its reports."""
+    shown = sorted(history)[:LINES]
+    series = [
+        {
+            "name": node,
+            "type": "line",
+            "showSymbol": False,
+            "itemStyle": {"color": colors.get(node, COLORS[0])},
+            "lineStyle": {"width": 2},
+            "data": [[point.at_ms, round(point.per_s, 2)] for point in history[node]],
+        }
+        for node in shown
+    ]
+    return {
+        **_common(shown),
+        "grid": [{"left": 8, "right": 14, "top": 40, "bottom": 6, "containLabel": True}],
+        "xAxis": [_time_axis(0)],
+        "yAxis": [_value_axis(0, from_zero=True)],
+        "series": series,
+    }
+
+
+def window_options(
+    rules: dict[str, dict[SeriesName, list[Window]]],
+    alerts: Sequence[Alert],
+    colors: dict[str, str],
+    measure: Measure,
+) -> Options:
+    """One chart a rule, below each other: a measure of each window over event time, with the anomalies on it."""
+    shown = sorted(rules)[:RULES]
+    lines: list[Options] = []
+    for index, rule in enumerate(shown):
+        series = dict(list(rules[rule].items())[:LINES])
+        lines += _lines(index, series, colors, measure)
+        lines.append(_anomalies(index, [alert for alert in alerts if alert.rule == rule], rules[rule], measure))
+    names = list(dict.fromkeys(line["name"] for line in lines if line["type"] == "line"))
+    step = 100 / max(1, len(shown))
+    return {
+        **_common([*names, {"name": "anomaly", "icon": "diamond"}]),
+        "title": [
+            {
+                "text": f"{rule}: {measure}",
+                "left": 8,
+                "top": f"{9 + index * step * 0.91:.1f}%",
+                "textStyle": {"fontSize": 12, "fontWeight": 500},
+            }
+            for index, rule in enumerate(shown)
+        ],
+        "grid": [
+            {
+                "left": 8,
+                "right": 14,
+                "top": f"{16 + index * step * 0.91:.1f}%",
+                "height": f"{step * 0.91 - 9:.1f}%",
+                "containLabel": True,
+            }
+            for index in range(len(shown))
+        ],
+        "xAxis": [_time_axis(index) for index in range(len(shown))],
+        "yAxis": [_value_axis(index) for index in range(len(shown))],
+        "series": lines,
+    }
+
+
+def _lines(
+    index: int, series: dict[SeriesName, list[Window]], colors: dict[str, str], measure: Measure
+) -> list[Options]:
+    keys_of: dict[str, list[str]] = {}
+    for name in series:
+        keys_of.setdefault(name.node, []).append(name.key)
+    return [
+        {
+            "name": name.node if len(keys_of[name.node]) == 1 else f"{name.node} {name.key}",
+            "type": "line",
+            "xAxisIndex": index,
+            "yAxisIndex": index,
+            "showSymbol": False,
+            "itemStyle": {"color": colors.get(name.node, COLORS[0])},
+            "lineStyle": {"width": 1.6, "type": DASHES[keys_of[name.node].index(name.key) % len(DASHES)]},
+            "data": [[window.start, value] for window in windows if (value := _value(window, measure)) is not None],
+        }
+        for name, windows in series.items()
+    ]
+
+
+def _anomalies(
+    index: int, alerts: Sequence[Alert], series: dict[SeriesName, list[Window]], measure: Measure
+) -> Options:
+    points = []
+    for alert in alerts:
+        value = alert.value if measure == "mean" else _window_value(series, alert, measure)
+        if value is not None:
+            points.append([alert.ts, value])
+    return {
+        "name": "anomaly",
+        "type": "scatter",
+        "xAxisIndex": index,
+        "yAxisIndex": index,
+        "symbol": "diamond",
+        "symbolSize": 11,
+        "z": 5,
+        "itemStyle": {"color": ANOMALY_COLOR, "borderColor": "#ffffff", "borderWidth": 1},
+        "data": points,
+    }
+
+
+def _window_value(series: dict[SeriesName, list[Window]], alert: Alert, measure: Measure) -> float | None:
+    for window in series.get(SeriesName(alert.rule, alert.node, alert.key), ()):
+        if window.start <= alert.ts < window.end:
+            return _value(window, measure)
+    return None
+
+
+def _value(window: Window, measure: Measure) -> float | None:
+    value = window.mean if measure == "mean" else window.count
+    return None if value is None else round(value, 3)
+
+
+def _common(legend: Sequence[object]) -> Options:
+    return {
+        "animation": False,
+        "useUTC": True,
+        "backgroundColor": "transparent",
+        "legend": {"type": "scroll", "top": 2, "left": 4, "itemWidth": 18, "itemHeight": 9, "data": list(legend)},
+        "tooltip": {"trigger": "axis", "className": "lt-tooltip", "confine": True},
+    }
+
+
+def _time_axis(index: int) -> Options:
+    return {
+        "type": "time",
+        "gridIndex": index,
+        "axisLabel": {"fontSize": 11, "hideOverlap": True},
+        "axisLine": {"lineStyle": {"color": FAINT}},
+        "axisTick": {"show": False},
+    }
+
+
+def _value_axis(index: int, *, from_zero: bool = False) -> Options:
+    return {
+        "type": "value",
+        "gridIndex": index,
+        "scale": not from_zero,
+        "splitNumber": 3,
+        "axisLabel": {"fontSize": 11},
+        "splitLine": {"lineStyle": {"color": FAINT}},
+    }

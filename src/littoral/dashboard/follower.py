@@ -1,0 +1,87 @@
+"""Following one stream at the hub, from its latest records on."""
+
+import asyncio
+import logging
+
+from littoral.core.backoff import Backoff
+from littoral.core.errors import Gone, InvalidInput, LittoralError, NotFound
+from littoral.dashboard.hub_api import HubApi, Piece, StreamEntry
+from littoral.dashboard.picture import Picture
+from littoral.dashboard.records import decode_alert, decode_window
+from littoral.node.status import STATUS, NodeStatus
+
+import msgspec
+
+TAIL_RECORDS = 2000
+"""How far back of its tail a stream is read: enough to fill the charts, and bounded however long the stream is."""
+
+_status = msgspec.json.Decoder(NodeStatus)
+_log = logging.getLogger("littoral.dashboard")
+
+
+def is_followed(entry: StreamEntry) -> bool:
+    """Whether the stream holds what is drawn: alerts, windows (in telemetry), or a node's own reports."""
+    return entry.is_json and not entry.closed and (entry.lane in ("alerts", "telemetry") or _is_status(entry))
+
+
+def _is_status(entry: StreamEntry) -> bool:
+    return entry.stream.path == STATUS
+
+
+class Follower:
+    """Puts the records of one stream into the picture."""
+
+    def __init__(self, hub: HubApi, entry: StreamEntry, picture: Picture, backoff: Backoff) -> None:
+        self._hub = hub
+        self._entry = entry
+        self._picture = picture
+        self._backoff = backoff
+
+    async def run(self) -> None:
+        """Follow until the stream is gone or cannot be read from here on; the next listing finds what became of it."""
+        entry = self._entry
+        offset = max(entry.first, entry.next - TAIL_RECORDS)
+        while True:
+            try:
+                piece = await self._hub.read(entry.stream, offset)
+            except (NotFound, Gone, InvalidInput):
+                # Deleted, overtaken by retention, or shorter than it was: another beginning is needed.
+                return
+            except LittoralError as error:
+                _log.debug("%s", error)
+                await asyncio.sleep(self._backoff.next_delay_s())
+                continue
+            self._backoff.reset()
+            self._take(piece)
+            if piece.next == offset and entry.closed:
+                return
+            offset = piece.next
+
+    def _take(self, piece: Piece) -> None:
+        if _is_status(self._entry):
+            self._take_reports(piece)
+        elif self._entry.lane == "alerts":
+            self._take_alerts(piece)
+        else:
+            self._take_windows(piece)
+
+    def _take_reports(self, piece: Piece) -> None:
+        for record in piece.records:
+            try:
+                self._picture.rates.add(_status.decode(record))
+            except msgspec.DecodeError as error:
+                _log.warning("a report in %s cannot be read: %s", self._entry.name, error)
+
+    def _take_alerts(self, piece: Piece) -> None:
+        for record in piece.records:
+            if (alert := decode_alert(record)) is not None:
+                self._picture.alerts.add(alert)
+        self._picture.alert_tail(self._entry.name, piece.next)
+
+    def _take_windows(self, piece: Piece) -> None:
+        windows = [window for record in piece.records if (window := decode_window(record)) is not None]
+        for window in windows:
+            self._picture.windows.add(window)
+        # A telemetry stream may hold anything: it counts as one of windows once it held one.
+        if windows:
+            self._picture.window_tail(self._entry.name, piece.next)

@@ -1,0 +1,160 @@
+"""The lines of the tree: each node's state, judged and put into words.
+
+    problem    the node says that something of it does not work
+    cut        its parent says that it has no channel to it
+    stale      its last report is older than it should be (a node above it may be cut off)
+    ok         none of these
+
+The first that holds is shown; a node that is cut off is cut also if it reported a problem before.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from littoral.dashboard.picture import Picture
+from littoral.dashboard.texts import NONE, bytes_text, clock_text, count_text, duration_text, rate_text
+from littoral.node.status import NodeStatus
+
+STALE_REPORTS = 3
+"""A report is stale when so many intervals have passed since it."""
+STALE_LEAST_MS = 15_000
+"""But never before this: reports wait behind alerts on a slow link."""
+
+Health = Literal["ok", "problem", "stale", "cut"]
+HEALTH_WORDS: dict[Health, str] = {"ok": "OK", "problem": "Problem", "stale": "Stale report", "cut": "Link cut"}
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A value, and what there is to say about it."""
+
+    main: str
+    sub: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeView:
+    """One line of the tree."""
+
+    name: str
+    depth: int
+    """0 at the top."""
+    tier: str
+    health: Health
+    reason: str
+    """What the health rests on."""
+    link: Cell
+    queue: Cell
+    oldest: Cell
+    rate: Cell
+    memory: Cell
+    dead_letters: Cell
+    wan: Cell
+    wan_state: Literal["up", "cut"] | None
+    """None where there is no link to steer."""
+
+
+def node_views(picture: Picture, now_ms: int) -> list[NodeView]:
+    """The tree from the top, children below their parents."""
+    return [_view(picture, status, depth, now_ms) for status, depth in _in_tree_order(picture)]
+
+
+def _in_tree_order(picture: Picture) -> Iterator[tuple[NodeStatus, int]]:
+    nodes = picture.nodes
+    below = {child for status in nodes.values() for child in status.children}
+    # A node that nobody claims (its parent's report is not here yet) stands at the top.
+    tops = [name for name in nodes if name not in below]
+    seen: set[str] = set()
+    waiting = [(name, 0) for name in reversed(tops)]
+    while waiting:
+        name, depth = waiting.pop()
+        if name in seen or name not in nodes:
+            continue
+        seen.add(name)
+        yield nodes[name], depth
+        waiting += [(child, depth + 1) for child in sorted(nodes[name].children, reverse=True)]
+
+
+def _view(picture: Picture, status: NodeStatus, depth: int, now_ms: int) -> NodeView:
+    health, reason = judge(picture, status, now_ms)
+    link = picture.links.get(status.node)
+    dead = status.dead_letters
+    return NodeView(
+        name=status.node,
+        depth=depth,
+        tier=status.tier,
+        health=health,
+        reason=reason,
+        link=_link(picture, status, now_ms),
+        queue=_queue(status),
+        oldest=_oldest(status),
+        rate=Cell(rate_text(picture.rates.latest(status.node)), f"{count_text(status.clients)} MQTT clients"),
+        memory=Cell(bytes_text(status.memory_bytes) if status.memory_bytes else NONE),
+        dead_letters=Cell(count_text(dead)),
+        wan=_wan(picture, status.node),
+        wan_state=link.state if link else None,
+    )
+
+
+def judge(picture: Picture, status: NodeStatus, now_ms: int) -> tuple[Health, str]:
+    """A node's health by the table on top, and the reason."""
+    age_ms = now_ms - status.at_ms
+    reported = f"reported {duration_text(age_ms)} ago"
+    if status.node in picture.disconnected_ms:
+        return "cut", reported
+    if age_ms > max(STALE_LEAST_MS, STALE_REPORTS * picture.rates.interval_ms(status.node)):
+        return "stale", reported
+    problems = list(_problems(status))
+    if problems:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        return "problem", problems[0] + more
+    return "ok", reported if age_ms >= 1000 else "reported just now"
+
+
+def _problems(status: NodeStatus) -> Iterator[str]:
+    for name, rule in status.rules.items():
+        if rule.problem:
+            yield f"rule {name}: {rule.problem}"
+    for name, app in status.apps.items():
+        if app.problem:
+            yield f"app {name}: {app.problem}"
+    if status.link is not None:
+        for stream, why in status.link.blocked.items():
+            yield f"stream {stream}: {why}"
+
+
+def _link(picture: Picture, status: NodeStatus, now_ms: int) -> Cell:
+    if status.link is None:
+        return Cell("Root", "has no parent")
+    parent = status.link.parent
+    if (since_ms := picture.disconnected_ms.get(status.node)) is not None:
+        return Cell(f"Down to {parent}", f"since {clock_text(since_ms)}")
+    if not status.link.connected:
+        return Cell(f"Connecting to {parent}", status.link.last_error)
+    return Cell(f"Up to {parent}", f"for {duration_text(now_ms - status.link.since_ms)}")
+
+
+def _queue(status: NodeStatus) -> Cell:
+    if status.link is None:
+        return Cell(NONE)
+    waiting = {lane: each.records for lane, each in status.lanes.items() if each.records}
+    return Cell(
+        count_text(sum(waiting.values())),
+        ", ".join(f"{lane} {count_text(records)}" for lane, records in waiting.items()),
+    )
+
+
+def _oldest(status: NodeStatus) -> Cell:
+    oldest = [lane.oldest_ms for lane in status.lanes.values() if lane.records and lane.oldest_ms is not None]
+    if status.link is None or not oldest:
+        return Cell(NONE)
+    # By the node's own clock, and of the moment of its report: both values are from there.
+    return Cell(duration_text(status.at_ms - min(oldest)))
+
+
+def _wan(picture: Picture, name: str) -> Cell:
+    link = picture.links.get(name)
+    if link is None:
+        return Cell("")
+    return Cell(f"up {bytes_text(link.bytes_up)}", f"down {bytes_text(link.bytes_down)}")

@@ -1,0 +1,80 @@
+"""Starting to follow a stream whose beginning is gone, or is better not read: snapshot, then tail.
+
+A stream that is only there to be folded (key-value writes, desired state) need not be kept from its beginning: what
+has been folded from it up to some offset says the same. The parent gives that state away in pages, with the offset and
+the chain hash at which it was taken up; the child applies the pages, and then follows the stream from that offset.
+
+    child                                parent
+      │ read from an offset not held       │
+      ├───────────────────────────────────►│  410
+      │ snapshot, page by page             │
+      ├───────────────────────────────────►│  items, and with the first page: offset, chain
+      │ apply; reset the copy to offset    │
+      │ read from offset                   │
+      ├───────────────────────────────────►│
+
+What is folded must not mind seeing a write again that the snapshot already holds: both folds take the newest.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from littoral.core.names import StreamName
+from littoral.store.batch import CHAIN_START
+from littoral.store.store import Store
+from littoral.store.stream import StreamInfo
+from littoral.store.transaction import Transaction
+from littoral.wire.peer import SnapshotPage
+
+
+class SnapshotPart(msgspec.Struct, frozen=True):
+    """Some of a state, in an order that does not change while it is read."""
+
+    items: list[bytes]
+    cursor: str | None
+    """Where to go on; None at the end."""
+
+
+class Snapshots(Protocol):
+    """Gives and takes the state that is folded from streams; `node` wires the folds that can."""
+
+    def covers(self, name: StreamName) -> bool:
+        """Whether there is a snapshot of what is folded from this stream."""
+        ...
+
+    def position(self, info: StreamInfo) -> int:
+        """At the parent: the offset up to which the stream is in the state that `part` gives away."""
+        ...
+
+    def part(self, name: StreamName, cursor: str | None) -> SnapshotPart:
+        """At the parent: the state from `cursor` on."""
+        ...
+
+    def take(self, tx: Transaction, name: StreamName, items: Sequence[bytes]) -> None:
+        """At the child: apply a part. Raises InvalidInput for what is none."""
+        ...
+
+    def finish(self, tx: Transaction, name: StreamName, offset: int) -> None:
+        """At the child: all parts are applied, and the stream is followed from `offset`: move the fold there."""
+        ...
+
+
+def snapshot_page(store: Store, snapshots: Snapshots, info: StreamInfo, cursor: str | None) -> SnapshotPage:
+    """A part as it travels, with where in the stream it was taken."""
+    offset = snapshots.position(info)
+    part = snapshots.part(info.name, cursor)
+    chain = _chain_at(store, info, offset)
+    return SnapshotPage(info.lineage, offset, chain, info.content_type, info.lane, info.reach, part.items, part.cursor)
+
+
+def _chain_at(store: Store, info: StreamInfo, offset: int) -> bytes:
+    """The chain hash where a batch ends; folds stand nowhere else."""
+    if offset == info.next:
+        return info.chain
+    if offset == 0:
+        return CHAIN_START
+    batch = store.read(info.name, offset - 1, 1)[0]
+    assert batch.next == offset, (info.name, offset, batch.next)
+    return batch.chain
