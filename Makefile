@@ -41,7 +41,9 @@ bench: $(VENV) $(DEBIAN) ## Measure the hot paths beside their peers and print a
 
 .PHONY: docs
 docs: $(VENV) ## Write the reference pages that come from the source
+	@$(BIN)/python scripts/write-cli-page.py
 	@$(BIN)/python scripts/write-limits-page.py
+	@$(BIN)/python scripts/write-resources-page.py
 
 .PHONY: lock
 lock: $(VENV) ## Write requirements/dev.txt from pyproject.toml (make lock ARGS=--upgrade for newer versions)

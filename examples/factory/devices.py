@@ -13,6 +13,7 @@ that is killed and started again misses none. The number lets it recognise those
 import argparse
 import csv
 import json
+import os
 import queue
 import signal
 import sys
@@ -82,6 +83,7 @@ class Device:
         self.unacknowledged: deque[Row] = deque()
         self.pace = Pace(args.speed)
         self.acknowledged = 0
+        self.bytes = 0
         self.connections = 0
         self.is_stopped = False
         self.events = Events()
@@ -161,8 +163,9 @@ class Device:
                         mid = client.publish(self.topic, payload(row), qos=1).mid
                         under_way[mid] = under_way.pop(None)
                 kind, value = self.next_event(min(wait_s, 1.0))
-                if kind == "acknowledged" and under_way.pop(value, None) is not None:
+                if kind == "acknowledged" and (acknowledged := under_way.pop(value, None)) is not None:
                     self.acknowledged += 1
+                    self.bytes += len(self.topic) + len(payload(acknowledged))
                     last_heard = time.monotonic()
                 if kind == "down" or (under_way and time.monotonic() - last_heard > SILENCE_S):
                     return
@@ -193,6 +196,7 @@ class Device:
             "topic": self.topic,
             "rows": self.total,
             "acknowledged": self.acknowledged,
+            "bytes": self.bytes,
             "connections": self.connections,
             "done": is_final and self.acknowledged == self.total,
         }
@@ -212,7 +216,7 @@ def main() -> int:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=1883)
     parser.add_argument("--username")
-    parser.add_argument("--password")
+    parser.add_argument("--password", default=os.environ.get("MQTT_PASSWORD"), help="or the variable MQTT_PASSWORD")
     parser.add_argument("--site", default="plant-a")
     parser.add_argument("--line", choices=sorted(RECORDINGS), default="machine")
     parser.add_argument(

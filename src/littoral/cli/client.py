@@ -11,7 +11,7 @@ from littoral.core.errors import LittoralError, Unavailable
 from littoral.core.http import Request, Response
 from littoral.core.limits import LONG_POLL_S
 from littoral.drivers.transport import HttpTransport
-from littoral.wire.problem import error_of
+from littoral.wire.problem import Problem, error_of
 
 TIMEOUT_S = LONG_POLL_S.default + 10.0
 """Longer than the longest answer that a node holds back on purpose."""
@@ -54,7 +54,7 @@ class ApiClient:
         request = Request(method, path, query or {}, sent, body)
         answer = self._runner.run(self._transport.request(self.url, request, TIMEOUT_S))
         if answer.status >= 400:
-            raise _said(error_of(answer.status, answer.body, "call", self.url), f"{method} {path}")
+            raise _said(answer, f"{method} {self.url}{path}")
         return answer
 
     def get(self, path: str, kind: type[T], query: Mapping[str, str] | None = None) -> T:
@@ -79,8 +79,17 @@ def header(answer: Response, name: str) -> str | None:
     return next((value for key, value in answer.headers if key.lower() == name.lower()), None)
 
 
-def _said(error: LittoralError, call: str) -> LittoralError:
-    """An error that names what was done, also where the answer left that out."""
+def _said(answer: Response, call: str) -> LittoralError:
+    """The error that was answered, naming what was done."""
+    error = error_of(answer.status, answer.body, "", "")
     if error.operation:
         return error
+    # What was done may stand in the sentence only: "cannot OPERATION SUBJECT: CAUSE. REMEDY".
+    try:
+        detail = msgspec.json.decode(answer.body, type=Problem).detail
+    except msgspec.DecodeError:
+        detail = ""
+    what, found, _ = detail.partition(f": {error.cause}")
+    if found and what.startswith("cannot "):
+        return type(error)(what.removeprefix("cannot "), "", error.cause, error.remedy)
     return type(error)("call", call, error.cause, error.remedy)

@@ -101,6 +101,11 @@ class Feed:
                 continue
             self._followed.add(entry.name)
             follower = Follower(self._hub, entry, self._picture, Backoff(self._random, RETRY_MS))
-            task = self._tasks.start(follower.run(), f"follow {entry.name}")
-            task.add_done_callback(lambda _, name=entry.name: self._followed.discard(name))
+            self._tasks.start(self._follow(entry.name, follower), f"follow {entry.name}")
         self._picture.unread_streams = unread
+
+    async def _follow(self, name: str, follower: Follower) -> None:
+        try:
+            await follower.run()
+        finally:
+            self._followed.discard(name)

@@ -3,14 +3,14 @@
 import asyncio
 import logging
 
+import msgspec
+
 from littoral.core.backoff import Backoff
 from littoral.core.errors import Gone, InvalidInput, LittoralError, NotFound
 from littoral.dashboard.hub_api import HubApi, Piece, StreamEntry
 from littoral.dashboard.picture import Picture
 from littoral.dashboard.records import decode_alert, decode_window
 from littoral.node.status import STATUS, NodeStatus
-
-import msgspec
 
 TAIL_RECORDS = 2000
 """How far back of its tail a stream is read: enough to fill the charts, and bounded however long the stream is."""

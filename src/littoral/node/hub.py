@@ -21,7 +21,7 @@ from littoral.iot.broker import Broker
 from littoral.iot.rule_engine import RuleEngine
 from littoral.node.desired_state import Apps, DesiredState
 from littoral.node.enrolment import establish_identity, renew
-from littoral.node.hub_metrics import status_metrics
+from littoral.node.hub_metrics import broker_metrics, status_metrics, store_metrics
 from littoral.node.join_api import JoinApi
 from littoral.node.mqtt_login import MqttLogin
 from littoral.node.operator_api import OperatorApi, ResourceEntry
@@ -92,6 +92,8 @@ class Hub:
         self.report = StatusReport(self, facts)
         self.metrics = Metrics()
         self.metrics.add(lambda: status_metrics(self.report.now()))
+        self.metrics.add(lambda: store_metrics(store.counters))
+        self.metrics.add(lambda: broker_metrics(self.broker.counters))
         self.metrics.add(self._limit_metrics)
         self._make_apis(authority)
 

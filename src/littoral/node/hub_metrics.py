@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from typing import Literal
 
+from littoral.iot.broker_counters import BrokerCounters
 from littoral.node.status import NodeStatus
+from littoral.store.store import StoreCounters
 from littoral.telemetry.metrics import Family, Sample
 
 
@@ -37,6 +39,32 @@ def status_metrics(status: NodeStatus) -> Iterator[Family]:
     yield from _lanes(status)
     yield from _rules(status)
     yield from _apps(status)
+
+
+def store_metrics(counters: StoreCounters) -> Iterator[Family]:
+    """What the store counts."""
+    yield _one("littoral_store_commits", "counter", "Synced group commits.", counters.commits)
+    yield _one("littoral_store_jobs", "counter", "Jobs in them.", counters.jobs)
+    yield _one("littoral_appended_records", "counter", "Records appended to own streams.", counters.appended_records)
+    yield _one(
+        "littoral_replicated_records", "counter", "Records of other nodes' streams stored.", counters.replicated_records
+    )
+
+
+def broker_metrics(counters: BrokerCounters) -> Iterator[Family]:
+    """What the broker counts."""
+    yield _one("littoral_mqtt_received_bytes", "counter", "Bytes read from MQTT clients.", counters.received_bytes)
+    yield _one("littoral_mqtt_stored", "counter", "QoS 1 publishes stored and acknowledged.", counters.stored)
+    yield _one(
+        "littoral_mqtt_store_failures",
+        "counter",
+        "Batches of QoS 1 publishes that could not be stored and were not acknowledged.",
+        counters.store_failures,
+    )
+    yield _one("littoral_mqtt_dropped", "counter", "Messages dropped for slow or absent subscribers.", counters.dropped)
+    yield _one("littoral_mqtt_refused", "counter", "Connections refused.", counters.refused)
+    closed = [Sample(float(count), {"reason": reason}) for reason, count in counters.closed.items()]
+    yield Family("littoral_mqtt_closed", "counter", "Connections closed, by reason.", closed)
 
 
 def _lanes(status: NodeStatus) -> Iterator[Family]:

@@ -22,6 +22,8 @@ class LinkStatus(msgspec.Struct, frozen=True):
     shipped_records: int
     shipped_bytes: int
     followed_records: int
+    bootstraps: int = 0
+    """Streams begun from a snapshot."""
     blocked: dict[str, str] = {}
     """Streams the parent cannot take over, with the reason."""
 

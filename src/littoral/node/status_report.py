@@ -115,6 +115,7 @@ class StatusReport:
             shipped_records=state.shipped_records,
             shipped_bytes=state.shipped_bytes,
             followed_records=state.followed_records,
+            bootstraps=state.bootstraps,
             blocked={str(name): reason for name, reason in uplink.outbox.blocked.items()},
         )
 

@@ -46,8 +46,6 @@ class Committer:
         self._connection = connection
         self._heads = Heads(connection)
         self._transaction = Transaction(connection, self._heads, node, lineage, clock, limits, hlc)
-        self.groups = 0
-        self.jobs = 0
 
     def streams(self) -> dict[StreamName, StreamInfo]:
         """All streams as committed."""
@@ -67,8 +65,6 @@ class Committer:
             return self._failed(jobs, failure)
         except LittoralError as failure:
             return self._failed(jobs, failure)
-        self.groups += 1
-        self.jobs += len(jobs)
         return Committed(results, self._heads.publish())
 
     def _run(self, job: Job) -> object:

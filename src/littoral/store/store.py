@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar, cast
 
 import apsw
+import msgspec
 
 from littoral.core.clock import Clock
 from littoral.core.disk import Disk
@@ -18,7 +19,7 @@ from littoral.core.random import Random
 from littoral.store import kv
 from littoral.store.batch import Batch, StoredBatch
 from littoral.store.committer import Committed, Committer
-from littoral.store.database import open_database, open_reader, translated
+from littoral.store.database import DATABASE, open_database, open_reader, translated
 from littoral.store.stream import StreamInfo
 from littoral.store.transaction import Transaction
 from littoral.store.writer import Writer
@@ -29,6 +30,18 @@ VERSION_FILE = "VERSION"
 DIRECTORY_VERSION = 1
 """Version of the data directory as a whole; a greater one was written by a newer Littoral."""
 _BATCH_COLUMNS = "lineage, first, next, appended_ms, codec, crc, chain_before, chain, payload"
+
+
+class StoreCounters(msgspec.Struct):
+    """Since the store was opened. Only what is on disk counts."""
+
+    commits: int = 0
+    """Groups, each one transaction and one sync."""
+    jobs: int = 0
+    appended_records: int = 0
+    """To streams of this node's own."""
+    replicated_records: int = 0
+    """To copies of other nodes' streams."""
 
 
 class Store:
@@ -52,6 +65,7 @@ class Store:
         self._writer = writer
         self._streams = committer.streams()
         self._waiters: dict[StreamName, list[asyncio.Future[None]]] = {}
+        self.counters = StoreCounters()
         self._watchers: list[Callable[[StreamInfo], None]] = []
 
     # Writing
@@ -187,11 +201,18 @@ class Store:
 
     def published(self, committed: Committed) -> None:
         """For the writer: a group is on disk."""
+        counters = self.counters
+        counters.commits += 1
+        counters.jobs += len(committed.results)
         for name, info in committed.streams.items():
-            if info is None:
-                self._streams.pop(name, None)
-            else:
+            old = self._streams.pop(name, None)
+            if info is not None:
                 self._streams[name] = info
+                grown = info.next - (old.next if old else info.first)
+                if name.origin == self.node:
+                    counters.appended_records += grown
+                else:
+                    counters.replicated_records += grown
                 for watcher in tuple(self._watchers):
                     watcher(info)
             for waiter in self._waiters.pop(name, ()):
@@ -214,10 +235,17 @@ def open_store(node: str, disk: Disk, clock: Clock, random: Random, limits: Limi
     check_node_name(node)
     _check_directory(disk)
     connection = open_database(disk)
-    lineage = _identify(connection, disk, node, random)
-    hlc = HybridClock(clock, kv.greatest_hlc(connection))
-    committer = Committer(connection, node, lineage, clock, limits, hlc)
-    reader = open_reader(disk) if disk.shared_memory else connection
+    try:
+        with translated("open", disk.database_path(DATABASE)):
+            lineage = _identify(connection, disk, node, random)
+            hlc = HybridClock(clock, kv.greatest_hlc(connection))
+            committer = Committer(connection, node, lineage, clock, limits, hlc)
+            reader = open_reader(disk) if disk.shared_memory else connection
+    except BaseException:
+        # Who tries again finds no lock left behind.
+        with contextlib.suppress(apsw.Error):
+            connection.close()
+        raise
     store = Store(node, lineage, connection, reader, writer, committer)
     writer.start(committer, store.published)
     return store

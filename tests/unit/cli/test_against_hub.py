@@ -233,7 +233,7 @@ def test_the_url_and_token_may_come_from_the_environment(data_dir: Path):
 
 
 def test_output_whose_reader_has_gone_is_no_error_of_ours(cloud, data_dir: Path):
-    cloud("stream", "append", "cloud/long", json.dumps(["x" * 100] * 5000), "--create")
+    cloud("stream", "append", "cloud/long", "--create", stdin=json.dumps(["x" * 100] * 5000).encode())
     command = [sys.executable, "-m", "littoral.cli.main", "stream", "read", "cloud/long", "--data-dir", str(data_dir)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT) as process:
         assert process.stdout is not None

@@ -1,0 +1,1 @@
+"""`littoral up` and `littoral demo`: a whole tree on this machine, with the example's devices."""
