@@ -43,6 +43,7 @@ bench: $(VENV) $(DEBIAN) ## Measure the hot paths beside their peers and print a
 docs: $(VENV) ## Write the reference pages that come from the source
 	@$(BIN)/python scripts/write-cli-page.py
 	@$(BIN)/python scripts/write-limits-page.py
+	@$(BIN)/python scripts/write-metrics-page.py
 	@$(BIN)/python scripts/write-resources-page.py
 
 .PHONY: lock

@@ -55,7 +55,7 @@ def serving_root(data_dir: Path, name: str = "cloud", address: str = "127.0.0.1:
         def serve() -> None:
             try:
                 uvloop.run(_serve(name, data_dir, listener.fileno(), address, ready, stop))
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 -- raised again in the thread of the test
                 failures.append(error)
                 ready.set()
 

@@ -76,13 +76,22 @@ class Vertical:
         self.written: dict[str, bytes] = {}
         """Key-value writes that were acknowledged, by key."""
         self._tasks = Tasks(self.failures.append)
+        self._supervisors: dict[str, asyncio.Task[None]] = {}
 
     # Life
 
     def switch_on(self) -> None:
         """Supervise all nodes from now on."""
         for node in self.tree.nodes.values():
-            self._tasks.start(self._supervise(node), f"supervise {node.name}")
+            self.supervise(node)
+
+    def supervise(self, node: SimNode) -> None:
+        """Start a node, and again whenever it has died."""
+        self._supervisors[node.name] = self._tasks.start(self._supervise(node), f"supervise {node.name}")
+
+    def unsupervise(self, node: SimNode) -> None:
+        """Let it lie when it dies."""
+        self._supervisors.pop(node.name).cancel()
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something beside the workload; it must not fail."""
@@ -161,9 +170,9 @@ class Vertical:
 
     async def settle(self) -> None:
         """Wait until everything has arrived everywhere, and then for what should not arrive."""
-        await self.until(self._arrived)
+        await self.until(self.arrived)
         await asyncio.sleep(SETTLE_S)
-        await self.until(self._arrived)
+        await self.until(self.arrived)
 
     def check(self) -> None:
         """Nothing acknowledged is lost, nothing is there twice."""
@@ -177,7 +186,8 @@ class Vertical:
         for key, value in self.written.items():
             assert tables[0][key] == value, key
 
-    def _arrived(self) -> bool:
+    def arrived(self) -> bool:
+        """Whether all nodes are up, all results are at the root, and all tables are the same."""
         nodes = self.tree.nodes.values()
         if any(node.hub is None for node in nodes):
             return False

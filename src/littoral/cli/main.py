@@ -19,6 +19,8 @@ DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 DEBUG_VARIABLE = "LITTORAL_DEBUG"
 
 COMMANDS: dict[str, Entry] = {
+    "up": "littoral.cli.local.up:up",
+    "demo": "littoral.cli.local.demo:demo",
     "version": "littoral.cli.version:version",
     "validate": "littoral.cli.validate:validate",
     "schema": "littoral.cli.schema:schema",

@@ -153,7 +153,7 @@ RESOURCE_FILE_BYTES = _limit("resource-file-bytes", MIB, "bytes", "reject", "a Y
 CSR_BYTES = _limit("csr-bytes", 16 * KIB, "bytes", "reject", "signing requests arrive from nodes not yet known")
 ADVERTISED_NAMES = _limit("advertised-names", 32, "names per node", "reject", "each is a name in the certificate")
 NODE_TOKEN_REPLAYS = _limit(
-    "node-token-replays", 65_536, "tokens per child", "reject", "tokens seen are remembered until they expire"
+    "node-token-replays", 262_144, "tokens per child", "reject", "tokens seen are remembered until they expire"
 )
 RESTART_DELAY_MS = _limit("restart-delay-ms", 5_000, "milliseconds", "wait", "cap of the backoff between restarts")
 

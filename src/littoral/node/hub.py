@@ -21,7 +21,7 @@ from littoral.iot.broker import Broker
 from littoral.iot.rule_engine import RuleEngine
 from littoral.node.desired_state import Apps, DesiredState
 from littoral.node.enrolment import establish_identity, renew
-from littoral.node.hub_metrics import broker_metrics, status_metrics, store_metrics
+from littoral.node.hub_metrics import broker_metrics, limit_metrics, status_metrics, store_metrics
 from littoral.node.join_api import JoinApi
 from littoral.node.mqtt_login import MqttLogin
 from littoral.node.operator_api import OperatorApi, ResourceEntry
@@ -40,7 +40,7 @@ from littoral.store.store import Store, open_store
 from littoral.streams.peer_server import PeerServer
 from littoral.streams.server import StreamServer
 from littoral.streams.uplink import Uplink
-from littoral.telemetry.metrics import Family, Metrics, Sample
+from littoral.telemetry.metrics import Metrics
 from littoral.wire.peer import Member
 
 RENEWAL_CHECK_S = 3600.0
@@ -94,7 +94,7 @@ class Hub:
         self.metrics.add(lambda: status_metrics(self.report.now()))
         self.metrics.add(lambda: store_metrics(store.counters))
         self.metrics.add(lambda: broker_metrics(self.broker.counters))
-        self.metrics.add(self._limit_metrics)
+        self.metrics.add(lambda: limit_metrics(limits))
         self._make_apis(authority)
 
     # Parts
@@ -217,10 +217,6 @@ class Hub:
         """A join token for a child. Raises InvalidInput, LimitReached."""
         join_url = f"https://{self._facts.addresses()['join']}"
         return await self.registry.create_token(node, join_url, fingerprint_of(self.identity.ca_pem), ttl_ms)
-
-    def _limit_metrics(self) -> list[Family]:
-        samples = [Sample(float(count), {"limit": name}) for name, count in self.limits.reached.items()]
-        return [Family("littoral_limit_reached", "counter", "How often a limit was reached.", samples)]
 
     def _note_failure(self, error: BaseException) -> None:
         _log.critical("%s: background work failed", self.name, exc_info=error)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Literal
 
+from littoral.core.limits import Limits
 from littoral.iot.broker_counters import BrokerCounters
 from littoral.node.status import NodeStatus
 from littoral.store.store import StoreCounters
@@ -65,6 +66,12 @@ def broker_metrics(counters: BrokerCounters) -> Iterator[Family]:
     yield _one("littoral_mqtt_refused", "counter", "Connections refused.", counters.refused)
     closed = [Sample(float(count), {"reason": reason}) for reason, count in counters.closed.items()]
     yield Family("littoral_mqtt_closed", "counter", "Connections closed, by reason.", closed)
+
+
+def limit_metrics(limits: Limits) -> Iterator[Family]:
+    """How often each limit was reached."""
+    samples = [Sample(float(count), {"limit": name}) for name, count in limits.reached.items()]
+    yield Family("littoral_limit_reached", "counter", "How often a limit was reached; see limits.md.", samples)
 
 
 def _lanes(status: NodeStatus) -> Iterator[Family]:

@@ -19,6 +19,7 @@ from littoral.core.lanes import Lane
 from littoral.core.limits import BATCH_BYTES, RECORD_BYTES
 from littoral.core.names import StreamName
 from littoral.store.stream import Reach
+from littoral.wire.compression import Undecodable, decompress
 
 CODEC_PLAIN = 0
 CODEC_ZSTD = 1
@@ -33,7 +34,6 @@ DECODED_MOST_BYTES = 4 * (BATCH_BYTES.default + RECORD_BYTES.default)
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[bytes]).decode
 _compress = zstandard.ZstdCompressor(level=1).compress
-_decompressor = zstandard.ZstdDecompressor()
 
 
 class Batch(msgspec.Struct, frozen=True, array_like=True):
@@ -64,9 +64,9 @@ class Batch(msgspec.Struct, frozen=True, array_like=True):
         try:
             data = self.payload
             if self.codec == CODEC_ZSTD:
-                data = _decompressor.decompress(data, max_output_size=DECODED_MOST_BYTES)
+                data = decompress(data, DECODED_MOST_BYTES)
             records = _decode(data)
-        except (zstandard.ZstdError, msgspec.DecodeError) as error:
+        except (Undecodable, msgspec.DecodeError) as error:
             raise self._corrupt(f"it cannot be decoded ({error})") from error
         if len(records) != self.next - self.first:
             raise self._corrupt(f"it holds {len(records)} records")

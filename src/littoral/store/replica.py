@@ -6,6 +6,7 @@ ends at or before our tail           -> DUPLICATE, nothing to do
 begins after our tail                the sender has nothing older -> SKIP what is lost for ever, and say so
                                      otherwise                    -> GAP, ask for our tail
 is not what its checksum says        -> CORRUPT
+is over a limit, or no stream of its origin's     -> REFUSED
 begins before our tail               -> TRIM, append the rest
 begins at our tail                   chains equal -> APPEND
                                      otherwise    -> DIVERGED
@@ -29,6 +30,7 @@ class Verdict(Enum):
     GAP = "gap"
     DIVERGED = "diverged"
     CORRUPT = "corrupt"
+    REFUSED = "refused"
 
 
 class ReplicaOutcome(msgspec.Struct, frozen=True, array_like=True):

@@ -16,7 +16,7 @@ import msgspec
 
 from littoral.core.backoff import Backoff
 from littoral.core.clock import Clock
-from littoral.core.errors import Gone, LittoralError, PeerUnreachable, Unavailable
+from littoral.core.errors import Gone, InvalidInput, LittoralError, PeerUnreachable, Unavailable
 from littoral.core.http import Request, Response
 from littoral.core.lanes import LANES, Lane
 from littoral.core.limits import RETRY_DELAY_MS, UPLINK_BATCH_BYTES, Limits
@@ -30,6 +30,7 @@ from littoral.store.stream import StreamInfo
 from littoral.store.transaction import Transaction
 from littoral.streams.bootstrap import Snapshots
 from littoral.streams.outbox import UPLINK_FOLD, Outbox
+from littoral.streams.take_over import take_over
 from littoral.wire import peer
 from littoral.wire.problem import error_of
 
@@ -39,6 +40,12 @@ REQUEST_TIMEOUT_S = 15.0
 """A frame that is not answered by then is sent again; the receiver recognises what it has."""
 SILENCE_S = 15.0
 """Three heartbeats of the parent's. A link that is silent for longer is taken for half-open."""
+STEADY_S = 15.0
+"""A session that held for so long was a good one: the wait after it is the first again. One that always fails right
+after its hello is waited for ever longer."""
+EVENT_BYTES_MOST = 4 << 20
+"""Of one event on the notification channel: the tails of as many streams as a node may hold."""
+NOT_TAKEN = (Verdict.DIVERGED, Verdict.CORRUPT, Verdict.REFUSED)
 MARKS_EVERY_S = 1.0
 """How often the parent's marks are kept on disk; they only serve the queue depth shown after a restart."""
 
@@ -100,10 +107,13 @@ class Uplink:
     async def run(self) -> None:
         """Hold sessions until cancelled."""
         while True:
+            began_s = self._clock.monotonic_s()
             try:
                 await self._session()
             except* LittoralError as errors:
                 self._ended(str(_first(errors)))
+            if self._clock.monotonic_s() - began_s >= STEADY_S and self.state.sessions:
+                self._backoff.reset()
             if self._again.is_set():
                 continue
             await asyncio.sleep(self._backoff.next_delay_s())
@@ -147,19 +157,20 @@ class Uplink:
         response = await self._call("POST", peer.HELLO, peer.encode(hello))
         welcome = peer.decode(response.body, peer.Welcome, "welcome")
         self.outbox.blocked.clear()
-        for mark in welcome.marks:
-            name = StreamName(mark.origin, mark.path)
-            self.outbox.set_mark(name, mark.next)
-            if mark.next > self._have(name):
+        marks = {StreamName(mark.origin, mark.path): mark.next for mark in welcome.marks}
+        for name in names:
+            mark = marks.get(name)
+            if mark is None:
+                self.outbox.block(name, f"the parent takes nothing of {name.origin}: enrol it below this node again")
+                continue
+            self.outbox.set_mark(name, mark)
+            if mark > self._have(name):
                 # Only synced records are shipped: what the parent has and we have not was lost here.
-                self.outbox.block(
-                    name, f"the parent has it up to {mark.next}: this store is older than its own history"
-                )
+                self.outbox.block(name, f"the parent has it up to {mark}: this store is older than its own history")
         self.state.connected = True
         self.state.since_ms = self._clock.wall_ms()
         self.state.last_error = ""
         self.state.sessions += 1
-        self._backoff.reset()
 
     async def _await_news(self) -> None:
         await self._again.wait()
@@ -177,9 +188,11 @@ class Uplink:
         body = peer.encode(frame)
         response = await self._call("POST", peer.BATCHES, body)
         outcomes = peer.decode(response.body, list[ReplicaOutcome], "outcomes")
+        if len(outcomes) != len(frame):
+            raise InvalidInput("read answer of", self._url, f"{len(outcomes)} outcomes for {len(frame)} batches")
         for stored, outcome in zip(frame, outcomes, strict=True):
-            name = StreamName(outcome.origin, outcome.path)
-            if outcome.verdict in (Verdict.DIVERGED, Verdict.CORRUPT):
+            name = stored.batch.name
+            if outcome.verdict in NOT_TAKEN:
                 self.outbox.block(name, f"{outcome.verdict.value} at offset {outcome.next} of the parent's copy")
                 continue
             self.state.shipped_records += max(0, outcome.next - max(stored.batch.first, self.outbox.mark(name)))
@@ -209,13 +222,23 @@ class Uplink:
             buffer = b""
             async for chunk in channel.chunks:
                 *events, buffer = (buffer + chunk).split(b"\n\n")
+                if len(buffer) > EVENT_BYTES_MOST:
+                    raise InvalidInput("follow", self._url, f"it sent an event of more than {EVENT_BYTES_MOST} bytes")
                 for event in events:
-                    for mark in msgspec.json.decode(event.removeprefix(b"data: "), type=list[peer.Mark]):
+                    for mark in self._marks_in(event):
                         await self._fetch(StreamName(mark.origin, mark.path), mark.next)
         raise PeerUnreachable("follow", self._url, "the notification channel ended")
 
+    def _marks_in(self, event: bytes) -> list[peer.Mark]:
+        try:
+            return msgspec.json.decode(event.removeprefix(b"data: "), type=list[peer.Mark])
+        except msgspec.DecodeError as error:
+            raise InvalidInput("follow", self._url, f"it sent an event that is none ({error})") from error
+
     async def _fetch(self, name: StreamName, tail: int) -> None:
         """Bring our copy of a stream up to `tail`."""
+        if name in self.outbox.blocked:
+            return
         if self._store.stream(name) is None and self._snapshots.covers(name):
             await self._bootstrap(name)
         while (have := self._have(name)) < tail:
@@ -228,7 +251,7 @@ class Uplink:
             frame = peer.decode(response.body, list[StoredBatch], "stream")
             if not frame:
                 return
-            outcomes = await self._store.submit(partial(_take_over, frame, self.outbox.parent))
+            outcomes = await self._store.submit(partial(take_over, frame, self.outbox.parent))
             self.state.followed_records += outcomes[-1].next - have
             if self._have(name) <= have:
                 self.outbox.block(name, f"{outcomes[-1].verdict.value} at offset {have} of our copy of the parent's")
@@ -278,10 +301,6 @@ class Uplink:
         if response.status != 200:
             raise error_of(response.status, response.body, "call", f"{self._url}{path}")
         return response
-
-
-def _take_over(frame: list[StoredBatch], parent: str, tx: Transaction) -> list[ReplicaOutcome]:
-    return [tx.append_replica(stored, parent) for stored in frame]
 
 
 def _first(errors: BaseExceptionGroup[LittoralError]) -> BaseException:

@@ -6,8 +6,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from littoral.cli.targets import Target, node_at, node_of_tree
 from littoral.cli.main import run
+from littoral.cli.targets import Target, node_at, node_of_tree
 from littoral.cli.tree_file import TREE_FILE, read_tree
 from littoral.core.errors import InvalidInput, NotFound
 from littoral.node.local_tree import NodeEntry

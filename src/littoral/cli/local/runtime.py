@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import fcntl
+import signal
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -18,15 +19,35 @@ from littoral.node.status import NodeStatus
 LOCK_FILE = "lock"
 DEPLOY_S = 30.0
 POLL_S = 0.1
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 PORTS = 1 + sum(4 + plan.mqtt + plan.dashboard for plan in DEFAULT_PLAN)
 """Of the links' API, and of each node: api, peer, join, gateway, and mqtt and dashboard where it has them."""
 T = TypeVar("T")
 
 
-def run(work: Coroutine[None, None, T]) -> T:
-    """Run on uvloop."""
+def run(work: Coroutine[None, None, T]) -> T | None:
+    """Run on uvloop until it is done; None if Ctrl-C or SIGTERM ended it. What it holds is then closed in order."""
+
+    async def guarded() -> T | None:
+        task = asyncio.current_task()
+        assert task is not None
+        loop = asyncio.get_running_loop()
+
+        def end() -> None:
+            # Only once: a second Ctrl-C must not disturb the closing.
+            for number in SIGNALS:
+                loop.add_signal_handler(number, lambda: None)
+            task.cancel()
+
+        for number in SIGNALS:
+            loop.add_signal_handler(number, end)
+        try:
+            return await work
+        except asyncio.CancelledError:
+            return None
+
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(work)
+        return runner.run(guarded())
 
 
 @contextlib.contextmanager

@@ -2,9 +2,8 @@
 
 import asyncio
 import contextlib
-import os
-import shutil
-import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -19,11 +18,10 @@ from littoral.cli.local.view import TreeView
 from littoral.cli.local.welcome import welcome
 from littoral.cli.output import console
 from littoral.cli.tree_file import TREE_DIRECTORY
-from littoral.core.errors import NotFound
 from littoral.drivers.clock import SystemClock
 from littoral.drivers.random import SystemRandom
 from littoral.drivers.transport import HttpTransport
-from littoral.node.local_tree import LocalTree, stop_on_signals
+from littoral.node.local_tree import LocalTree
 
 BASE_PORT = 7400
 SPEED = 43_200.0
@@ -31,18 +29,21 @@ SPEED = 43_200.0
 LOOK_S = 1.0
 
 
-class _Options:
-    def __init__(self, state_dir: Path, rtt_ms: float, port: int, example: Example | None, speed: float) -> None:
-        self.state_dir = state_dir
-        self.rtt_ms = rtt_ms
-        self.port = port
-        self.example = example
-        self.speed = speed
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What `littoral up` was asked for."""
+
+    state_dir: Path
+    rtt_ms: float
+    port: int
+    example: Example | None
+    speed: float
+    with_devices: bool
 
 
 def up(
     state_dir: Annotated[Path, typer.Option(help="Where the nodes keep their data.")] = TREE_DIRECTORY,
-    rtt: Annotated[float, typer.Option(min=0, max=60_000, help="Round trip of each WAN, in ms.")] = 150.0,
+    rtt: Annotated[float, typer.Option(metavar="MS", min=0, max=60_000, help="Round trip of each WAN.")] = 150.0,
     port: Annotated[int, typer.Option(min=0, max=65_000, help="First port; 0 for any free ones.")] = BASE_PORT,
     app: Annotated[
         Path | None,
@@ -59,21 +60,22 @@ def up(
     if app is None and DEFAULT_FOLDER.is_dir():
         app = DEFAULT_FOLDER
     example = Example(app) if app is not None else None
-    if port:
-        runtime.check_ports(port)
-    options = _Options(state_dir, rtt, port, example, speed)
+    with_devices = example is not None and example.has_devices and not no_devices
+    options = Options(state_dir, rtt, port, example, speed, with_devices)
     with runtime.locked(state_dir):
-        runtime.run(_up(options, with_devices=not no_devices))
+        if port:
+            runtime.check_ports(port)
+        runtime.run(_up(options))
 
 
-async def _up(options: _Options, *, with_devices: bool) -> None:
+async def _up(options: Options) -> None:
     out = console()
-    stopped = asyncio.Event()
-    stop_on_signals(stopped)
-    transport, clock = HttpTransport(), SystemClock()
+    clock = SystemClock()
     async with contextlib.AsyncExitStack() as stack:
+        stack.callback(lambda: out.print("stopped"))
+        transport = HttpTransport()
         stack.push_async_callback(transport.aclose)
-        with _working(out) as say:
+        with _saying(out) as say:
             tree = LocalTree(
                 options.state_dir,
                 transport,
@@ -83,4 +85,46 @@ async def _up(options: _Options, *, with_devices: bool) -> None:
                 base_port=options.port,
                 progress=say,
             )
-            starting = asyncio.ensure_future(stack.enter_async_context(tree))
+            await stack.enter_async_context(tree)
+            if options.example is not None:
+                say(f"deploying {options.example.folder}")
+                await runtime.deploy(tree, options.example)
+            devices = await _devices(options, tree, stack) if options.with_devices else None
+        assert tree.file is not None
+        welcome(out, tree.file, options.state_dir, has_app=options.example is not None)
+        observer = Observer(tree, clock)
+        with TreeView(out) as view:
+            while True:
+                view.show(await observer.look(), _note(devices, options), clock.monotonic_s())
+                await asyncio.sleep(LOOK_S)
+
+
+async def _devices(options: Options, tree: LocalTree, stack: contextlib.AsyncExitStack) -> Devices:
+    assert options.example is not None
+    assert tree.file is not None
+    devices = Devices(options.example, options.state_dir, tree.log("devices"))
+    stack.push_async_callback(devices.stop)
+    recordings = options.example.recordings()
+    brokers = {name: node.mqtt for name, node in tree.file.nodes.items() if node.mqtt is not None}
+    await devices.start(brokers, recordings, dict.fromkeys(recordings, options.speed), tree.file.mqtt)
+    return devices
+
+
+def _note(devices: Devices | None, options: Options) -> str:
+    if devices is None:
+        return "no devices are simulated"
+    devices.check()
+    if devices.done:
+        return f"the recordings are over; without {options.state_dir}, `littoral up` begins anew"
+    played = sum(device.played for device in devices)
+    return f"devices: {played:,} of {sum(device.rows for device in devices):,} readings published"
+
+
+@contextlib.contextmanager
+def _saying(out: Console) -> Iterator[Callable[[str], None]]:
+    """Tell what is being done: beside a spinner on a terminal, else line by line."""
+    if not out.is_terminal:
+        yield lambda text: out.print(text)
+        return
+    with out.status("starting") as status:
+        yield lambda text: status.update(text)

@@ -1,0 +1,101 @@
+"""Writes docs/reference/metrics.md from what a node's sources say. `make docs` runs it; a test fails when the page is old.
+
+A root, a site with a rule and an app, and one gateway's report stand in for all nodes: every family is named by one of
+them.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from littoral.core.lanes import LANES
+from littoral.core.limits import Limits
+from littoral.gateway.meters import Meters
+from littoral.iot.broker_counters import BrokerCounters
+from littoral.node.control import GatewayReport
+from littoral.node.gateway_metrics import GatewayMetrics
+from littoral.node.hub_metrics import broker_metrics, limit_metrics, status_metrics, store_metrics
+from littoral.node.status import AppStatus, LaneStatus, LinkStatus, NodeStatus, RuleStatus
+from littoral.store.store import StoreCounters
+from littoral.telemetry.metrics import Family, Histogram
+
+PAGE = Path(__file__).parent.parent / "docs" / "reference" / "metrics.md"
+
+HEAD = """\
+# Metrics
+
+`GET /metrics` of a node's API listener answers in the Prometheus text format, without a token. Counters begin at zero
+when the hub starts, except those of the gateways, which begin with each gateway process and are added up. No label takes
+its values from what clients send.
+
+This page is written by `make docs`.
+
+| metric | type | labels | meaning |
+|---|---|---|---|
+"""
+
+
+def example_status() -> NodeStatus:
+    """A node with one of everything."""
+    return NodeStatus(
+        node="plant-a",
+        tier="site",
+        version="",
+        at_ms=0,
+        started_ms=0,
+        lineage="",
+        link=LinkStatus(
+            "eu",
+            connected=True,
+            since_ms=0,
+            last_error="",
+            sessions=1,
+            shipped_records=0,
+            shipped_bytes=0,
+            followed_records=0,
+        ),
+        lanes={lane: LaneStatus(0, None) for lane in LANES},
+        children=[],
+        connected=[],
+        readings=0,
+        clients=0,
+        rules={"machine": RuleStatus(0, 0, 0, 0, 0, 0, 0)},
+        apps={"factory": AppStatus("", 1, 1, 0)},
+        streams=0,
+        dead_letters=0,
+        memory_bytes=0,
+    )
+
+
+def families() -> Iterable[Family | Histogram]:
+    """Every family there is."""
+    yield from status_metrics(example_status())
+    yield from store_metrics(StoreCounters())
+    yield from broker_metrics(BrokerCounters(closed={"lost": 1}))
+    yield from limit_metrics(Limits())
+    gateways = GatewayMetrics()
+    meters = Meters()
+    meters.observe("factory", 200, 0.001)
+    gateways.take(GatewayReport(0, 1, meters))
+    yield from gateways.families()
+
+
+def row(family: Family | Histogram) -> str:
+    """One line of the table."""
+    if isinstance(family, Histogram):
+        return f"| `{family.name}` | histogram | {_labels(family.labels)} | {family.help} Seconds. |\n"
+    name = family.name + ("_total" if family.kind == "counter" else "")
+    labels = family.samples[0].labels if family.samples else {}
+    return f"| `{name}` | {family.kind} | {_labels(labels)} | {family.help} |\n"
+
+
+def _labels(labels: Iterable[str]) -> str:
+    return ", ".join(f"`{label}`" for label in labels)
+
+
+def page() -> str:
+    """The whole page."""
+    return HEAD + "".join(sorted({row(family) for family in families()}))
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

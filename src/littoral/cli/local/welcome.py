@@ -1,0 +1,58 @@
+"""What `littoral up` says once the tree runs: where everything is, and what to try."""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.rule import Rule
+from rich.text import Text
+
+from littoral.cli.tree_file import TREE_DIRECTORY
+from littoral.node.local_tree import TreeFile
+from littoral.security.operator import TOKEN_PATH
+
+LABEL_COLUMNS = 12
+
+
+def welcome(out: Console, tree: TreeFile, state_dir: Path, *, has_app: bool) -> None:
+    """Print it. Addresses stand at the end of their lines, unbroken, so that a terminal can open or copy them."""
+    out.print(Rule("Littoral: a tree of four nodes is running", align="left", style="green"))
+    for label, value in _places(tree, has_app=has_app):
+        line = Text(f"{label:{LABEL_COLUMNS}}", style="bold").append(value, style="not bold")
+        out.print(line, soft_wrap=True)
+    out.print(Rule("Try, in another terminal in this folder", align="left", style="green"))
+    for command, effect in _commands(tree, state_dir, has_app=has_app):
+        out.print(Text(f"{command:41} ").append(effect, style="dim"), soft_wrap=True)
+    out.print(Rule(f"Ctrl-C ends it; the nodes' logs are in {state_dir / 'logs'}", align="left", style="green"))
+
+
+def _places(tree: TreeFile, *, has_app: bool) -> Iterator[tuple[str, str]]:
+    root = next(node for node in tree.nodes.values() if node.parent is None)
+    if tree.dashboard is not None:
+        token = Path(root.data_dir, TOKEN_PATH).read_text(encoding="ascii").strip()
+        # The page takes the token out of the fragment, which is not sent to any server.
+        yield "dashboard", f"{tree.dashboard}/login#token={token}"
+    for name, node in tree.nodes.items():
+        page = f"{node.gateway}/lines" if has_app else node.gateway
+        yield name, page + (f"   MQTT {node.mqtt}" if node.mqtt else "")
+    yield "MQTT login", f"{tree.mqtt['username']} / {tree.mqtt['password']}"
+
+
+def _commands(tree: TreeFile, state_dir: Path, *, has_app: bool) -> Iterator[tuple[str, str]]:
+    littoral = _program()
+    where = "" if state_dir == TREE_DIRECTORY else f" --tree {state_dir}"
+    site, gateway = next((name, node.gateway) for name, node in tree.nodes.items() if node.tier == "site")
+    yield f"{littoral} wan cut {site}{where}", "it goes on alone, its queue grows"
+    yield f"{littoral} wan restore {site}{where}", "its queue empties"
+    yield f"{littoral} status --node {site}{where}", "a node, and those below it"
+    if has_app:
+        yield f"{littoral} stream tail {site}/alerts{where}", "as they reach the root"
+        yield f"curl {gateway}/api/lines/{site}/machine", ""
+
+
+def _program() -> str:
+    """How this program is called from here."""
+    return "littoral" if shutil.which("littoral") else os.path.relpath(sys.argv[0])
