@@ -7,15 +7,12 @@ from typing import Annotated
 import msgspec
 import typer
 
-from littoral.cli.bundle_files import bundle_of
 from littoral.cli.client import ApiClient
+from littoral.cli.desired_files import desired_record, valid_documents
 from littoral.cli.output import progress
-from littoral.cli.resource_files import STDIN, Found, read_files
 from littoral.cli.targets import at_node
-from littoral.core.errors import InvalidInput, InvalidResource
 from littoral.core.limits import API_BODY_BYTES
-from littoral.core.resources import App, Node
-from littoral.fleet.desired import DesiredRecord, record_of
+from littoral.fleet.desired import DesiredRecord
 from littoral.node.operator_api import Applied, ResourceEntry
 
 UPLOAD_BYTES = API_BODY_BYTES.default // 2
@@ -36,13 +33,13 @@ def apply(
     paths = [*(files or []), *(file or [])]
     if not paths:
         raise typer.BadParameter("name at least one file")
-    documents = _valid(paths)
+    documents = valid_documents(paths)
     before = {f"{entry.kind} {entry.name}": entry.revision for entry in api.get("/v1/resources", list[ResourceEntry])}
     with progress() as bar:
         packing = bar.add_task("pack", total=len(documents))
         records: list[DesiredRecord] = []
         for found in documents:
-            records.append(_record(found))
+            records.append(desired_record(found))
             bar.advance(packing)
         changed = 0
         sending = bar.add_task("upload", total=len(records))
@@ -52,31 +49,6 @@ def apply(
     for record in records:
         print(f"{record.kind} {record.name}: {_change(before.get(f'{record.kind} {record.name}'), record.revision)}")
     print(f"{changed} changed")
-
-
-def _valid(paths: Sequence[Path]) -> list[Found]:
-    reading = read_files(paths)
-    if reading.problems:
-        raise InvalidResource("apply", "these documents", "nothing was applied\n" + "\n".join(reading.problems))
-    for found in reading.documents:
-        if isinstance(found.resource, Node):
-            raise InvalidResource(
-                "apply",
-                f"{found.key} of {found.path}",
-                "a Node says how a process on one machine is to run; it is no part of the desired state of the tree",
-                f"Start it there: `littoral node run --config {found.path.name}`",
-            )
-    return reading.documents
-
-
-def _record(found: Found) -> DesiredRecord:
-    resource = found.resource
-    assert not isinstance(resource, Node)
-    if not isinstance(resource, App):
-        return record_of(resource, None)
-    if found.path == STDIN and not Path(resource.spec.source).is_absolute():
-        raise InvalidInput("pack app", resource.metadata.name, "its source is relative to a file, and this is stdin")
-    return record_of(resource, bundle_of(resource, found.path))
 
 
 def _uploads(records: Sequence[DesiredRecord]) -> Iterator[list[DesiredRecord]]:

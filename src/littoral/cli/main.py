@@ -3,6 +3,7 @@
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted by Ctrl-C.
 """
 
+import contextlib
 import os
 import sys
 import traceback
@@ -109,7 +110,13 @@ def run(arguments: list[str]) -> int:
 
 def main() -> None:
     """The console script."""
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
+    # Not sys.exit: threads of the HTTP client may still let go of Python objects, and abort the process if the
+    # interpreter is taken down meanwhile. Commands clean up in `with` blocks, which have ended.
+    os._exit(code)
 
 
 def _words(error: LittoralError) -> str:

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-Fold = Callable[[memoryview], None]
-"""Takes one payload. The view is only valid during the call: the receive buffer behind it is reused. Never raises."""
+Fold = Callable[[bytes], None]
+"""Takes one payload, which it may keep. Never raises for what a device sent."""
 
 
 class Intake(Protocol):

@@ -81,6 +81,9 @@ LINK_BUFFER_BYTES = _limit(
 RETRY_DELAY_MS = _limit("retry-delay-ms", 30_000, "milliseconds", "wait", "cap of every exponential backoff")
 TOKENS = _limit("join-tokens", 1000, "tokens", "reject", "unused join tokens are kept until they expire")
 CHILDREN = _limit("children", 10_000, "nodes", "reject", "each child holds connections and a notification channel")
+TREE_NODES = _limit(
+    "tree-nodes", 100_000, "nodes", "reject", "the root remembers every node it signed for, so that names stay unique"
+)
 MQTT_PACKET_BYTES = _limit("mqtt-packet-bytes", 256 * KIB, "bytes", "close", "a packet is parsed in one piece")
 MQTT_CONNECTIONS = _limit("mqtt-connections", 20_000, "connections", "reject", "each holds a socket and a session")
 MQTT_SUBSCRIPTIONS = _limit(
@@ -117,6 +120,9 @@ FOLD_RECORDS = _limit("fold-records", 8192, "records", "wait", "most records one
 KV_KEY_BYTES = _limit("kv-key-bytes", 512, "bytes", "reject", "as in the Workers KV interface")
 KV_VALUE_BYTES = _limit("kv-value-bytes", MIB, "bytes", "reject", "a value is one record")
 KV_CACHE_ENTRIES = _limit("kv-cache-entries", 10_000, "entries", "drop-oldest", "read-through values kept in memory")
+KV_CACHE_BYTES = _limit(
+    "kv-cache-bytes", 32 * MIB, "bytes", "drop-oldest", "read-through values are kept in memory, and may be large"
+)
 KV_LIST_KEYS = _limit("kv-list-keys", 1000, "keys", "wait", "most of one page of a listing; as in Workers KV")
 FUNCTION_WALL_MS = _limit("function-wall-ms", 10_000, "milliseconds", "kill", "default of an app's wallTimeMs")
 FUNCTION_INFLIGHT = _limit(

@@ -36,8 +36,10 @@ def _item(alert: Alert) -> ui.element:
     with ui.element("div").classes("lt-alert").props("role=listitem") as item:
         ui.element("span").classes("lt-diamond")
         with ui.element("div").classes("lt-alert-what"):
-            ui.label(f"{alert.node}  {alert.key}").classes("lt-main")
-            ui.label(f"{event_time_text(alert.ts)} UTC, rule {alert.rule}").classes("lt-sub")
+            with ui.element("div").classes("lt-alert-head"):
+                ui.label(alert.node).classes("lt-main")
+                ui.label(f"{event_time_text(alert.ts)} UTC").classes("lt-sub")
+            ui.label(f"{alert.rule}: {alert.key}").classes("lt-sub")
         with ui.element("div").classes("lt-alert-figures"):
             ui.label(value_text(alert.value)).classes("lt-main")
             ui.label("no spread" if alert.zscore is None else f"z {alert.zscore:+.1f}").classes("lt-sub")

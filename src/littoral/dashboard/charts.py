@@ -40,13 +40,13 @@ def rate_options(history: dict[str, list[RatePoint]], colors: dict[str, str]) ->
             "type": "line",
             "showSymbol": False,
             "itemStyle": {"color": colors.get(node, COLORS[0])},
-            "lineStyle": {"width": 2},
+            "lineStyle": {"width": _width(index)},
             "data": [[point.at_ms, round(point.per_s, 2)] for point in history[node]],
         }
-        for node in shown
+        for index, node in enumerate(shown)
     ]
     return {
-        **_common(shown),
+        **_common([_legend(node) for node in shown]),
         "grid": [{"left": 8, "right": 14, "top": 40, "bottom": 6, "containLabel": True}],
         "xAxis": [_time_axis(0)],
         "yAxis": [_value_axis(0, from_zero=True)],
@@ -70,7 +70,7 @@ def window_options(
     names = list(dict.fromkeys(line["name"] for line in lines if line["type"] == "line"))
     step = 100 / max(1, len(shown))
     return {
-        **_common([*names, {"name": "anomaly", "icon": "diamond"}]),
+        **_common([*map(_legend, names), {"name": "anomaly", "icon": "diamond"}]),
         "title": [
             {
                 "text": f"{rule}: {measure}",
@@ -110,18 +110,22 @@ def _lines(
             "yAxisIndex": index,
             "showSymbol": False,
             "itemStyle": {"color": colors.get(name.node, COLORS[0])},
-            "lineStyle": {"width": 1.6, "type": DASHES[keys_of[name.node].index(name.key) % len(DASHES)]},
+            "lineStyle": {"width": _width(order), "type": DASHES[keys_of[name.node].index(name.key) % len(DASHES)]},
             "data": [[window.start, value] for window in windows if (value := _value(window, measure)) is not None],
         }
-        for name, windows in series.items()
+        for order, (name, windows) in enumerate(series.items())
     ]
 
 
 def _anomalies(
     index: int, alerts: Sequence[Alert], series: dict[SeriesName, list[Window]], measure: Measure
 ) -> Options:
+    # The alerts reach further back than the windows that are held.
+    since_ms = min((windows[0].start for windows in series.values() if windows), default=0)
     points = []
     for alert in alerts:
+        if alert.ts < since_ms:
+            continue
         value = alert.value if measure == "mean" else _window_value(series, alert, measure)
         if value is not None:
             points.append([alert.ts, value])
@@ -150,12 +154,22 @@ def _value(window: Window, measure: Measure) -> float | None:
     return None if value is None else round(value, 3)
 
 
+def _width(order: int) -> float:
+    """Later lines are drawn over earlier ones, and are thinner: where they coincide, both are seen."""
+    return max(1.4, 3.4 - order)
+
+
+def _legend(name: str) -> Options:
+    return {"name": name, "icon": "roundRect"}
+
+
 def _common(legend: Sequence[object]) -> Options:
     return {
         "animation": False,
         "useUTC": True,
         "backgroundColor": "transparent",
-        "legend": {"type": "scroll", "top": 2, "left": 4, "itemWidth": 18, "itemHeight": 9, "data": list(legend)},
+        "textStyle": {"fontFamily": "Roboto, system-ui, sans-serif"},
+        "legend": {"type": "scroll", "top": 2, "left": 4, "itemWidth": 12, "itemHeight": 10, "data": list(legend)},
         "tooltip": {"trigger": "axis", "className": "lt-tooltip", "confine": True},
     }
 

@@ -89,7 +89,7 @@ def _view(picture: Picture, status: NodeStatus, depth: int, now_ms: int) -> Node
         link=_link(picture, status, now_ms),
         queue=_queue(status),
         oldest=_oldest(status),
-        rate=Cell(rate_text(picture.rates.latest(status.node)), f"{count_text(status.clients)} MQTT clients"),
+        rate=_rate(picture, status),
         memory=Cell(bytes_text(status.memory_bytes) if status.memory_bytes else NONE),
         dead_letters=Cell(count_text(dead)),
         wan=_wan(picture, status.node),
@@ -133,6 +133,11 @@ def _link(picture: Picture, status: NodeStatus, now_ms: int) -> Cell:
     if not status.link.connected:
         return Cell(f"Connecting to {parent}", status.link.last_error)
     return Cell(f"Up to {parent}", f"for {duration_text(now_ms - status.link.since_ms)}")
+
+
+def _rate(picture: Picture, status: NodeStatus) -> Cell:
+    clients = f"{count_text(status.clients)} MQTT client{'s' * (status.clients != 1)}" if status.clients else ""
+    return Cell(rate_text(picture.rates.latest(status.node)), clients)
 
 
 def _queue(status: NodeStatus) -> Cell:

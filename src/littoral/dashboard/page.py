@@ -27,7 +27,7 @@ REMEMBER_THEME = (
 )
 RECALL_THEME = "const theme = localStorage.getItem('littoral-theme'); if (theme) Quasar.Dark.set(theme === 'dark');"
 STYLE = (Path(__file__).parent / "assets" / "style.css").read_text(encoding="utf-8")
-TOTALS = ("Readings", "Readings/s", "Windows", "Alerts", "Waiting to be sent", "Dead letters")
+TOTALS = ("Readings", "Readings/s", "Windows", "Alerts", "Unsent", "Dead letters")
 
 
 class Page:
@@ -50,6 +50,7 @@ class Page:
                     with head:
                         options = {"mean": "Mean", "count": "Count"}
                         self._measure = ui.toggle(options, value="mean").props("no-caps dense unelevated")
+                    self._none = ui.label("No windows so far.").classes("lt-empty lt-over")
                     self._windows = ui.echart(window_options({}, [], {}, "mean"), renderer="svg").classes("lt-chart")
                     self._not_drawn = ui.label().classes("lt-sub lt-foot")
                 with _card("Readings per second", "lt-card-rates"):
@@ -81,7 +82,7 @@ class Page:
             "Readings/s": rate_text(sum(rates) if rates else None),
             "Windows": count_text(picture.window_count),
             "Alerts": count_text(picture.alert_count),
-            "Waiting to be sent": count_text(waiting),
+            "Unsent": count_text(waiting),
             "Dead letters": count_text(picture.dead_letter_count),
         }
         for name, text in texts.items():
@@ -99,6 +100,7 @@ class Page:
         self._rates.update()
         windows = picture.windows
         of_rules = {rule: windows.of_rule(rule) for rule in windows.rules()}
+        self._none.set_visibility(not of_rules)
         self._windows.options.update(window_options(of_rules, picture.alerts.since(0), colors, measure))
         self._windows.update()
         self._not_drawn.set_text(_not_drawn(picture))

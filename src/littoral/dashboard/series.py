@@ -6,7 +6,7 @@ from littoral.dashboard.records import Window
 
 SERIES = 64
 """Series held; windows of further ones are counted and not drawn."""
-SERIES_WINDOWS = 400
+SERIES_WINDOWS = 600
 """Windows held per series; the one that came first goes."""
 
 

@@ -55,10 +55,10 @@ class _Row:
         self._wan_state = view.wan_state
         with ui.element("div").classes("lt-row").props(f"role=row data-node={view.name}") as self._row:
             with ui.element("div").classes("lt-cell lt-node").style(f"--depth: {view.depth}").props("role=cell"):
-                self._swatch = ui.element("span").classes("lt-swatch")
                 with ui.element("div"):
                     ui.label(view.name).classes("lt-main")
                     ui.label(view.tier).classes("lt-sub")
+                self._swatch = ui.element("span").classes("lt-swatch")
             with _cell("Health"):
                 with ui.element("div").classes(f"lt-badge lt-{view.health}") as self._badge:
                     ui.element("span").classes("lt-mark")

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 
 import msgspec
 
-from littoral.core.errors import InvalidInput
+from littoral.core.errors import InvalidInput, InvalidResource
 from littoral.core.names import StreamName
 from littoral.core.resources import App, Namespace, Resource, Rule
-from littoral.fleet.bundles import revision_of
+from littoral.core.resources.checks import checks
+from littoral.core.resources.problem import path_text
+from littoral.fleet.bundles import revision_of, unpack_bundle
 from littoral.store.store import Store
 from littoral.store.stream import StreamInfo
 from littoral.store.transaction import Transaction
@@ -56,13 +58,41 @@ def record_of(resource: Deployable, bundle: bytes | None) -> DesiredRecord:
     return DesiredRecord(type(resource).__name__, resource.metadata.name, revision, document, bundle)
 
 
+def is_desired(info: StreamInfo, node: str, parent: str) -> bool:
+    """Whether a stream is the tree's desired state: at the root its own, elsewhere the one that came from above. A
+    stream of that name from below is anybody's, and nothing is done about it."""
+    if info.name.path != DESIRED:
+        return False
+    return info.via == parent if parent else info.name.origin == node
+
+
+def check_record(record: DesiredRecord) -> None:
+    """Before a record becomes desired at the root: every node is going to act on it. Raises InvalidInput."""
+    if record.document is None:
+        if record.kind not in KINDS:
+            raise InvalidInput("withdraw", record.key[:160], "there is no such kind", f"There are: {', '.join(KINDS)}")
+        return
+    resource = resource_of(record)
+    for path, cause in checks(resource):
+        raise InvalidResource("apply", record.key[:160], f"{path_text(path)}: {cause}")
+    if record_of(resource, record.bundle).key != record.key:
+        raise InvalidInput("apply", record.key[:160], f"the document is named {resource.metadata.name}")
+    if isinstance(resource, App):
+        unpack_bundle(record.name, record.bundle or b"")
+
+
 class DesiredFold:
     """Keeps the newest record of each resource."""
 
     name = "desired"
 
+    def __init__(self, node: str, parent: str) -> None:
+        """parent: the parent's name; empty at the root."""
+        self._node = node
+        self._parent = parent
+
     def wants(self, info: StreamInfo) -> bool:
-        return info.name.path == DESIRED
+        return is_desired(info, self._node, self._parent)
 
     def apply(self, tx: Transaction, source: StreamName, first: int, records: Sequence[bytes]) -> None:
         for data in records:
@@ -88,16 +118,43 @@ def submit_desired(tx: Transaction, records: Sequence[DesiredRecord]) -> int:
     return len(changed)
 
 
-def wanted(store: Store) -> dict[str, Wanted]:
-    """The folded desired state, by "Kind/name"."""
-    return {key: _wanted(value) for key, value in store.state(DESIRED).items()}
+def wanted(store: Store) -> tuple[dict[str, Wanted], list[str]]:
+    """The folded desired state, by "Kind/name"; and in words what of it this version cannot read: a newer root may
+    know more kinds and fields, and what else it wants is done all the same."""
+    found: dict[str, Wanted] = {}
+    unread: list[str] = []
+    for key, value in store.state(DESIRED).items():
+        try:
+            found[key] = _wanted(value)
+        except InvalidInput as error:
+            unread.append(str(error))
+    return found, unread
 
 
 def _wanted(value: bytes) -> Wanted:
     record = _decode(value)
-    assert record.document is not None
-    resource = msgspec.json.decode(record.document, type=KINDS[record.kind])
-    return Wanted(resource, record.revision, record.bundle)
+    return Wanted(resource_of(record), record.revision, record.bundle)
+
+
+def resource_of(record: DesiredRecord) -> Deployable:
+    """The resource that a record makes desired. Raises InvalidInput that names the field."""
+    kind = KINDS.get(record.kind)
+    if kind is None:
+        raise InvalidInput(
+            "read desired state of",
+            f"{record.kind[:80]}/{record.name[:80]}",
+            "this version of Littoral knows no such kind",
+            "Update this node, or withdraw the resource",
+        )
+    try:
+        return msgspec.json.decode(record.document or b"", type=kind)
+    except msgspec.DecodeError as error:
+        raise InvalidInput(
+            "read desired state of",
+            record.key[:160],
+            f"this version of Littoral cannot read it ({error})",
+            "Update this node, or withdraw the resource",
+        ) from error
 
 
 def is_deployable(resource: Resource) -> bool:

@@ -10,9 +10,9 @@ from collections.abc import Callable
 import msgspec
 
 from littoral.core.clock import Clock
-from littoral.core.errors import InvalidInput, NotFound, PeerUnreachable, TooLarge, Unavailable
+from littoral.core.errors import InvalidInput, NotFound, TooLarge, Unavailable
 from littoral.core.kv import KvEntry, KvPage
-from littoral.core.limits import KV_CACHE_ENTRIES, KV_KEY_BYTES, KV_LIST_KEYS, KV_VALUE_BYTES, Limits
+from littoral.core.limits import KV_CACHE_BYTES, KV_CACHE_ENTRIES, KV_KEY_BYTES, KV_LIST_KEYS, KV_VALUE_BYTES, Limit, Limits
 from littoral.core.resources import Namespace
 from littoral.core.resources.units import parse_duration_ms
 from littoral.fleet.kv_calls import KvCalls
@@ -46,6 +46,7 @@ class KeyValueService:
         self._clock = clock
         self._limits = limits
         self._cache: OrderedDict[tuple[str, str], _Cached] = OrderedDict()
+        self._cached_bytes = 0
         self.stale_reads = 0
         """Read-through values served beyond their time because the parent was out of reach."""
 
@@ -66,7 +67,7 @@ class KeyValueService:
                 "put key",
                 key,
                 f"{len(value)} bytes; at most {self._limits[KV_VALUE_BYTES]} are allowed",
-                "Use an object",
+                "Split the value over several keys",
             )
         return await self._write(namespace, key, value)
 
@@ -110,7 +111,7 @@ class KeyValueService:
             return cached.value
         try:
             value = await self._parent(name).get(name, key)
-        except PeerUnreachable:
+        except Unavailable:
             if cached is None:
                 raise
             # Local first: an old value is better than none while the WAN is down.
@@ -121,11 +122,21 @@ class KeyValueService:
 
     def _remember(self, spec: Namespace, key: str, value: bytes | None) -> None:
         until_s = self._clock.monotonic_s() + parse_duration_ms(spec.spec.cache_ttl) / 1000
+        self._forget(self._cache.pop((spec.metadata.name, key), None))
         self._cache[(spec.metadata.name, key)] = _Cached(value, until_s)
-        self._cache.move_to_end((spec.metadata.name, key))
-        while len(self._cache) > self._limits[KV_CACHE_ENTRIES]:
-            self._limits.hit(KV_CACHE_ENTRIES)
-            self._cache.popitem(last=False)
+        self._cached_bytes += len(value or b"")
+        while (reached := self._cache_limit()) is not None:
+            self._limits.hit(reached)
+            self._forget(self._cache.popitem(last=False)[1])
+
+    def _cache_limit(self) -> Limit | None:
+        if len(self._cache) > self._limits[KV_CACHE_ENTRIES]:
+            return KV_CACHE_ENTRIES
+        return KV_CACHE_BYTES if self._cached_bytes > self._limits[KV_CACHE_BYTES] else None
+
+    def _forget(self, cached: _Cached | None) -> None:
+        if cached is not None:
+            self._cached_bytes -= len(cached.value or b"")
 
     def _namespace(self, name: str) -> Namespace:
         spec = self._namespaces(name)
@@ -141,7 +152,10 @@ class KeyValueService:
         return self._calls
 
     def _check_key(self, key: str) -> None:
-        size = len(key.encode("utf-8", "surrogatepass"))
+        try:
+            size = len(key.encode())
+        except UnicodeEncodeError as error:
+            raise InvalidInput("use key", repr(key[:60]), "it is no Unicode text", "Encode it") from error
         if not 0 < size <= self._limits[KV_KEY_BYTES]:
             self._limits.hit(KV_KEY_BYTES)
             raise InvalidInput(

@@ -16,10 +16,10 @@ import msgspec
 
 from littoral.core.clock import Clock
 from littoral.core.errors import LimitReached
-from littoral.core.limits import CHILDREN, TOKENS, Limits
+from littoral.core.limits import CHILDREN, TOKENS, TREE_NODES, Limits
 from littoral.core.random import Random
 from littoral.core.resources import Namespace, placement_matches
-from littoral.fleet.desired import DESIRED
+from littoral.fleet.desired import DESIRED, is_desired
 from littoral.security.enrolment import (
     ChildRecord,
     EnrolRequest,
@@ -44,14 +44,17 @@ class Registry:
     def __init__(
         self,
         store: Store,
+        parent: str,
         namespaces: Callable[[str], Namespace | None],
         clock: Clock,
         random: Random,
         limits: Limits,
         changed: Callable[[], None],
     ) -> None:
-        """namespaces: the desired namespace of a name, or None. changed: told when there are other nodes below."""
+        """parent: the parent's name; empty at the root. namespaces: the desired namespace of a name, or None.
+        changed: told when there are other nodes below."""
         self._store = store
+        self._parent = parent
         self._namespaces = namespaces
         self._clock = clock
         self._random = random
@@ -85,7 +88,7 @@ class Registry:
         if info.via == child:
             return False
         if info.name.path == DESIRED:
-            return True
+            return is_desired(info, self._store.node, self._parent)
         name = kv_namespace(info.name.path)
         if name is None or info.name.origin != self._store.node:
             return False
@@ -101,7 +104,7 @@ class Registry:
 
     async def greet(self, child: str, members: Sequence[Member]) -> None:
         """See Family.greet: members that are not in the child's subtree are left out."""
-        kept = [member for member in members if self.may_write(child, member.node)]
+        kept = list({member.node: member for member in members if self.may_write(child, member.node)}.values())
         if self._members.get(child) != kept:
             await self._put("members", child, msgspec.msgpack.encode(kept))
             self._members[child] = kept
@@ -122,14 +125,19 @@ class Registry:
         most = self._limits[TOKENS]
 
         def put(tx: Transaction) -> None:
-            held = tx.state("join-tokens")
-            for key, value in held.items():
+            waiting = 0
+            for key, value in tx.state("join-tokens").items():
                 if msgspec.msgpack.decode(value, type=JoinTokenRecord).expires_ms < now_ms:
                     tx.put_state("join-tokens", key, None)
-            if len(held) >= most:
+                else:
+                    waiting += 1
+            if waiting >= most:
                 self._limits.hit(TOKENS)
                 raise LimitReached(
-                    "create join token for", node, f"{len(held)} are waiting to be used", "Use or let expire"
+                    "create join token for",
+                    node,
+                    f"{waiting} tokens have not expired yet, the limit {TOKENS.name}",
+                    "Wait until some have expired, or give new ones less time to live",
                 )
             tx.put_state("join-tokens", record.secret_hash.hex(), msgspec.msgpack.encode(record))
 
@@ -140,7 +148,12 @@ class Registry:
         """Authorise an enrolment and note that its token is used. Raises as `authorise_enrolment`."""
         if request.node not in self._children and len(self._children) >= self._limits[CHILDREN]:
             self._limits.hit(CHILDREN)
-            raise LimitReached("enrol", request.node, f"{len(self._children)} children are enrolled, the limit")
+            raise LimitReached(
+                "enrol",
+                request.node,
+                f"{self._store.node} has {len(self._children)} children, its limit {CHILDREN.name}",
+                f"Raise the limit in spec.limits of {self._store.node}, or enrol the node below another",
+            )
         key = hash_secret(request.secret).hex()
         child = self._children.get(request.node)
         now_ms = self._clock.wall_ms()
@@ -168,8 +181,25 @@ class Registry:
     async def note_signed(self, request: SignRequest, via: str) -> None:
         """At the root: decide whether to sign, and note it. Raises as `authorise_signing`."""
         record = authorise_signing(request, via=via, root=self._store.node, known=self._signed)
-        await self._put("signed", record.node, msgspec.msgpack.encode(record))
+        before = self._signed.get(record.node)
+        if before is None and len(self._signed) >= self._limits[TREE_NODES]:
+            self._limits.hit(TREE_NODES)
+            raise LimitReached(
+                "sign certificate for",
+                record.node,
+                f"the tree has {len(self._signed)} nodes, the limit {TREE_NODES.name}",
+                f"Raise the limit in spec.limits of {self._store.node}",
+            )
+        # Before anything is awaited: a second request for the name, from elsewhere in the tree, must find it taken.
         self._signed[record.node] = record
+        try:
+            await self._put("signed", record.node, msgspec.msgpack.encode(record))
+        except BaseException:
+            if before is None:
+                del self._signed[record.node]
+            else:
+                self._signed[record.node] = before
+            raise
 
     async def _put(self, scope: str, key: str, value: bytes) -> None:
         await self._store.submit(lambda tx: tx.put_state(scope, key, value))

@@ -27,6 +27,15 @@ class Meters(Struct):
     """Request bodies held now."""
     limits_reached: dict[str, int] = {}
 
+    def add(self, other: "Meters") -> None:
+        """Count what another process counted, too."""
+        for app, meter in other.apps.items():
+            mine = self.apps.setdefault(app, AppMeter(latency=[0] * len(meter.latency)))
+            for status, count in meter.statuses.items():
+                mine.statuses[status] = mine.statuses.get(status, 0) + count
+            mine.latency = [a + b for a, b in zip(mine.latency, meter.latency, strict=True)]
+            mine.latency_sum_ms += meter.latency_sum_ms
+
     def observe(self, app: str, status: int, seconds: float) -> None:
         """Count one response."""
         meter = self.apps.get(app)

@@ -1,7 +1,6 @@
 """Where the messages of one topic go, worked out once and then looked up by the topic's bytes."""
 
-from collections.abc import Callable
-
+from littoral.core.intake import Fold
 from littoral.iot.session import Session
 from littoral.wire.mqtt import publish_frame
 
@@ -11,7 +10,7 @@ class Route:
 
     __slots__ = ("_targets", "_topic", "fold", "name")
 
-    def __init__(self, name: str, fold: Callable[[bytes], None] | None, targets: dict[Session, int]) -> None:
+    def __init__(self, name: str, fold: Fold | None, targets: dict[Session, int]) -> None:
         self.name = name
         self.fold = fold
         self._topic = name.encode()

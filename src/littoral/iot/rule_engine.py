@@ -29,6 +29,8 @@ class RuleEngine:
         self._publish: Publish = lambda topic, payload: None
         self._routes_changed: Callable[[], None] = lambda: None
         self._running: dict[str, tuple[str, RuleRunner, asyncio.Task[None]]] = {}
+        self._ending: dict[str, asyncio.Task[None]] = {}
+        """Runners that were told to end and may still be committing, until another of the same name takes over."""
         self.refused: dict[str, str] = {}
         """Rules that cannot run, with the reason."""
 
@@ -47,6 +49,7 @@ class RuleEngine:
         for name, (revision, _, task) in list(self._running.items()):
             if name not in wanted or wanted[name][1] != revision:
                 task.cancel()
+                self._ending[name] = task
                 del self._running[name]
         self.refused.clear()
         for name, (resource, revision) in wanted.items():
@@ -57,7 +60,7 @@ class RuleEngine:
             except LittoralError as error:
                 self.refused[name] = str(error)
                 continue
-            task = self._tasks.start(runner.run(), f"rule {name}")
+            task = self._tasks.start(runner.run(self._ending.pop(name, None)), f"rule {name}")
             self._running[name] = (revision, runner, task)
         self._routes_changed()
 
@@ -67,7 +70,7 @@ class RuleEngine:
         if len(folds) <= 1:
             return folds[0] if folds else None
 
-        def fold_all(payload: memoryview) -> None:
+        def fold_all(payload: bytes) -> None:
             for fold in folds:
                 fold(payload)
 

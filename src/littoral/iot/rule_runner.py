@@ -13,8 +13,9 @@ from collections.abc import Callable
 
 import msgspec
 
+from littoral.core.errors import Conflict, InvalidInput, StorageCorrupt, TooLarge
 from littoral.core.intake import Fold
-from littoral.core.limits import READ_BYTES, Limits
+from littoral.core.limits import MQTT_TOPICS, READ_BYTES, Limits
 from littoral.core.names import StreamName
 from littoral.core.resources import Rule, topic_matches
 from littoral.core.resources.model import Sink
@@ -58,7 +59,8 @@ class RuleRunner:
         self._fold = f"rule/{resource.metadata.name}"
         self._wake = asyncio.Event()
         self._matches: dict[str, bool] = {}
-        self.rule.restore(store.state(self._fold))
+        self._unread: list[StoredDeadLetter] = []
+        """Records that are no readings, to be put aside with the next commit."""
 
     @property
     def offset(self) -> int:
@@ -69,6 +71,9 @@ class RuleRunner:
         """Whether readings of `topic` are this rule's."""
         found = self._matches.get(topic)
         if found is None:
+            if len(self._matches) >= self._limits[MQTT_TOPICS]:
+                self._limits.hit(MQTT_TOPICS)
+                self._matches.clear()
             found = self._matches[topic] = topic_matches(self._resource.spec.source.mqtt.topic, topic)
         return found
 
@@ -76,10 +81,13 @@ class RuleRunner:
         """The fold for QoS 0 readings of `topic`."""
         return self.rule.intake(topic, self._wall_ms)
 
-    async def run(self) -> None:
-        """Fold until cancelled."""
+    async def run(self, after: "asyncio.Task[None] | None" = None) -> None:
+        """Fold until cancelled. after: the runner before this one of the same rule, cancelled: what it was committing
+        when it was stopped is part of the state to begin with.
+        """
         stop = self._store.watch(self._note)
         try:
+            await self._restore()
             await self._adopt()
             while True:
                 self._wake.clear()
@@ -95,6 +103,19 @@ class RuleRunner:
 
     def _note_failure(self, reason: str) -> None:
         self.failed = reason
+
+    async def _restore(self) -> None:
+        """Begin with the state that goes with the offset. It is read by the writer, after what the rule's former
+        revision may still have had under way: read sooner, it would lack readings that the offset is already beyond.
+        """
+        saved: dict[str, bytes] = {}
+
+        def read(tx: Transaction) -> None:
+            saved.clear()
+            saved.update(tx.state(self._fold))
+
+        await commit_stubbornly(self._store, read, self._note_failure)
+        self.rule.restore(saved)
 
     async def _adopt(self) -> None:
         """A rule that is new here begins with the readings to come."""
@@ -125,20 +146,26 @@ class RuleRunner:
             info = self._store.stream(self._readings) or info
 
     def _take_in(self, record: bytes, reading_id: str) -> None:
-        reading = decode_reading(record)
+        try:
+            reading = decode_reading(record)
+        except StorageCorrupt as error:
+            source = f"{self._readings}@{reading_id}"
+            self._unread.append(StoredDeadLetter(source, str(error), head_text(record), self._wall_ms()))
+            return
         if self.wants(reading.topic):
             self.rule.fold(reading.topic, reading.payload, reading.arrived_ms, reading_id)
 
     async def _write(self, offset: int | None) -> None:
         """Commit what was folded since the last time; offset None: of QoS 0 readings only."""
         outputs, dirty = self.rule.take_outputs(), self.rule.take_dirty()
+        unread, self._unread = self._unread, []
         if offset is None and not outputs and not dirty:
             return
 
         def effect(tx: Transaction) -> None:
-            for output in outputs:
-                self._store_output(tx, output)
-            append_dead_letters(tx, [_dead_letter(each) for each in outputs if isinstance(each, DeadLetter)])
+            refused = [letter for output in outputs if (letter := self._try_to_store(tx, output)) is not None]
+            letters = [_dead_letter(each) for each in outputs if isinstance(each, DeadLetter)]
+            append_dead_letters(tx, letters + refused + unread)
             for key, state in dirty.items():
                 tx.put_state(self._fold, key, state)
             if offset is not None:
@@ -150,6 +177,16 @@ class RuleRunner:
                 if sink.mqtt is not msgspec.UNSET and not isinstance(output, DeadLetter):
                     topic = render_template(sink.mqtt.topic, key=output.key, rule=output.rule)
                     self._publish(topic, output.document())
+
+    def _try_to_store(self, tx: Transaction, output: Output) -> StoredDeadLetter | None:
+        """Put an output where it belongs; if that can never be, what is to be said of it: the rule goes on."""
+        try:
+            with tx.attempt():
+                self._store_output(tx, output)
+        except (Conflict, InvalidInput, TooLarge) as error:
+            rule = self._resource.metadata.name
+            return StoredDeadLetter(f"rule/{rule}", str(error), head_text(output.document()), self._wall_ms())
+        return None
 
     def _store_output(self, tx: Transaction, output: Output) -> None:
         for sink in self._sinks(output):

@@ -45,11 +45,26 @@ class PlacedApps:
             except LittoralError as error:
                 self._problems[name] = (each.revision, str(error))
                 apps.pop(name, None)
-                if name in self._apps:
-                    apps[name] = self._apps[name]
+                self._keep(name, apps)
         self._apps = apps
         self._runtime.apply(placed for _, placed in apps.values())
-        self.publish()
+        try:
+            self.publish()
+        except LittoralError as error:
+            # The gateways go on with what they know; apps of which they know nothing say why.
+            for name, each in wanted.items():
+                self._problems.setdefault(name, (each.revision, str(error)))
+
+    def _keep(self, name: str, apps: "dict[str, tuple[App, PlacedApp]]") -> None:
+        """Go on with the revision that runs, unless another app has taken its routes."""
+        running = self._apps.get(name)
+        if running is None:
+            return
+        try:
+            self._check_routes([running[0], *(resource for resource, _ in apps.values())])
+        except LittoralError:
+            return
+        apps[name] = running
 
     def config(self) -> GatewayConfig:
         """What the gateways need to know."""

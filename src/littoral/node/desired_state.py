@@ -66,10 +66,12 @@ class DesiredState:
 
     def _read(self) -> None:
         try:
-            self.wanted = wanted(self._store)
+            self.wanted, unread = wanted(self._store)
         except LittoralError as error:
             self._failed(str(error))
             return
+        for each in unread:
+            self._failed(each)
         resources = [each.resource for each in self.wanted.values()]
         self._namespaces = {each.metadata.name: each for each in resources if isinstance(each, Namespace)}
 

@@ -75,11 +75,12 @@ class Hub:
         self._tasks = Tasks(self._note_failure)
         self.operator_token = load_or_create_operator_token(seams.disk, seams.random)
         self.desired = DesiredState(store, config, self.warn)
+        parent = identity.facts.parent or ""
         self.registry = Registry(
-            store, self.desired.namespace, seams.clock, seams.random, limits, self._subtree_changed
+            store, parent, self.desired.namespace, seams.clock, seams.random, limits, self._subtree_changed
         )
-        self._desired_fold = DesiredFold()
-        self._kv_fold = KvFold(self.name, identity.facts.parent or "")
+        self._desired_fold = DesiredFold(self.name, parent)
+        self._kv_fold = KvFold(self.name, parent)
         self._snapshots = FoldSnapshots(store, self._kv_fold, self._desired_fold)
         self.uplink = self._make_uplink()
         calls = KvCalls(self.uplink.call) if self.uplink else None

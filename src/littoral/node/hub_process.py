@@ -55,8 +55,11 @@ from littoral.store.writer import ThreadWriter
 
 _log = logging.getLogger("littoral.hub")
 BINDINGS_KEY = "identity/bindings.key"
-_HOPELESS = (StartupError, IncompatibleStore, InvalidInput, Unauthenticated, Forbidden, Conflict, NotFound)
+_HOPELESS = (StartupError, IncompatibleStore, InvalidInput)
 """What starting again cannot mend."""
+_REFUSALS = (Unauthenticated, Forbidden, Conflict, NotFound)
+"""What a parent says to a node that wants to join. To one that has joined it may say so today (clocks that differ, a
+restored store) and let it in tomorrow."""
 
 
 class HubProcess:
@@ -240,12 +243,11 @@ def main() -> int:
         process = HubProcess(arguments.data_dir.absolute(), descriptors)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(process.run())
-    except _HOPELESS as error:
-        sys.stderr.write(f"error: {error}\n")
-        return EXIT_STARTUP
     except LittoralError as error:
         sys.stderr.write(f"error: {error}\n")
-        return 1
+        joined = (arguments.data_dir / CERTIFICATE_PATH).exists()
+        hopeless = isinstance(error, _HOPELESS) or (isinstance(error, _REFUSALS) and not joined)
+        return EXIT_STARTUP if hopeless else 1
 
 
 if __name__ == "__main__":

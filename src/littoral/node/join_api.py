@@ -1,7 +1,7 @@
 """The join listener: server TLS only, for nodes that have no certificate, or one that has expired."""
 
 from littoral.core.clock import Clock
-from littoral.core.errors import NotFound
+from littoral.core.errors import MethodNotAllowed, NotFound
 from littoral.core.http import AnyResponse, Request, Response
 from littoral.fleet.registry import Registry
 from littoral.node.enrolment import JOIN_CA, JOIN_ENROL, JOIN_RENEW
@@ -41,7 +41,9 @@ class JoinApi:
             return await self._enrol(peer.decode(request.body, EnrolRequest, "enrolment request"))
         if route == ("POST", JOIN_RENEW):
             return await self._renew(peer.decode(request.body, RenewRequest, "renewal request"))
-        raise NotFound("find", request.path, "the join listener only enrols and renews")
+        if request.path in (JOIN_CA, JOIN_ENROL, JOIN_RENEW):
+            raise MethodNotAllowed("call", request.path, f"{request.method[:20]} is not what it takes")
+        raise NotFound("find", request.path[:120], "the join listener only enrols and renews")
 
     async def _enrol(self, request: EnrolRequest) -> Response:
         await self._registry.use_token(request)

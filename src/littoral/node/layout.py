@@ -1,5 +1,6 @@
 """Where a node keeps what, below its data directory; and what its processes tell each other through files."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import msgspec
 
 from littoral.core.errors import StartupError
 from littoral.core.resources import Node
+from littoral.drivers.disk import storage_error
 
 RUN = "run"
 NODE_FILE = f"{RUN}/node.json"
@@ -20,11 +22,16 @@ JOIN_TOKEN_VARIABLE = "LITTORAL_JOIN_TOKEN"
 
 
 def write_json(path: Path, value: object) -> None:
-    """Replace a file of run/ in one step. These are written anew at each start, so they need not survive a power cut."""
+    """Replace a file of run/ in one step. These are written anew at each start, so they need not survive a power cut.
+    Raises StorageError."""
     aside = path.with_name(path.name + "~")
-    aside.write_bytes(msgspec.json.encode(value))
-    aside.chmod(0o600)
-    aside.rename(path)
+    try:
+        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with open(descriptor, "wb") as file:
+            file.write(msgspec.json.encode(value))
+        aside.rename(path)
+    except OSError as error:
+        raise storage_error("write", str(path), error) from error
 
 
 def read_node_file(data_dir: Path) -> Node:

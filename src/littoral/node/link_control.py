@@ -15,6 +15,7 @@ from littoral.drivers.link import WanLink
 from littoral.security.operator import is_operator
 
 LINKS = "/v1/links"
+DELAY_MOST_MS = 60_000
 
 
 class LinkOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -61,6 +62,8 @@ class LinkControl:
             order = msgspec.json.decode(request.body, type=LinkOrder)
         except msgspec.DecodeError as error:
             raise InvalidInput("steer link", name, str(error)) from error
+        if not 0 <= order.delay_ms <= DELAY_MOST_MS:
+            raise InvalidInput("delay link", name, f"{order.delay_ms:g} ms; 0 to {DELAY_MOST_MS} are allowed")
         if order.action == "cut":
             await link.cut(order.mode)
         elif order.action == "restore":

@@ -9,6 +9,9 @@ from littoral.core.random import Random
 from littoral.core.resources.model import Mqtt
 from littoral.security.passwords import check_password_hash, hash_password, verify_password
 
+AT_ONCE = 2
+"""Passwords checked at a time: each takes memory and a core, and whoever knows none may send many."""
+
 
 class MqttLogin:
     """Checks user name and password against the node's document.
@@ -26,6 +29,7 @@ class MqttLogin:
         self._key = random.token_bytes(32)
         self._proved: dict[str, bytes] = {}
         self._random = random
+        self._hashing = asyncio.Semaphore(AT_ONCE)
         self._decoy = ""
         """Checked for users there are none of, so that the answer takes the same time."""
 
@@ -34,24 +38,30 @@ class MqttLogin:
         if username is None:
             return self._anonymous
         shown = password or b""
-        proved = self._proved.get(username)
-        if proved is not None and hmac.compare_digest(proved, self._digest(shown)):
+        if self._is_proved(username, shown):
             return True
         return self._check(username, shown)
 
     async def _check(self, username: str, shown: bytes) -> bool:
-        if not self._decoy:
-            self._decoy = await asyncio.to_thread(hash_password, "nobody", self._random)
-        stored = self._hashes.get(username)
         try:
             text = shown.decode()
         except UnicodeDecodeError:
             return False
-        right = await asyncio.to_thread(verify_password, text, stored or self._decoy)
-        if right and stored is not None:
-            self._proved[username] = self._digest(shown)
-            return True
-        return False
+        async with self._hashing:
+            if self._is_proved(username, shown):  # by another login, while this one waited
+                return True
+            if not self._decoy:
+                self._decoy = await asyncio.to_thread(hash_password, "nobody", self._random)
+            stored = self._hashes.get(username)
+            right = await asyncio.to_thread(verify_password, text, stored or self._decoy)
+            if right and stored is not None:
+                self._proved[username] = self._digest(shown)
+                return True
+            return False
+
+    def _is_proved(self, username: str, shown: bytes) -> bool:
+        proved = self._proved.get(username)
+        return proved is not None and hmac.compare_digest(proved, self._digest(shown))
 
     def _digest(self, password: bytes) -> bytes:
         return hashlib.blake2b(password, key=self._key).digest()

@@ -12,15 +12,17 @@ GET    /v1/streams                          all streams of this node
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from littoral.core.errors import Conflict, InvalidInput, MethodNotAllowed, NotFound, Unauthenticated
 from littoral.core.http import AnyResponse, Handler, Request, Response
 from littoral.core.kv import KeyValue
 from littoral.core.limits import KV_LIST_KEYS
 from littoral.core.names import check_node_name
-from littoral.fleet.desired import KINDS, DesiredRecord, submit_desired
+from littoral.fleet.desired import DesiredRecord, check_record, submit_desired
 from littoral.node.status import NodeStatus
 from littoral.security.operator import is_operator
 from littoral.store.store import Store
@@ -29,13 +31,16 @@ from littoral.store.stream import StreamInfo
 JSON = [("content-type", "application/json")]
 NO_STORE = ("cache-control", "no-store")
 TOKEN_TTL_S = 3600
+TOKEN_TTL_MOST_S = 30 * 86_400
+"""A token is a secret that lies about until it is used."""
+LIMIT_DIGITS_MOST = 9
 
 
 class TokenOrder(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     """Body of POST /v1/tokens."""
 
     node: str
-    ttl_s: int = TOKEN_TTL_S
+    ttl_s: Annotated[int, Meta(ge=1, le=TOKEN_TTL_MOST_S)] = TOKEN_TTL_S
 
 
 class StreamEntry(msgspec.Struct, frozen=True):
@@ -155,13 +160,12 @@ class OperatorApi:
             )
         try:
             records = msgspec.msgpack.decode(request.body, type=list[DesiredRecord])
-            for record in records:
-                if record.document is not None:
-                    msgspec.json.decode(record.document, type=KINDS[record.kind])
-        except (msgspec.DecodeError, KeyError) as error:
+        except msgspec.DecodeError as error:
             raise InvalidInput(
                 "apply resources", "", f"they cannot be read ({error})", "Use `littoral apply`"
             ) from error
+        for record in records:
+            check_record(record)
         changed = await self._store.submit(lambda tx: submit_desired(tx, records))
         return _json(Applied(changed))
 
@@ -171,8 +175,8 @@ class OperatorApi:
             if request.method != "GET":
                 raise MethodNotAllowed("call", request.path[:120], f"{request.method} is not what it takes")
             limit = request.query.get("limit", str(KV_LIST_KEYS.default))
-            if not limit.isdecimal():
-                raise InvalidInput("list keys of", namespace, f"limit {limit[:20]!r} is no whole number")
+            if not limit.isdecimal() or len(limit) > LIMIT_DIGITS_MOST:
+                raise InvalidInput("list keys of", namespace, f"limit {limit[:20]!r} is no whole number of keys")
             page = await self._keyvalue.list(
                 namespace, request.query.get("prefix", ""), request.query.get("cursor"), int(limit)
             )

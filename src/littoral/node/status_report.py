@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 import littoral
-from littoral.core.errors import LittoralError
+from littoral.core.errors import LittoralError, StorageCorrupt
 from littoral.core.lanes import LANES, Lane
 from littoral.core.names import StreamName
 from littoral.core.resources import parse_duration_ms
@@ -96,7 +96,17 @@ class StatusReport:
         store = self._hub.store
         for info in store.streams():
             if info.name.path == STATUS and info.name.origin != self._hub.name and info.count:
-                yield msgspec.json.decode(self._last(info), type=NodeStatus)
+                status = self._reported(info)
+                if status is not None and status.node == info.name.origin:
+                    yield status
+
+    def _reported(self, info: StreamInfo) -> NodeStatus | None:
+        """A node's last report; None for one that this version cannot read, which must not hide the other nodes."""
+        try:
+            return msgspec.json.decode(self._last(info), type=NodeStatus)
+        except (msgspec.DecodeError, StorageCorrupt) as error:
+            self._hub.warn(f"cannot read the status of {info.name.origin}: {error}")
+            return None
 
     def _last(self, info: StreamInfo) -> bytes:
         return self._hub.store.read(info.name, info.next - 1, 1)[-1].records()[-1]

@@ -11,7 +11,7 @@ Rules:
 - The listening sockets are the supervisor's. Whatever process dies, connections wait in the socket's queue for the
   next one, and no other program can take the port.
 - A child that ends is started again, with a backoff that grows while it keeps ending early. A hub that ends with
-  EXIT_STARTUP before it was ever up ends the node: its configuration is wrong, and it has said so.
+  EXIT_STARTUP before one was ever well ends the node: its configuration is wrong, and it has said so.
 - Children die with the supervisor (PR_SET_PDEATHSIG), so a restart of the node never meets its own ghosts.
 
 No threads, no event loop: the supervisor is what must not fail, so there is little in it that could.
@@ -31,11 +31,11 @@ from pathlib import Path
 
 import msgspec
 
-from littoral.core.errors import LittoralError, StartupError
+from littoral.core.errors import LittoralError, StartupError, StorageError
 from littoral.core.limits import RESTART_DELAY_MS, Limits
 from littoral.core.resources import Node
 from littoral.drivers.clock import SystemClock
-from littoral.drivers.disk import LocalDisk
+from littoral.drivers.disk import LocalDisk, storage_error
 from littoral.drivers.listeners import listen_tcp
 from littoral.drivers.process import die_with_parent
 from littoral.node.layout import (
@@ -84,6 +84,8 @@ class Supervisor:
         self._listeners: dict[str, socket.socket] = {}
         self._children: list[Child] = []
         self._token = token
+        self._hub_was_well = False
+        """Whether a hub ran for a while since this supervisor started: then what keeps it from starting may pass."""
         self._clock = SystemClock()
 
     def run(self) -> int:
@@ -106,7 +108,11 @@ class Supervisor:
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         path = self._data_dir / LOCK_FILE
-        with open(path, "a+", encoding="ascii") as file:
+        try:
+            opened = open(path, "a+", encoding="ascii")  # noqa: SIM115 -- closed by the `with` below
+        except OSError as error:
+            raise storage_error("open", str(path), error) from error
+        with opened as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
@@ -118,9 +124,11 @@ class Supervisor:
                     f"its data directory {self._data_dir} is in use by process {holder}",
                     "Stop that process, or give this node a directory of its own",
                 ) from error
-            file.truncate(0)
-            file.write(f"{os.getpid()}\n")
-            file.flush()
+            with contextlib.suppress(OSError):
+                # Who holds the lock is for the error above; a full disk must not keep the node from starting.
+                file.truncate(0)
+                file.write(f"{os.getpid()}\n")
+                file.flush()
             yield
 
     def _bind(self) -> None:
@@ -130,7 +138,10 @@ class Supervisor:
             if address is not None:
                 self._listeners[name] = listen_tcp(address)
         run_dir = self._data_dir / RUN
-        run_dir.mkdir(mode=0o700, exist_ok=True)
+        try:
+            run_dir.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise storage_error("create directory", str(run_dir), error) from error
         write_json(self._data_dir / NODE_FILE, self._config)
         write_json(self._data_dir / API_FILE, self._addresses())
 
@@ -180,7 +191,7 @@ class Supervisor:
             for child in self._children:
                 if child.process is not None and child.process.poll() is not None:
                     status = child.process.returncode
-                    if child.name == "hub" and status == EXIT_STARTUP and not self._was_up():
+                    if child.name == "hub" and status == EXIT_STARTUP and not self._hub_was_well:
                         return 1
                     self._ended(child, status)
 
@@ -201,7 +212,7 @@ class Supervisor:
         )
         child.started_s = self._clock.monotonic_s()
         pids = {each.name: each.process.pid for each in self._children if each.process is not None}
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(StorageError):
             # A convenience for operators and tests; a full disk must not keep a process from starting.
             write_json(self._data_dir / PIDS_FILE, pids)
 
@@ -209,15 +220,12 @@ class Supervisor:
         now_s = self._clock.monotonic_s()
         if now_s - child.started_s >= WELL_S:
             child.delay_s = FIRST_DELAY_S
+            self._hub_was_well = self._hub_was_well or child.name == "hub"
         why = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
         self._say(f"{child.name} {why}; starting it again in {child.delay_s:g} s")
         child.process = None
         child.due_s = now_s + child.delay_s
         child.delay_s = min(child.delay_s * 2, self._most_delay_s)
-
-    def _was_up(self) -> bool:
-        """Whether this node ever ran: then what keeps it from starting now may pass."""
-        return (self._data_dir / "identity" / "cert.pem").exists()
 
     def _stop(self) -> None:
         """End all children: gateways first, so that what they have begun is still answered by the others."""

@@ -21,11 +21,16 @@ from littoral.core.names import StreamName
 from littoral.store.stream import Reach
 from littoral.wire.compression import Undecodable, decompress
 
+BATCH_COLUMNS = "lineage, first, next, appended_ms, codec, crc, chain_before, chain, payload"
+"""The fields of a row of the table `batches`, in the order of `Batch` after origin and path."""
+
 CODEC_PLAIN = 0
 CODEC_ZSTD = 1
 CHAIN_BYTES = 16
 CHAIN_START = bytes(CHAIN_BYTES)
 """The chain of an empty history."""
+UNLINKED = b""
+"""`chain_before` of a batch that lacks its beginning: its chain cannot be computed, only what follows it links to it."""
 COMPRESS_FROM_BYTES = 400
 """Below this zstd saves next to nothing and costs more than the write."""
 DECODED_MOST_BYTES = 4 * (BATCH_BYTES.default + RECORD_BYTES.default)
@@ -73,10 +78,13 @@ class Batch(msgspec.Struct, frozen=True, array_like=True):
         return records
 
     def check(self) -> None:
-        """Raise StorageCorrupt unless payload and chain are what the origin computed."""
+        """Raise StorageCorrupt unless payload and chain are what the origin computed.
+
+        Of a trimmed batch only the payload can be checked; who trimmed it has checked the whole.
+        """
         if zlib.crc32(self.payload) != self.crc:
             raise self._corrupt("its checksum does not match")
-        if chain_after(self.chain_before, self.first, self.next, self.payload) != self.chain:
+        if self.chain_before != UNLINKED and chain_after(self.chain_before, self.first, self.next, self.payload) != self.chain:
             raise self._corrupt("its chain hash does not match")
 
     def _corrupt(self, cause: str) -> StorageCorrupt:
@@ -131,7 +139,7 @@ def make_batch(
 
 
 def trim(batch: Batch, first: int) -> Batch:
-    """The part of `batch` from `first` on. Its chain is still the origin's at `next`; chain_before is not known."""
+    """The part of `batch` from `first` on. Its chain is still the origin's at `next`."""
     records = batch.records()[first - batch.first :]
     codec, payload = pack(records)
     return Batch(
@@ -143,7 +151,7 @@ def trim(batch: Batch, first: int) -> Batch:
         batch.appended_ms,
         codec,
         zlib.crc32(payload),
-        b"",
+        UNLINKED,
         batch.chain,
         payload,
     )

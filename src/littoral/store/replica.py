@@ -7,16 +7,19 @@ begins after our tail                the sender has nothing older -> SKIP what i
                                      otherwise                    -> GAP, ask for our tail
 is not what its checksum says        -> CORRUPT
 is over a limit, or no stream of its origin's     -> REFUSED
-begins before our tail               -> TRIM, append the rest
+begins before our tail               holds what we hold -> TRIM, append the rest
+                                     otherwise          -> DIVERGED
 begins at our tail                   chains equal -> APPEND
                                      otherwise    -> DIVERGED
+
+A batch that was trimmed on its way names no chain before it, and is appended on the word of who compared it.
 """
 
 from enum import Enum
 
 import msgspec
 
-from littoral.store.batch import StoredBatch
+from littoral.store.batch import UNLINKED, StoredBatch
 from littoral.store.stream import StreamInfo
 
 
@@ -46,7 +49,7 @@ class ReplicaOutcome(msgspec.Struct, frozen=True, array_like=True):
 
 
 def judge(head: StreamInfo | None, stored: StoredBatch) -> Verdict:
-    """The rule above."""
+    """The rule above; for TRIM the caller compares the records."""
     batch = stored.batch
     if head is None:
         return Verdict.APPEND if batch.first == 0 else _beyond(0, stored)
@@ -58,7 +61,7 @@ def judge(head: StreamInfo | None, stored: StoredBatch) -> Verdict:
         return _beyond(head.next, stored)
     if batch.first < head.next:
         return Verdict.TRIM
-    return Verdict.APPEND if batch.chain_before == head.chain else Verdict.DIVERGED
+    return Verdict.APPEND if batch.chain_before in (head.chain, UNLINKED) else Verdict.DIVERGED
 
 
 def _beyond(wanted: int, stored: StoredBatch) -> Verdict:

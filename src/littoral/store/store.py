@@ -17,7 +17,7 @@ from littoral.core.limits import Limits
 from littoral.core.names import StreamName, check_node_name
 from littoral.core.random import Random
 from littoral.store import kv
-from littoral.store.batch import Batch, StoredBatch
+from littoral.store.batch import BATCH_COLUMNS, Batch, StoredBatch
 from littoral.store.committer import Committed, Committer
 from littoral.store.database import DATABASE, open_database, open_reader, translated
 from littoral.store.stream import StreamInfo
@@ -29,7 +29,6 @@ T = TypeVar("T")
 VERSION_FILE = "VERSION"
 DIRECTORY_VERSION = 1
 """Version of the data directory as a whole; a greater one was written by a newer Littoral."""
-_BATCH_COLUMNS = "lineage, first, next, appended_ms, codec, crc, chain_before, chain, payload"
 
 
 class StoreCounters(msgspec.Struct):
@@ -107,7 +106,7 @@ class Store:
         size = 0
         with translated("read stream", str(name)):
             rows = self._reader.execute(
-                f"SELECT {_BATCH_COLUMNS} FROM batches WHERE stream=? AND first>=coalesce((SELECT max(first) FROM"
+                f"SELECT {BATCH_COLUMNS} FROM batches WHERE stream=? AND first>=coalesce((SELECT max(first) FROM"
                 " batches WHERE stream=? AND first<=?), 0) AND next<=? ORDER BY first",
                 (info.id, info.id, offset, info.next),
             )

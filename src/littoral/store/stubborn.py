@@ -13,14 +13,23 @@ RETRY_S = 1.0
 async def commit_stubbornly(store: Store, effect: Callable[[Transaction], None], note: Callable[[str], None]) -> None:
     """Submit `effect` until it is committed: nothing of a failed try happened, so it can be made again.
 
-    note: told why a try failed, each time one does, and "" at the end.
+    note: told why a try failed, each time one does, and "" at the end. When cancelled, it first waits for the try that
+    is under way: whoever goes on after it must see what that did.
     """
     while True:
         try:
-            await store.submit(effect)
+            await _finished(store.submit(effect))
         except LittoralError as error:
             note(str(error))
             await asyncio.sleep(RETRY_S)
         else:
             note("")
             return
+
+
+async def _finished(future: "asyncio.Future[None]") -> None:
+    try:
+        await asyncio.shield(future)
+    except asyncio.CancelledError:
+        await asyncio.wait([future])
+        raise

@@ -14,7 +14,7 @@ from littoral.core.kv import KvEntry
 from littoral.core.lanes import Lane
 from littoral.core.limits import BATCH_BYTES, BATCH_RECORDS, RECORD_BYTES, STREAM_BYTES, STREAMS, Limits
 from littoral.core.names import StreamName, check_node_name, check_stream_path
-from littoral.store.batch import CHAIN_START, Batch, StoredBatch, make_batch, trim
+from littoral.store.batch import BATCH_COLUMNS, CHAIN_START, Batch, StoredBatch, make_batch, trim
 from littoral.store.heads import Heads, write_stream
 from littoral.store.kv import KV_STREAMS, KvTable, kv_stream
 from littoral.store.replica import ReplicaOutcome, Verdict, judge
@@ -162,6 +162,8 @@ class Transaction:
         except StorageCorrupt:
             return ReplicaOutcome(name.origin, name.path, Verdict.CORRUPT, head.next if head else 0)
         verdict = judge(head, stored)
+        if verdict is Verdict.TRIM and head is not None and not self._agrees(head, batch):
+            verdict = Verdict.DIVERGED
         if verdict in (Verdict.DUPLICATE, Verdict.GAP, Verdict.DIVERGED):
             return ReplicaOutcome(name.origin, name.path, verdict, head.next if head else 0)
         if head is None:
@@ -210,6 +212,20 @@ class Transaction:
         info = msgspec.structs.replace(held, lineage=lineage, first=offset, next=offset, chain=chain, bytes=0, via=via)
         self._heads.set(info)
         return info
+
+    def _agrees(self, head: StreamInfo, batch: Batch) -> bool:
+        """Whether a batch that reaches over our tail holds what we hold; not if we hold nothing to compare."""
+        rows = self._connection.execute(
+            f"SELECT {BATCH_COLUMNS} FROM batches WHERE stream=? AND next>? AND first<? ORDER BY first",
+            (head.id, batch.first, batch.next),
+        ).fetchall()
+        theirs = batch.records()
+        for row in rows:
+            ours = Batch(batch.origin, batch.path, *row)
+            start, end = max(ours.first, batch.first), min(ours.next, batch.next)
+            if ours.records()[start - ours.first : end - ours.first] != theirs[start - batch.first : end - batch.first]:
+                return False
+        return bool(rows)
 
     def close_stream(self, name: StreamName) -> StreamInfo:
         """No record is ever appended after this. Closing twice is no error. Raises NotFound."""

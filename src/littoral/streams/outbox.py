@@ -1,7 +1,8 @@
 """What a child has to send, and in which order. No I/O beyond reading the store.
 
-A stream goes up if it is this node's own or came from below, and its reach says so. A lane is served only while
-no more urgent one has anything; within a lane the streams take turns.
+A stream goes up if it is this node's own or came from below, and its reach says so. A frame is filled from the most
+urgent lane on, and what room is left goes to the next: a lane that always has a little does not keep the others
+waiting. Within a lane the streams take turns.
 """
 
 from collections.abc import Iterable
@@ -85,22 +86,20 @@ class Outbox:
         return LaneDepth(records, oldest)
 
     def take(self, lanes: Iterable[Lane], max_bytes: int) -> list[StoredBatch]:
-        """The next batches to send of the most urgent of `lanes` that has any; empty if none has.
+        """The next batches to send of `lanes`, the most urgent first; empty if they have none.
 
         Nothing is marked as sent: the parent's answer does that.
         """
+        frame: list[StoredBatch] = []
+        room = max_bytes
         for lane in lanes:
-            frame: list[StoredBatch] = []
-            room = max_bytes
             for name in self._turns(lane):
                 for stored in self._read(name, room):
                     frame.append(stored)
                     room -= len(stored.batch.payload)
                 if room <= 0:
-                    break
-            if frame:
-                return frame
-        return []
+                    return frame
+        return frame
 
     def _turns(self, lane: Lane) -> list[StreamName]:
         names = self._lanes[lane]

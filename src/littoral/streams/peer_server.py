@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from typing import Protocol
 
 import msgspec
@@ -11,13 +12,15 @@ from littoral.core.http import AnyResponse, Request, Response, StreamingResponse
 from littoral.core.limits import READ_BYTES, Limits
 from littoral.core.names import StreamName, parse_stream_name
 from littoral.store.batch import StoredBatch
-from littoral.store.replica import ReplicaOutcome, Verdict
+from littoral.store.replica import Verdict
 from littoral.store.store import Store
 from littoral.store.stream import StreamInfo
-from littoral.store.transaction import Transaction
 from littoral.streams.bootstrap import Snapshots, snapshot_page
+from littoral.streams.take_over import take_over
 from littoral.wire import peer
 
+OFFSET_DIGITS_MOST = 18
+"""An offset is below 2^63."""
 HEARTBEAT_S = 5.0
 """A notification channel is never silent for longer, so that a child can tell a quiet parent from a dead link."""
 
@@ -51,6 +54,8 @@ class PeerServer:
         """Records that children no longer had when we asked: taken by their retention."""
         self.connected: dict[str, int] = {}
         """Open notification channels per child."""
+        self._newest: dict[str, asyncio.Event] = {}
+        """Of each child, what wakes its latest channel."""
 
     async def handle(self, child: str, request: Request) -> AnyResponse:
         """Answer one request of an authenticated child. Raises LittoralError."""
@@ -81,8 +86,10 @@ class PeerServer:
         await self._family.greet(child, hello.members)
         marks = []
         for origin, path in hello.streams:
-            info = self._store.stream(StreamName(origin, path))
-            marks.append(peer.Mark(origin, path, info.next if info else 0))
+            if not self._family.may_write(child, origin):
+                # No mark: the child keeps it and says so; and nobody learns of streams that are not its own.
+                continue
+            marks.append(peer.Mark(origin, path, self._tail(StreamName(origin, path))))
         return _answer(peer.Welcome(peer.PROTOCOL_VERSION, self._store.node, marks))
 
     async def _batches(self, child: str, request: Request) -> Response:
@@ -96,24 +103,32 @@ class PeerServer:
                     f"Enrol {stored.batch.origin} under {child}",
                 )
 
-        def take_over(tx: Transaction) -> list[ReplicaOutcome]:
-            return [tx.append_replica(stored, child) for stored in frame]
-
-        outcomes = await self._store.submit(take_over)
+        had = {stored.batch.name: self._tail(stored.batch.name) for stored in frame}
+        outcomes = await self._store.submit(partial(take_over, frame, child))
         for stored, outcome in zip(frame, outcomes, strict=True):
             if outcome.verdict in (Verdict.APPEND, Verdict.TRIM, Verdict.SKIP):
-                self.received_records += outcome.next - stored.batch.first
+                self.received_records += outcome.next - max(stored.batch.first, had[stored.batch.name])
             self.lost_records += outcome.lost
         return _answer(outcomes)
+
+    def _tail(self, name: StreamName) -> int:
+        info = self._store.stream(name)
+        return info.next if info else 0
 
     def _notify(self, child: str) -> StreamingResponse:
         headers = [("content-type", "text/event-stream"), ("cache-control", "no-store")]
         return StreamingResponse(200, headers, self._tails(child))
 
     async def _tails(self, child: str) -> AsyncIterator[bytes]:
-        """The tails of what the child follows: all at first, then each as it moves."""
+        """The tails of what the child follows: all at first, then each as it moves.
+
+        A child has one channel: a newer one ends the older, which the child may have lost without our knowing.
+        """
         changed: dict[StreamName, int] = {}
         wake = asyncio.Event()
+        if (older := self._newest.get(child)) is not None:
+            older.set()
+        self._newest[child] = wake
 
         def note(info: StreamInfo) -> None:
             if self._family.follows(child, info):
@@ -125,7 +140,7 @@ class PeerServer:
         stop = self._store.watch(note)
         self.connected[child] = self.connected.get(child, 0) + 1
         try:
-            while True:
+            while self._newest.get(child) is wake:
                 wake.clear()
                 tails = [peer.Mark(name.origin, name.path, tail) for name, tail in changed.items()]
                 changed.clear()
@@ -134,11 +149,13 @@ class PeerServer:
         finally:
             stop()
             self.connected[child] -= 1
+            if self._newest.get(child) is wake:
+                del self._newest[child]
 
     def _read(self, child: str, request: Request) -> Response:
         info = self._followed(child, request)
         text = request.query.get("offset", "")
-        if not text.isdecimal():
+        if not text.isdecimal() or len(text) > OFFSET_DIGITS_MOST:
             raise InvalidInput("read stream", str(info.name), f"offset {text[:30]!r} is not a whole number")
         offset = int(text)
         if offset < info.first and not self._snapshots.covers(info.name):

@@ -101,18 +101,19 @@ class Uplink:
         self.state = UplinkState(since_ms=clock.wall_ms())
         self._work = {URGENT: asyncio.Event(), OTHER: asyncio.Event()}
         self._again = asyncio.Event()
+        self._greeted_s: float | None = None
+        """When the parent answered this session's hello."""
         self._marks_kept_s = 0.0
         store.watch(self._noted)
 
     async def run(self) -> None:
         """Hold sessions until cancelled."""
         while True:
-            began_s = self._clock.monotonic_s()
             try:
                 await self._session()
             except* LittoralError as errors:
                 self._ended(str(_first(errors)))
-            if self._clock.monotonic_s() - began_s >= STEADY_S and self.state.sessions:
+            if self._greeted_s is not None and self._clock.monotonic_s() - self._greeted_s >= STEADY_S:
                 self._backoff.reset()
             if self._again.is_set():
                 continue
@@ -138,6 +139,7 @@ class Uplink:
 
     async def _session(self) -> None:
         self._again.clear()
+        self._greeted_s = None
         try:
             await self._hello()
             async with asyncio.TaskGroup() as session:
@@ -171,6 +173,7 @@ class Uplink:
         self.state.since_ms = self._clock.wall_ms()
         self.state.last_error = ""
         self.state.sessions += 1
+        self._greeted_s = self._clock.monotonic_s()
 
     async def _await_news(self) -> None:
         await self._again.wait()

@@ -15,18 +15,23 @@ from littoral.node.local_tree import TreeFile
 from littoral.security.operator import TOKEN_PATH
 
 LABEL_COLUMNS = 12
+COLUMNS_MOST = 100
 
 
 def welcome(out: Console, tree: TreeFile, state_dir: Path, *, has_app: bool) -> None:
     """Print it. Addresses stand at the end of their lines, unbroken, so that a terminal can open or copy them."""
-    out.print(Rule("Littoral: a tree of four nodes is running", align="left", style="green"))
+    _heading(out, "Littoral: a tree of four nodes is running")
     for label, value in _places(tree, has_app=has_app):
         line = Text(f"{label:{LABEL_COLUMNS}}", style="bold").append(value, style="not bold")
         out.print(line, soft_wrap=True)
-    out.print(Rule("Try, in another terminal in this folder", align="left", style="green"))
+    _heading(out, "Try, in another terminal in this folder")
     for command, effect in _commands(tree, state_dir, has_app=has_app):
         out.print(Text(f"{command:41} ").append(effect, style="dim"), soft_wrap=True)
-    out.print(Rule(f"Ctrl-C ends it; the nodes' logs are in {state_dir / 'logs'}", align="left", style="green"))
+    _heading(out, f"Ctrl-C ends it; the nodes' logs are in {state_dir / 'logs'}")
+
+
+def _heading(out: Console, text: str) -> None:
+    out.print(Rule(text, align="left", style="green"), width=min(out.width, COLUMNS_MOST))
 
 
 def _places(tree: TreeFile, *, has_app: bool) -> Iterator[tuple[str, str]]:

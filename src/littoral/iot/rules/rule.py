@@ -23,17 +23,16 @@ from littoral.core.limits import RULE_KEYS, RULE_WINDOWS, Limits
 from littoral.core.resources.model import Rule, RuleSpec
 from littoral.core.resources.units import parse_duration_ms
 from littoral.iot.rules.decode import (
-    UNDECODABLE,
-    VALUE_MOST,
     FlatReading,
     Payload,
     Reading,
     ReadingDecoder,
     Unreadable,
 )
+from littoral.iot.rules.flat_fold import flat_fold
 from littoral.iot.rules.output import FIRST_BYTES, Alert, DeadLetter, Output, Reason, WindowResult, output_id
 from littoral.iot.rules.state import KeyState
-from littoral.iot.rules.window import KeyWindows, Window, open_windows_most
+from littoral.iot.rules.window import Window, open_windows_most
 
 
 class Counters(msgspec.Struct):
@@ -59,8 +58,10 @@ class CompiledRule:
         self.name = resource.metadata.name
         self.node = node
         self.spec = resource.spec
-        self.counters = Counters()
+        self.ahead: dict[str, Callable[[], None]] = {}
+        """By key, what settles a fold of `intake` that runs ahead; see flat_fold."""
         self.outputs: list[Output] = []
+        self._counters = Counters()
         self._limits = limits
         _check(self.name, self.spec, limits)
         self._decoder = ReadingDecoder(self.name, self.spec)
@@ -73,29 +74,29 @@ class CompiledRule:
         arrived_ms: milliseconds since the epoch, by the broker's clock. reading_id: unique in this node's history,
         and the same if the reading is folded again; None for one that is not stored.
         """
-        self.counters.readings += 1
+        self._counters.readings += 1
         try:
             reading = self._decoder.read(topic, payload, arrived_ms)
         except Unreadable as error:
-            self.counters.undecodable += 1
+            self._counters.undecodable += 1
             self._bury(topic, payload, arrived_ms, error.reason, error.detail)
             return
+        if self.ahead and (settle := self.ahead.pop(reading.key, None)) is not None:
+            settle()
         state = self._states.get(reading.key) or self._new_state(reading.key)
         if state is None:
-            self.counters.refused += 1
+            self._counters.refused += 1
             detail = f"the rule has {len(self._states)} keys; limit rule-keys"
             self._bury(topic, payload, arrived_ms, "too-many-keys", detail)
             return
         if state.seen is not None and not state.seen.add(cast("int", reading.sequence)):
-            self.counters.duplicates += 1
+            self._counters.duplicates += 1
             return
-        if not state.is_dirty:
-            state.is_dirty = True
-            self._dirty.append(state)
+        self._changed(state)
         if state.windows is not None:
             closed = state.windows.add(reading.ts, reading.value)
             if closed is None:
-                self.counters.late += 1
+                self._counters.late += 1
                 detail = f"{reading.ts} ms is in a window that was emitted; the latest is {state.windows.watermark} ms"
                 self._bury(topic, payload, arrived_ms, "late", detail)
                 return
@@ -109,50 +110,29 @@ class CompiledRule:
 
         wall_ms: the clock that says when a reading arrived. The closure stays valid after `restore`.
         """
-        has_parts = self.spec.window is not None and self.spec.detect is None
-        if self._decoder.is_flat and has_parts:
-            return self._flat_intake(topic, wall_ms)
+        if self._decoder.is_flat and self.spec.window is not None and self.spec.detect is None:
+            decode = cast("Callable[[bytes], FlatReading]", self._decoder.decode)
+            return flat_fold(self, topic, decode, self._decoder.scale, wall_ms)
 
-        def fold(payload: memoryview) -> None:
+        def fold(payload: bytes) -> None:
             self.fold(topic, payload, wall_ms(), None)
 
         return fold
 
-    def _flat_intake(self, topic: str, wall_ms: Callable[[], int]) -> Fold:
-        """All of the usual case in one frame: a reading of the current window that closes nothing. Everything else,
-        errors included, is `fold`'s."""
-        decode = cast("Callable[[memoryview], FlatReading]", self._decoder.decode)
-        scale = self._decoder.scale
-        counters = self.counters
-        # Until the key's first reading is in, nothing is in the range of times that this one takes by itself.
-        windows = KeyWindows(1, 0)
-        state = KeyState(topic, self.spec)
+    def state(self, key: str) -> KeyState | None:
+        """See flat_fold.Host."""
+        return self._states.get(key)
 
-        def fold(payload: memoryview) -> None:
-            nonlocal state, windows
-            try:
-                reading = decode(payload)
-                timestamp = reading.timestamp
-                ts = timestamp * scale if timestamp.__class__ is int else round(timestamp * scale)
-            except UNDECODABLE:
-                self.fold(topic, payload, wall_ms(), None)
-                return
-            value = reading.value
-            if windows.fast_from <= ts < windows.fast_until and -VALUE_MOST <= value <= VALUE_MOST:
-                counters.readings += 1
-                if not state.is_dirty:
-                    state.is_dirty = True
-                    self._dirty.append(state)
-                if ts > windows.watermark:  # noqa: PLR1730 - max() costs a call for every reading
-                    windows.watermark = ts
-                windows.current.add(ts, value)
-                return
-            self.fold(topic, payload, wall_ms(), None)
-            found = self._states.get(topic)
-            if found is not None and found.windows is not None:
-                state, windows = found, found.windows
+    def note(self, state: KeyState, readings: int) -> None:
+        """See flat_fold.Host."""
+        self._counters.readings += readings
+        self._changed(state)
 
-        return fold
+    @property
+    def counters(self) -> Counters:
+        """What it has done until now."""
+        self._settle()
+        return self._counters
 
     def take_outputs(self) -> list[Output]:
         """What came out since the last call, in order."""
@@ -162,10 +142,12 @@ class CompiledRule:
     @property
     def has_changes(self) -> bool:
         """Whether `take_dirty` would return anything."""
+        self._settle()
         return bool(self._dirty)
 
     def take_dirty(self) -> dict[str, bytes]:
         """The state of every key that changed since the last call."""
+        self._settle()
         saved = {state.key: state.save() for state in self._dirty}
         for state in self._dirty:
             state.is_dirty = False
@@ -174,6 +156,7 @@ class CompiledRule:
 
     def restore(self, saved: Mapping[str, bytes]) -> None:
         """Go back to what was committed; everything since is forgotten. Raises StorageCorrupt."""
+        self._settle()
         self.outputs.clear()
         self._dirty.clear()
         # Closures of `intake` hold on to states, so those are emptied in place and not replaced.
@@ -183,6 +166,16 @@ class CompiledRule:
         for key, data in saved.items():
             state = self._states.get(key) or self._states.setdefault(key, KeyState(key, self.spec))
             state.load(data)
+
+    def _settle(self) -> None:
+        for settle in self.ahead.values():
+            settle()
+        self.ahead.clear()
+
+    def _changed(self, state: KeyState) -> None:
+        if not state.is_dirty:
+            state.is_dirty = True
+            self._dirty.append(state)
 
     def _new_state(self, key: str) -> KeyState | None:
         if len(self._states) >= self._limits[RULE_KEYS]:
@@ -196,7 +189,7 @@ class CompiledRule:
         anomaly = state.detector.score(reading.value)
         if anomaly is None:
             return
-        self.counters.alerts += 1
+        self._counters.alerts += 1
         if reading.sequence is not None:
             which = ("sequence", str(reading.sequence))
         elif reading_id is not None:
@@ -219,7 +212,7 @@ class CompiledRule:
         )
 
     def _emit(self, key: str, window: Window) -> None:
-        self.counters.windows += 1
+        self._counters.windows += 1
         self.outputs.append(
             WindowResult(
                 output_id("window", self.name, self.node, key, window.start, window.end),
