@@ -3,9 +3,8 @@
 import asyncio
 import re
 import subprocess
-from pathlib import Path
 
-from benches.harness import Row
+from benches.harness import Row, process_pss_mb
 from tests.support.functions_node import FunctionNode
 
 HELLO = """
@@ -19,18 +18,6 @@ class Default(WorkerEntrypoint):
 """
 CONNECTIONS = 32
 SECONDS = 5
-
-
-def pss_mb(*pids: int) -> float:
-    """Memory of the processes, shared pages divided among those who share them."""
-    return sum(_pss_kb(pid) for pid in pids) / 1024
-
-
-def _pss_kb(pid: int) -> int:
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1])
-    raise AssertionError(f"/proc/{pid}/smaps_rollup has no Pss")
 
 
 def _wrk(port: int) -> tuple[float, float]:
@@ -50,9 +37,10 @@ async def _measure() -> list[Row]:
         await node.deploy("hello", HELLO)
         assert (await node.get("/hello")).status == 200
         gateway, zygote = node.processes["gateway-0"].pid, node.processes["zygote"].pid
+        worker_mb = sum(process_pss_mb(pid) for pid in (zygote, *node.pool("hello").pids))
         rows = [
-            Row("memory of an idle gateway", pss_mb(gateway), "MB PSS"),
-            Row("memory of the zygote and one idle worker", pss_mb(zygote, *node.pool("hello").pids), "MB PSS"),
+            Row("memory of an idle gateway", process_pss_mb(gateway), "MB PSS"),
+            Row("memory of the zygote and one idle worker", worker_mb, "MB PSS"),
         ]
         rate, p99_ms = await asyncio.to_thread(_wrk, node.port)
         what = f"function, 1 KB body, {CONNECTIONS} connections"

@@ -1,21 +1,18 @@
 """What a QoS 0 publish costs from the read to the window, without sockets: nanoseconds a message for three folds.
 
-nothing: the broker alone. closure: decode and a window's Welford sums in the variables of one function, the least that
-Python does this with. rule: the fold of a rule, as nodes run it.
+nothing: the broker alone. window: the rule of `mqtt_rules`, as nodes run it. window and detection: the shape of the
+demo's rules, which takes the general way.
 """
 
 import math
 import time
 from collections.abc import Callable, Sequence
 
-import msgspec
-
 from benches.harness import Row
-from benches.mqtt_broker import RULE
 from benches.mqtt_load import BATCH, frame
+from benches.mqtt_rules import STILL, rule
 from littoral.core.intake import Fold
 from littoral.core.limits import Limits
-from littoral.core.resources import Rule
 from littoral.core.tasks import Tasks
 from littoral.drivers.clock import SystemClock
 from littoral.iot.broker import Broker
@@ -27,45 +24,15 @@ ROUNDS = 30
 REPEATS = 10
 
 
-class Reading(msgspec.Struct, gc=False):
-    """What the rule needs of a payload."""
-
-    v: float
-    ts: float
-
-
 def nothing(_: str) -> Fold:
     return lambda _: None
 
 
-def closure(_: str) -> Fold:
-    """Bounds of the window are in the payload's unit, so that no timestamp is converted; what a window needs when it
-    closes (dirty mark, counters, watermark in ms) is worked out from these variables then, not for every reading."""
-    decode = msgspec.json.Decoder(Reading).decode
-    start, until = 1_699_999_980.0, 1_700_000_039.999
-    count, mean, m2, low, high, watermark = 0, 0.0, 0.0, math.inf, -math.inf, 0.0
-
-    def fold(payload: memoryview) -> None:
-        nonlocal count, mean, m2, low, high, watermark
-        try:
-            reading = decode(payload)
-        except msgspec.DecodeError:
-            return
-        ts = reading.ts
-        if start <= ts <= until:
-            value = reading.v
-            count += 1
-            delta = value - mean
-            mean += delta / count
-            m2 += delta * (value - mean)
-            if value < low:  # noqa: PLR1730 - min() and max() cost a call for every reading
-                low = value
-            if value > high:  # noqa: PLR1730
-                high = value
-            if ts > watermark:  # noqa: PLR1730
-                watermark = ts
-
-    return fold
+def compiled(**more: object) -> Callable[[str], Fold]:
+    """The folds of a rule; more: members of its spec."""
+    wall_ms = SystemClock().wall_ms
+    folding = CompiledRule(rule("bench", STILL, **more), "bench", Limits())
+    return lambda topic: folding.intake(topic, wall_ms)
 
 
 class _Intake:
@@ -96,7 +63,9 @@ def _ns(route: Callable[[str], Fold]) -> float:
 
 def measure() -> list[Row]:
     """Rows for the table."""
-    clock = SystemClock()
-    rule = CompiledRule(msgspec.convert(RULE, Rule), "bench", Limits())
-    folds = {"nothing": nothing, "closure": closure, "rule": lambda topic: rule.intake(topic, clock.wall_ms)}
+    folds = {
+        "nothing": nothing,
+        "window": compiled(),
+        "window and detection": compiled(detect={"zscore": {"window": 100, "threshold": 5, "minimum": 10}}),
+    }
     return [Row(f"MQTT QoS 0 publish, CPU, fold: {name}", _ns(route), "ns") for name, route in folds.items()]

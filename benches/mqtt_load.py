@@ -1,8 +1,9 @@
 """An MQTT load generator: every frame is made beforehand, so that what is measured is the broker.
 
-    python -m benches.mqtt_load PORT pipelined|scattered|qos1 MESSAGES
+    python -m benches.mqtt_load PORT pipelined|advancing|scattered|qos1 MESSAGES
 
-pipelined: QoS 0 on one connection, in large writes. scattered: QoS 0 over 1,000 connections, one message per write.
+pipelined: QoS 0 on one connection, in large writes; the readings repeat. advancing: the same, but event time goes on by
+a second with every 10 readings of a topic, so that windows close. scattered: QoS 0 over 1,000 connections, one message per write.
 qos1: one connection, at most 2,000 unacknowledged. Ends when the broker has answered for all; prints messages/s.
 """
 
@@ -18,10 +19,11 @@ BATCH = 2000
 START_S = 1_700_000_000
 
 
-def frame(number: int, *, qos: int = 0) -> bytes:
+def frame(number: int, *, qos: int = 0, ts: float | None = None, root: bytes = b"site") -> bytes:
     """Reading `number`: 1,000 topics in turn, all within one minute of event time, as in a fast series."""
-    topic = b"site/line%d/s%d/temp" % (number % 10, number % TOPICS)
-    payload = json.dumps({"v": round(20 + number % 7 / 3, 3), "ts": START_S + number / 1000}).encode()
+    topic = b"%s/line%d/s%d/temp" % (root, number % 10, number % TOPICS)
+    ts = START_S + number / 1000 if ts is None else ts
+    payload = json.dumps({"v": round(20 + number % 7 / 3, 3), "ts": ts}).encode()
     packet_id = (number % BATCH + 1).to_bytes(2, "big") if qos else b""
     body = len(topic).to_bytes(2, "big") + topic + packet_id + payload
     length = bytes((len(body),)) if len(body) < 128 else bytes((len(body) & 127 | 128, len(body) >> 7))
@@ -63,6 +65,21 @@ def pipelined(port: int, messages: int) -> float:
     return time.perf_counter() - began
 
 
+def advancing(port: int, messages: int) -> float:
+    client = connected(port, "load")
+    # Every run goes on where the one before has surely ended, so that nothing is late.
+    began_s = int(time.time())
+    blobs = [
+        b"".join(frame(n, ts=began_s + n // TOPICS / 10, root=b"moving") for n in range(start, start + BATCH))
+        for start in range(0, messages, BATCH)
+    ]
+    began = time.perf_counter()
+    for blob in blobs:
+        client.sendall(blob)
+    ping(client)
+    return time.perf_counter() - began
+
+
 def scattered(port: int, messages: int) -> float:
     resource.setrlimit(resource.RLIMIT_NOFILE, (4096, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     clients = [connected(port, f"load-{number}") for number in range(CONNECTIONS)]
@@ -91,5 +108,5 @@ def qos1(port: int, messages: int) -> float:
 
 
 if __name__ == "__main__":
-    run = {"pipelined": pipelined, "scattered": scattered, "qos1": qos1}[sys.argv[2]]
+    run = {"pipelined": pipelined, "advancing": advancing, "scattered": scattered, "qos1": qos1}[sys.argv[2]]
     print(int(sys.argv[3]) / run(int(sys.argv[1]), int(sys.argv[3])))

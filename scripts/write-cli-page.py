@@ -53,7 +53,7 @@ JSON_HEAD = """
 One JSON document. Fields are added; none is taken away or changes its meaning within a major version.
 """
 
-LISTINGS = {
+LISTINGS: dict[str, type[msgspec.Struct]] = {
     "littoral status --json": NodeStatus,
     "littoral node list --json": NodeLine,
     "littoral resource list --json": ResourceEntry,

@@ -21,7 +21,7 @@ A `Node` says how a process on one machine runs, and is given to `littoral node 
 desired state of the tree, and are given to `littoral apply`.
 """
 
-EMPTY = ("", [], {}, None)
+EMPTY: tuple[object, ...] = ("", [], {}, None)
 
 
 def page() -> str:

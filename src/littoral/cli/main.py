@@ -3,7 +3,6 @@
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted by Ctrl-C.
 """
 
-import contextlib
 import os
 import sys
 import traceback
@@ -15,6 +14,7 @@ from typer.exceptions import TyperException
 
 from littoral.cli.lazy import Entry, Group, make_group, new_app
 from littoral.core.errors import LittoralError
+from littoral.drivers.process import leave
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 DEBUG_VARIABLE = "LITTORAL_DEBUG"
@@ -110,13 +110,7 @@ def run(arguments: list[str]) -> int:
 
 def main() -> None:
     """The console script."""
-    code = run(sys.argv[1:])
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError):
-            stream.flush()
-    # Not sys.exit: threads of the HTTP client may still let go of Python objects, and abort the process if the
-    # interpreter is taken down meanwhile. Commands clean up in `with` blocks, which have ended.
-    os._exit(code)
+    leave(run(sys.argv[1:]))
 
 
 def _words(error: LittoralError) -> str:

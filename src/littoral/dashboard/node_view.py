@@ -1,11 +1,12 @@
 """The lines of the tree: each node's state, judged and put into words.
 
-    problem    the node says that something of it does not work
-    cut        its parent says that it has no channel to it
+    cut        its WAN is cut at the relay, or its parent says that it has no channel to it
     stale      its last report is older than it should be (a node above it may be cut off)
+    problem    the node says that something of it does not work
     ok         none of these
 
-The first that holds is shown; a node that is cut off is cut also if it reported a problem before.
+The first that holds is shown. A line that went silent without being closed is noticed by
+a parent only late; until then the node's reports become stale.
 """
 
 from collections.abc import Iterator
@@ -86,7 +87,7 @@ def _view(picture: Picture, status: NodeStatus, depth: int, now_ms: int) -> Node
         tier=status.tier,
         health=health,
         reason=reason,
-        link=_link(picture, status, now_ms),
+        link=_link(picture, status, now_ms, stale=health == "stale"),
         queue=_queue(status),
         oldest=_oldest(status),
         rate=_rate(picture, status),
@@ -101,7 +102,7 @@ def judge(picture: Picture, status: NodeStatus, now_ms: int) -> tuple[Health, st
     """A node's health by the table on top, and the reason."""
     age_ms = now_ms - status.at_ms
     reported = f"reported {duration_text(age_ms)} ago"
-    if status.node in picture.disconnected_ms:
+    if status.node in picture.disconnected_ms or _is_cut_here(picture, status):
         return "cut", reported
     if age_ms > max(STALE_LEAST_MS, STALE_REPORTS * picture.rates.interval_ms(status.node)):
         return "stale", reported
@@ -124,12 +125,21 @@ def _problems(status: NodeStatus) -> Iterator[str]:
             yield f"stream {stream}: {why}"
 
 
-def _link(picture: Picture, status: NodeStatus, now_ms: int) -> Cell:
+def _is_cut_here(picture: Picture, status: NodeStatus) -> bool:
+    link = picture.links.get(status.node)
+    return link is not None and link.state == "cut"
+
+
+def _link(picture: Picture, status: NodeStatus, now_ms: int, *, stale: bool) -> Cell:
     if status.link is None:
         return Cell("Root", "has no parent")
     parent = status.link.parent
     if (since_ms := picture.disconnected_ms.get(status.node)) is not None:
         return Cell(f"Down to {parent}", f"since {clock_text(since_ms)}")
+    if _is_cut_here(picture, status):
+        return Cell(f"Down to {parent}", "its WAN is cut here")
+    if stale:
+        return Cell(f"Was {'up' if status.link.connected else 'down'} to {parent}", "when it was last heard")
     if not status.link.connected:
         return Cell(f"Connecting to {parent}", status.link.last_error)
     return Cell(f"Up to {parent}", f"for {duration_text(now_ms - status.link.since_ms)}")

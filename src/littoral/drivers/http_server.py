@@ -16,7 +16,8 @@ from littoral.core.errors import InvalidInput, LittoralError, TimedOut, TooLarge
 from littoral.core.http import AnyResponse, Handler, Request, Response, StreamingResponse
 from littoral.core.limits import API_BODY_BYTES, API_BODY_S, Limits
 from littoral.drivers.granian_server import ClientGone, GranianServer, TlsFiles
-from littoral.drivers.problem import answer, error_response, unexpected_response
+from littoral.drivers.problem import answer, unexpected_response
+from littoral.wire.problem import problem_response
 
 STOP_GRACE_S = 5.0
 """How long requests in progress may take once the listener stops. Streams are ended at once: their readers reconnect."""
@@ -73,7 +74,7 @@ class HttpServer:
             try:
                 request = await self._read(scope, protocol)
             except LittoralError as error:
-                response: AnyResponse = error_response(error)
+                response: AnyResponse = problem_response(error)
             else:
                 response = await answer(self._handler, request)
             await self._respond(method, protocol, response)

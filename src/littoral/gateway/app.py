@@ -18,8 +18,8 @@ from littoral.core.errors import (
 from littoral.core.limits import FUNCTION_BODY_BYTES, GATEWAY_HELD_BYTES, Limits
 from littoral.gateway.fields import encoded_path, request_fields, response_fields
 from littoral.gateway.meters import Meters
-from littoral.gateway.problems import problem_response
 from littoral.gateway.routes import NoRoute, RouteTable
+from littoral.wire.problem import problem_response
 
 HeaderList = list[tuple[str, str]]
 FunctionCall = Callable[[str, str, str, HeaderList, bytes, str], Awaitable[tuple[int, HeaderList, bytes]]]
@@ -90,13 +90,12 @@ class Gateway:
                 app = self._route(scope)
                 status, headers, body = await self._ask(app, scope, exchange, request_id)
             except LittoralError as error:
-                status, headers, body = problem_response(error, request_id)
-                if isinstance(error, _NotAllowed):
-                    headers.append(("allow", ", ".join(error.allow)))
+                allow = [("allow", ", ".join(error.allow))] if isinstance(error, _NotAllowed) else []
+                status, headers, body = _problem(error, request_id, allow)
             except Exception:  # noqa: BLE001 - the boundary of a request: whatever it is, it is logged and answered
                 self._log(f"[{request_id}] fault in the gateway\n{traceback.format_exc()}")
                 fault = LittoralError("answer request", scope.path, "the gateway failed", "The node's log has more")
-                status, headers, body = problem_response(fault, request_id)
+                status, headers, body = _problem(fault, request_id, [])
             _respond(exchange, scope.method, status, headers, body)
         finally:
             self.meters.inflight -= 1
@@ -188,6 +187,11 @@ def _no_route(scope: Scope, found: NoRoute) -> LittoralError:
     )
     error.allow = found.allow
     return error
+
+
+def _problem(error: LittoralError, request_id: str, headers: HeaderList) -> tuple[int, HeaderList, bytes]:
+    response = problem_response(error, request_id, headers)
+    return response.status, list(response.headers), response.body
 
 
 def _checked(app: str, answer: tuple[int, HeaderList, bytes], request_id: str) -> tuple[int, HeaderList, bytes]:

@@ -29,8 +29,6 @@ class RuleEngine:
         self._publish: Publish = lambda topic, payload: None
         self._routes_changed: Callable[[], None] = lambda: None
         self._running: dict[str, tuple[str, RuleRunner, asyncio.Task[None]]] = {}
-        self._ending: dict[str, asyncio.Task[None]] = {}
-        """Runners that were told to end and may still be committing, until another of the same name takes over."""
         self.refused: dict[str, str] = {}
         """Rules that cannot run, with the reason."""
 
@@ -49,7 +47,6 @@ class RuleEngine:
         for name, (revision, _, task) in list(self._running.items()):
             if name not in wanted or wanted[name][1] != revision:
                 task.cancel()
-                self._ending[name] = task
                 del self._running[name]
         self.refused.clear()
         for name, (resource, revision) in wanted.items():
@@ -60,7 +57,7 @@ class RuleEngine:
             except LittoralError as error:
                 self.refused[name] = str(error)
                 continue
-            task = self._tasks.start(runner.run(self._ending.pop(name, None)), f"rule {name}")
+            task = self._tasks.start(runner.run(), f"rule {name}")
             self._running[name] = (revision, runner, task)
         self._routes_changed()
 

@@ -81,10 +81,8 @@ class RuleRunner:
         """The fold for QoS 0 readings of `topic`."""
         return self.rule.intake(topic, self._wall_ms)
 
-    async def run(self, after: "asyncio.Task[None] | None" = None) -> None:
-        """Fold until cancelled. after: the runner before this one of the same rule, cancelled: what it was committing
-        when it was stopped is part of the state to begin with.
-        """
+    async def run(self) -> None:
+        """Fold until cancelled."""
         stop = self._store.watch(self._note)
         try:
             await self._restore()
@@ -180,6 +178,8 @@ class RuleRunner:
 
     def _try_to_store(self, tx: Transaction, output: Output) -> StoredDeadLetter | None:
         """Put an output where it belongs; if that can never be, what is to be said of it: the rule goes on."""
+        if isinstance(output, DeadLetter):
+            return None
         try:
             with tx.attempt():
                 self._store_output(tx, output)
@@ -188,10 +188,8 @@ class RuleRunner:
             return StoredDeadLetter(f"rule/{rule}", str(error), head_text(output.document()), self._wall_ms())
         return None
 
-    def _store_output(self, tx: Transaction, output: Output) -> None:
+    def _store_output(self, tx: Transaction, output: WindowResult | Alert) -> None:
         for sink in self._sinks(output):
-            if isinstance(output, DeadLetter):
-                continue
             if sink.stream is not msgspec.UNSET:
                 name = StreamName(tx.node, sink.stream.name)
                 tx.open_stream(name, lane=sink.stream.lane)

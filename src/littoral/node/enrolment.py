@@ -34,7 +34,7 @@ async def establish_identity(
             "Use another directory",
         )
     if config.spec.parent is None:
-        return _root_identity(config, identity, seams)
+        return root_identity(config, identity, seams)
     if identity is None:
         if token is None:
             raise StartupError(
@@ -50,7 +50,8 @@ async def establish_identity(
     return identity, None
 
 
-def _root_identity(config: Node, identity: Identity | None, seams: Seams) -> tuple[Identity, CertificateAuthority]:
+def root_identity(config: Node, identity: Identity | None, seams: Seams) -> tuple[Identity, CertificateAuthority]:
+    """The root's own identity, made or renewed if need be, and the CA."""
     name = config.metadata.name
     authority = CertificateAuthority.load(seams.disk)
     if authority is None:

@@ -20,7 +20,7 @@ from littoral.fleet.snapshots import FoldSnapshots
 from littoral.iot.broker import Broker
 from littoral.iot.rule_engine import RuleEngine
 from littoral.node.desired_state import Apps, DesiredState
-from littoral.node.enrolment import establish_identity, renew
+from littoral.node.enrolment import establish_identity, renew, root_identity
 from littoral.node.hub_metrics import broker_metrics, limit_metrics, status_metrics, store_metrics
 from littoral.node.join_api import JoinApi
 from littoral.node.mqtt_login import MqttLogin
@@ -44,6 +44,8 @@ from littoral.telemetry.metrics import Metrics
 from littoral.wire.peer import Member
 
 RENEWAL_CHECK_S = 3600.0
+ANY_ADDRESS = ("0.0.0.0", "[::]")
+"""What a listener is bound to that takes connections at every address; nobody can connect to it by that name."""
 _log = logging.getLogger("littoral.hub")
 
 
@@ -167,7 +169,7 @@ class Hub:
         self.desired.attach(self.rules, apps)
         if self.uplink is not None:
             self._tasks.start(self.uplink.run(), "uplink")
-            self._tasks.start(self._renew_in_time(), "renewal")
+        self._tasks.start(self._renew_in_time(), "renewal")
         self._tasks.start(Retention(self.store, clock, self.warn).run(), "retention")
         self._tasks.start(self.report.run(), "status")
 
@@ -216,7 +218,10 @@ class Hub:
 
     async def create_token(self, node: str, ttl_ms: int) -> str:
         """A join token for a child. Raises InvalidInput, LimitReached."""
-        join_url = f"https://{self._facts.addresses()['join']}"
+        host, _, port = self._facts.addresses()["join"].rpartition(":")
+        if host in ANY_ADDRESS and self.config.spec.advertise:
+            host = self.config.spec.advertise[0]
+        join_url = f"https://{host}:{port}" if port else f"https://{port or host}"
         return await self.registry.create_token(node, join_url, fingerprint_of(self.identity.ca_pem), ttl_ms)
 
     def _note_failure(self, error: BaseException) -> None:
@@ -224,11 +229,16 @@ class Hub:
         self.failures.append(error)
         self.failed.set()
 
+    async def _renewed(self) -> Identity:
+        if self.config.spec.parent is None:
+            return root_identity(self.config, self.identity, self.seams)[0]
+        return await renew(self.config, self.identity, self.seams)
+
     async def _renew_in_time(self) -> None:
         while True:
             if self.identity.needs_renewal(self.seams.clock.wall_ms()):
                 try:
-                    self.identity = await renew(self.config, self.identity, self.seams)
+                    self.identity = await self._renewed()
                 except LittoralError as error:
                     self.warn(str(error))
                 else:

@@ -37,7 +37,7 @@ from littoral.drivers.granian_server import TlsFiles
 from littoral.drivers.http_server import HttpServer
 from littoral.drivers.listeners import adopt_listener
 from littoral.drivers.mqtt import MqttListener
-from littoral.drivers.process import resident_bytes
+from littoral.drivers.process import leave, resident_bytes
 from littoral.drivers.random import SystemRandom
 from littoral.drivers.transport import HttpTransport
 from littoral.drivers.transport import Identity as TransportIdentity
@@ -147,7 +147,8 @@ class HubProcess:
         return self._transport
 
     def _renewed(self, identity: Identity) -> None:
-        self._peer_transport(identity)
+        if self._transport is not None:
+            self._peer_transport(identity)
         for name in ("peer", "join"):
             if name in self._servers:
                 self._tasks.start(self._servers[name].reload(self._tls(mutual=name == "peer")), f"reload {name}")
@@ -251,4 +252,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

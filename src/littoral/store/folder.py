@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
 
-from littoral.core.errors import InvalidInput
+from littoral.core.errors import InvalidInput, StorageCorrupt
 from littoral.core.limits import READ_BYTES, Limits
 from littoral.core.names import StreamName
+from littoral.store.batch import Batch
 from littoral.store.dead_letters import DeadLetter, append_dead_letters, head_text
 from littoral.store.store import Store
 from littoral.store.stream import StreamInfo
@@ -95,9 +96,12 @@ class Folder:
             if not batches:
                 return
             start = max(offset, batches[0].first)
-            records = [record for batch in batches for record in batch.records()][start - batches[0].first :]
-            end = batches[-1].next
+            records, end, damage = _records(batches)
+            records = records[start - batches[0].first :]
             effect = partial(self._apply, name, start, records, end)
+            if damage is not None and not records:
+                end = batches[0].next
+                effect = partial(self._step_over, name, str(damage), end)
             await commit_stubbornly(self._store, effect, self._note_failure)
             self.applied_records += len(records)
             offset = end
@@ -112,6 +116,11 @@ class Folder:
             self._one_by_one(tx, name, first, records)
         tx.set_fold(self._fold.name, name, end)
 
+    def _step_over(self, name: StreamName, reason: str, end: int, tx: Transaction) -> None:
+        """A batch cannot be read, now or ever: say so, and go on after it."""
+        append_dead_letters(tx, [DeadLetter(str(name), reason, "", self._now_ms())])
+        tx.set_fold(self._fold.name, name, end)
+
     def _one_by_one(self, tx: Transaction, name: StreamName, first: int, records: Sequence[bytes]) -> None:
         """One of `records` is poison: apply the others, and put it aside."""
         for index, record in enumerate(records):
@@ -121,3 +130,16 @@ class Folder:
             except InvalidInput as error:
                 source = f"{name}@{first + index}"
                 append_dead_letters(tx, [DeadLetter(source, str(error), head_text(record), self._now_ms())])
+
+
+def _records(batches: Sequence[Batch]) -> tuple[list[bytes], int, StorageCorrupt | None]:
+    """The records of the batches before the first that is damaged, where they end, and what is wrong with that one."""
+    records: list[bytes] = []
+    end = batches[0].first
+    for batch in batches:
+        try:
+            records += batch.records()
+        except StorageCorrupt as damage:
+            return records, end, damage
+        end = batch.next
+    return records, end, None

@@ -1,12 +1,11 @@
 """What every answer about a stream has in common, and how a refusal is said (RFC 9457 problem details)."""
 
-import msgspec
-
 from littoral.core.errors import LittoralError
 from littoral.core.http import Headers, Response
 from littoral.store.stream import StreamInfo
 from littoral.streams.slices import Slice
 from littoral.wire.durable_streams import STREAM_CLOSED, STREAM_NEXT_OFFSET, STREAM_UP_TO_DATE, format_offset
+from littoral.wire.problem import problem_response
 
 SAFETY: Headers = (("X-Content-Type-Options", "nosniff"), ("Cross-Origin-Resource-Policy", "same-origin"))
 """A stream holds whatever somebody appended: no browser is to guess at it, or show it inside another site."""
@@ -21,17 +20,7 @@ def answer(status: int, headers: Headers = (), body: bytes = b"") -> Response:
 
 def problem(error: LittoralError, headers: Headers = ()) -> Response:
     """A refusal: what was asked, why not, what to do."""
-    body = msgspec.json.encode(
-        {
-            "title": error.title,
-            "status": error.status,
-            "detail": str(error),
-            "kind": type(error).__name__,
-            "cause": error.cause,
-            "remedy": error.remedy,
-        }
-    )
-    return answer(error.status, (("Content-Type", "application/problem+json"), *NO_STORE, *headers), body)
+    return problem_response(error, headers=(*SAFETY, *headers))
 
 
 def tail_headers(info: StreamInfo) -> Headers:

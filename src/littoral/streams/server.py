@@ -10,10 +10,10 @@ records, and a body is one record (or the messages of a JSON array). Stream-Seq 
 import asyncio
 
 from littoral.core.clock import Clock
-from littoral.core.errors import InvalidInput, LittoralError, MethodNotAllowed, NotFound, TooLarge
+from littoral.core.errors import Forbidden, InvalidInput, LittoralError, MethodNotAllowed, NotFound, TooLarge
 from littoral.core.http import AnyResponse, Headers, Request, Response, StreamingResponse
 from littoral.core.limits import API_BODY_BYTES, LONG_POLL_S, Limits
-from littoral.core.names import StreamName, parse_stream_name
+from littoral.core.names import SYSTEM_STREAMS, StreamName, parse_stream_name
 from littoral.core.random import Random
 from littoral.store.store import Store
 from littoral.store.stream import StreamInfo
@@ -88,6 +88,10 @@ class StreamServer:
     def _check_writable(self, request: Request, name: StreamName) -> None:
         if request.method not in WRITE_METHODS:
             raise MethodNotAllowed(request.method, str(name), "a stream has PUT, POST, GET, HEAD and DELETE")
+        if name.path.partition("/")[0] in SYSTEM_STREAMS:
+            raise Forbidden(
+                request.method, str(name), "Littoral writes this stream itself", "Choose another name for your own"
+            )
         if name.origin != self._store.node:
             raise MethodNotAllowed(
                 request.method, str(name), f"this is a copy on {self._store.node}", f"Send it to {name.origin}"

@@ -1,11 +1,23 @@
-"""Errors on the wire: problem details (RFC 9457), with the parts of our error tree as extension members."""
+"""Errors on the wire: problem details (RFC 9457), with the parts of our error tree as extension members.
+
+This is the one place where an error becomes a body, and a body an error again. Nothing of the code it came from is in
+it: what an operator needs of that is in the node's log, under the request's id.
+"""
+
+import re
 
 import msgspec
 
 from littoral.core import errors
 from littoral.core.errors import LittoralError
+from littoral.core.http import Headers, Response
 
 CONTENT_TYPE = "application/problem+json"
+RETRY_AFTER_S = "1"
+"""A part that restarts is back within this."""
+
+_CAPITAL = re.compile("[A-Z]")
+_RETRYABLE = frozenset({429, 503})
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -13,30 +25,45 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
 
     title: str
     status: int
+    type: str = "about:blank"
+    """Names the kind of error: urn:littoral:problem:timed-out."""
     detail: str = ""
     instance: str = ""
-    """The request's id: the word to look for in the node's log."""
+    """urn:littoral:request:ID; the node's log has more under the id."""
     kind: str = ""
-    """Name of the class in `littoral.core.errors`: what a program decides by."""
+    """Name of the class in `littoral.core.errors`: what a program of ours decides by."""
     operation: str = ""
     subject: str = ""
     cause: str = ""
     remedy: str = ""
 
 
-def problem_of(error: LittoralError, instance: str = "") -> Problem:
-    """What is said of `error`: its words, nothing of the code it came from."""
+def problem_of(error: LittoralError, request_id: str = "") -> Problem:
+    """What is said of `error`."""
+    public = next(kind for kind in type(error).__mro__ if kind.__module__ == LittoralError.__module__)
+    words = _CAPITAL.sub(lambda match: f"-{match[0].lower()}", public.__name__).removeprefix("-")
     return Problem(
         error.title,
         error.status,
+        f"urn:littoral:problem:{words}",
         str(error),
-        instance,
-        type(error).__name__,
+        f"urn:littoral:request:{request_id}" if request_id else "",
+        public.__name__,
         error.operation,
         error.subject,
         error.cause,
         error.remedy,
     )
+
+
+def problem_response(error: LittoralError, request_id: str = "", headers: Headers = ()) -> Response:
+    """`error` as a response. `headers` are sent too."""
+    fields = [("content-type", CONTENT_TYPE), ("cache-control", "no-store"), *headers]
+    if request_id:
+        fields.append(("x-request-id", request_id))
+    if error.status in _RETRYABLE:
+        fields.append(("retry-after", RETRY_AFTER_S))
+    return Response(error.status, fields, msgspec.json.encode(problem_of(error, request_id)))
 
 
 def error_of(status: int, body: bytes, operation: str, subject: str) -> LittoralError:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from littoral.core.errors import Conflict
 from littoral.core.names import StreamName
-from littoral.store.batch import CHAIN_START, Batch, StoredBatch, make_batch, trim
+from littoral.store.batch import CHAIN_START, UNLINKED, Batch, StoredBatch, make_batch
 from littoral.store.replica import ReplicaOutcome, Verdict
 from littoral.store.store import Store
 from littoral.testing.loop import run
@@ -212,15 +212,19 @@ def is_prefix(part: Sequence[bytes], whole: Sequence[bytes]) -> bool:
 @settings(max_examples=150)
 @given(st.data())
 def test_any_delivery_converges_to_the_source_through_a_relay(data: st.DataObject):
-    """Batches repeated, in any order, trimmed anywhere, in frames of any size: never a gap, a duplicate or another
-    order, and once all was sent in order, all of it."""
+    """Batches repeated, in any order, cut anew and trimmed anywhere, in frames of any size: never a gap, a duplicate or
+    another order, and once all was sent in order, all of it."""
     batches = history(*data.draw(st.lists(st.integers(1, 5), min_size=1, max_size=8)))
     source = [record for batch in batches for record in batch.records()]
 
     def piece(number: int) -> StoredBatch:
+        """One of the batches as it is, or from any offset before its end on, as one batch."""
         batch = batches[number]
-        start = data.draw(st.integers(batch.first, batch.next - 1))
-        return stored(batch if start == batch.first else trim(batch, start))
+        if data.draw(st.booleans()):
+            return stored(batch)
+        start = data.draw(st.integers(0, batch.next - 1))
+        again = make_batch(NAME, "l1", start, source[start : batch.next], 1000, UNLINKED)
+        return stored(msgspec.structs.replace(again, chain=batch.chain))
 
     order = data.draw(st.lists(st.integers(0, len(batches) - 1), max_size=25))
     arriving = [piece(number) for number in order] + [stored(batch) for batch in batches]

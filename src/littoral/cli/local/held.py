@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from urllib.parse import quote
 
 import msgspec
 
@@ -61,7 +60,7 @@ async def pairs(client: OperatorClient, namespace: str) -> dict[str, bytes]:
     cursor: str | None = ""
     while cursor is not None:
         query = {"cursor": cursor} if cursor else {}
-        answer = await client.call("GET", f"/v1/kv/{quote(namespace)}", query=query)
+        answer = await client.call("GET", f"/v1/kv/{namespace}", query=query)
         page = msgspec.json.decode(answer.body, type=_Page)
         for key in page.keys:
             found[key] = (await client.call("GET", f"/v1/kv/{namespace}/{key}")).body

@@ -8,7 +8,7 @@ from msgspec import UNSET
 
 from littoral.core.errors import InvalidInput
 from littoral.core.limits import LIMITS
-from littoral.core.names import check_stream_path
+from littoral.core.names import SYSTEM_STREAMS, check_stream_path
 from littoral.core.resources.model import (
     App,
     AppSpec,
@@ -26,9 +26,6 @@ from littoral.core.resources.problem import Path, suggestion
 from littoral.core.resources.units import parse_duration_ms
 
 Mistake = tuple[Path, str]
-
-RESERVED_STREAMS = ("readings", "kv", "inbox", "outbox")
-"""First parts of the paths of streams that Littoral writes itself."""
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}|[{}]")
 _HOST = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9]([A-Za-z0-9-]{0,62})?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,62})?)*")
@@ -230,8 +227,8 @@ def _stream_sink(path: Path, name: str) -> Iterator[Mistake]:
         check_stream_path(name)
     except InvalidInput as error:
         yield path, f'found "{name[:80]}"; {error.cause}'
-    if name.partition("/")[0] in RESERVED_STREAMS:
-        yield path, f'found "{name[:80]}"; Littoral writes streams under {", ".join(RESERVED_STREAMS)} itself'
+    if name.partition("/")[0] in SYSTEM_STREAMS:
+        yield path, f'found "{name[:80]}"; Littoral writes streams under {", ".join(SYSTEM_STREAMS)} itself'
 
 
 def _placeholders(path: Path, text: str) -> Iterator[Mistake]:

@@ -1,0 +1,180 @@
+"""Groups: a failing job undoes itself only, a failing commit everything, and nobody is told before the sync."""
+
+import asyncio
+
+import pytest
+
+from littoral.core.errors import Conflict, StorageError, StorageFull
+from littoral.store.transaction import Transaction
+from littoral.testing.disk import CutAt, Point, assert_wal
+from littoral.testing.loop import run
+from tests.support.stores import SimStore, name, records_of
+
+A, B = name("plant-a/a"), name("plant-a/b")
+
+
+def append(*records: bytes):
+    def job(tx: Transaction) -> int:
+        tx.open_stream(A)
+        return tx.append(A, records).first
+
+    return job
+
+
+def test_jobs_of_one_group_share_a_transaction_a_sync_and_a_batch():
+    async def main() -> None:
+        sim = SimStore()
+        store = sim.open()
+        await store.submit(lambda tx: tx.open_stream(A))
+        syncs = sim.disk.counts["sync"]
+        spans = await asyncio.gather(*(store.submit(append(b"%d" % n)) for n in range(50)))
+        assert spans == list(range(50))
+        assert sim.disk.counts["sync"] == syncs + 1
+        assert len(store.read(A, 0, 1 << 20)) == 1
+
+    run(main)
+
+
+def test_a_failing_job_undoes_only_itself():
+    async def main() -> None:
+        store = SimStore().open()
+
+        def fail(tx: Transaction) -> None:
+            tx.append(A, [b"undone", b"undone"])
+            tx.open_stream(B)
+            tx.put_state("s", "k", b"undone")
+            raise Conflict("do", "it", "this is a test")
+
+        def crash(tx: Transaction) -> None:
+            tx.append(A, [b"undone too"])
+            raise ZeroDivisionError
+
+        jobs = [append(b"0"), fail, append(b"1"), crash, append(b"2", b"3")]
+        results = await asyncio.gather(*map(store.submit, jobs), return_exceptions=True)
+        assert [type(each).__name__ for each in results] == ["int", "Conflict", "int", "ZeroDivisionError", "int"]
+        assert [each for each in results if isinstance(each, int)] == [0, 1, 2]
+        assert records_of(store, A) == [b"0", b"1", b"2", b"3"]
+        (batch,) = store.read(A, 0, 1 << 20)
+        batch.check()
+        assert store.stream(B) is None
+        assert store.state("s") == {}
+
+    run(main)
+
+
+def test_a_failing_job_takes_nothing_of_a_full_batch_along():
+    async def main() -> None:
+        store = SimStore(batch_records=4).open()
+
+        def fail(tx: Transaction) -> None:
+            tx.append(A, [b"undone"] * 9)
+            raise Conflict("do", "it", "this is a test")
+
+        jobs = [append(b"0", b"1", b"2"), fail, append(b"3"), fail, append(b"4")]
+        await asyncio.gather(*map(store.submit, jobs), return_exceptions=True)
+        assert records_of(store, A) == [b"%d" % n for n in range(5)]
+        for batch in store.read(A, 0, 1 << 20):
+            batch.check()
+
+    run(main)
+
+
+def test_a_failing_commit_fails_everybody_and_leaves_the_state_as_before():
+    async def main() -> None:
+        sim = SimStore()
+        store = sim.open()
+        await store.submit(append(b"0"))
+        before = store.stream(A)
+        sim.disk.capacity_bytes = 0
+        jobs = [append(b"1"), lambda tx: tx.open_stream(B), lambda tx: tx.kv_put("n", "k", b"v")]
+        results = await asyncio.gather(*map(store.submit, jobs), return_exceptions=True)
+        assert [type(each) for each in results] == [StorageFull] * 3
+        assert store.stream(A) == before
+        assert store.stream(B) is None
+        assert store.kv_get("n", "k") is None
+        sim.disk.capacity_bytes = 1 << 40
+        assert await store.submit(append(b"1")) == 1
+        assert records_of(store, A) == [b"0", b"1"]
+        await store.close()
+        reopened = sim.open()
+        assert records_of(reopened, A) == [b"0", b"1"]
+
+    run(main)
+
+
+@pytest.mark.parametrize("nth", range(1, 12))
+def test_a_disk_that_fails_anywhere_in_a_group_fails_everybody_and_the_store_goes_on(nth: int):
+    """The failure may come inside a job, which then must not be taken for the job's own, or inside the commit."""
+
+    async def main() -> None:
+        sim = SimStore()
+        store = sim.open()
+        await store.submit(append(b"0"))
+        seen = 0
+
+        def fail_at(point: Point) -> None:
+            nonlocal seen
+            seen += 1
+            sim.disk.failing = seen >= nth
+
+        sim.disk.latency = fail_at
+        big = bytes(range(256)) * 800  # spills the page cache, so that SQLite writes before the commit
+        results = await asyncio.gather(
+            *(store.submit(lambda tx: tx.put_state("s", f"{n}", big)) for n in range(60)),
+            store.submit(append(b"1")),
+            return_exceptions=True,
+        )
+        assert {type(each) for each in results} == {StorageError}
+        sim.disk.latency = None
+        sim.disk.failing = False
+        assert store.state("s") == {}
+        assert await store.submit(append(b"1")) == 1
+        assert records_of(store, A) == [b"0", b"1"]
+
+    run(main)
+
+
+def test_nobody_is_told_before_the_sync():
+    async def main() -> None:
+        sim = SimStore()
+        store = sim.open()
+        assert_wal(store.committer._connection, sim.disk.vfs)
+        await store.submit(append(b"0"))
+        told: list[str] = []
+
+        def note(point: Point) -> None:
+            told.append(point.kind)
+
+        sim.disk.latency = note
+        store.watch(lambda info: told.append("watcher"))
+        future = store.submit(append(b"1"))
+        future.add_done_callback(lambda _: told.append("future"))
+        await future
+        await asyncio.sleep(0)
+        assert told.index("sync") < told.index("watcher") < told.index("future")
+        assert told.count("sync") == 1
+        assert "write" not in told[told.index("sync") :]
+
+    run(main)
+
+
+@pytest.mark.parametrize("takes_effect", [False, True])
+def test_what_was_acknowledged_survives_a_power_cut_at_any_later_sync(takes_effect: bool):
+    async def main() -> None:
+        for number in range(1, 12):
+            sim = SimStore(seed=number)
+            store = sim.open()
+            acknowledged: list[int] = []
+            sim.disk.on_cut = sim.writer.kill
+            sim.disk.schedule_cut(CutAt(sim.disk.counts["sync"] + number, "sync", takes_effect))
+            for n in range(number):
+                future = store.submit(append(b"%d" % n))
+                future.add_done_callback(lambda done, n=n: acknowledged.append(n))
+                await asyncio.sleep(0.01)
+            assert not sim.disk.powered
+            sim.died()
+            found = records_of(sim.open(), A)
+            assert acknowledged == list(range(number - 1))
+            assert found in ([b"%d" % n for n in range(count)] for count in (number - 1, number))
+
+    run(main)
