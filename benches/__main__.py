@@ -6,10 +6,16 @@ python -m benches [NAME...]      all, or those named
 import sys
 from collections.abc import Callable
 
-from benches import mqtt_fold, mqtt_intake
+from benches import appends, functions, memory, mqtt_fold, mqtt_intake
 from benches.harness import Row, print_table
 
-BENCHES: dict[str, Callable[[], list[Row]]] = {"mqtt": mqtt_intake.measure, "fold": mqtt_fold.measure}
+BENCHES: dict[str, Callable[[], list[Row]]] = {
+    "mqtt": mqtt_intake.measure,
+    "fold": mqtt_fold.measure,
+    "appends": appends.measure,
+    "functions": functions.measure,
+    "memory": memory.measure,
+}
 
 if __name__ == "__main__":
     names = sys.argv[1:] or list(BENCHES)

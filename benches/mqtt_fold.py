@@ -4,6 +4,7 @@ nothing: the broker alone. window: the rule of `mqtt_rules`, as nodes run it. wi
 demo's rules, which takes the general way.
 """
 
+import asyncio
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -39,7 +40,7 @@ class _Intake:
     def __init__(self, route: Callable[[str], Fold]) -> None:
         self.route = route
 
-    def store(self, records: Sequence[bytes]) -> object:
+    def store(self, records: Sequence[bytes]) -> "asyncio.Future[object]":
         raise AssertionError("nothing here is QoS 1")
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benches.harness import Row, free_port, process, process_cpu_s
+from benches.mqtt_load import START_S
 from benches.mqtt_rules import MOVING, STILL, rule
 from benches.node import BenchNode, running_node, wait_for
 from littoral.fleet.desired import record_of
@@ -38,8 +39,10 @@ class Figure:
     """Processor time of the broker's process for one message."""
 
 
-def _load(port: int, kind: str, messages: int, cpu_s: Callable[[], float]) -> Figure:
-    command = [sys.executable, "-m", "benches.mqtt_load", str(port), kind, str(messages)]
+def _load(port: int, kind: str, messages: int, round_number: int, cpu_s: Callable[[], float]) -> Figure:
+    # A round begins after all event times of the one before, so that nothing is late.
+    start_s = START_S + round_number * messages
+    command = [sys.executable, "-m", "benches.mqtt_load", str(port), kind, str(messages), str(start_s)]
     before_s = cpu_s()
     rate = float(subprocess.run(command, check=True, capture_output=True, timeout=120).stdout)
     return Figure(rate, (cpu_s() - before_s) / messages * 1e9)
@@ -76,10 +79,10 @@ def measure() -> list[Row]:
             for kind, what, messages, goal in LOADS:
                 rounds = [
                     (
-                        _load(node.port("mqtt"), kind, messages, node.hub_cpu_s),
-                        _load(port, kind, messages, lambda: process_cpu_s(mosquitto.pid)),
+                        _load(node.port("mqtt"), kind, messages, number, node.hub_cpu_s),
+                        _load(port, kind, messages, number, lambda: process_cpu_s(mosquitto.pid)),
                     )
-                    for _ in range(ROUNDS)
+                    for number in range(ROUNDS)
                 ]
                 rows += _rows(what, goal, rounds)
             # What was fast must also be right: every reading was folded, none was late or could not be read.

@@ -1,9 +1,9 @@
 """An MQTT load generator: every frame is made beforehand, so that what is measured is the broker.
 
-    python -m benches.mqtt_load PORT pipelined|advancing|scattered|qos1 MESSAGES
+    python -m benches.mqtt_load PORT pipelined|advancing|scattered|qos1 MESSAGES [START_S]
 
 pipelined: QoS 0 on one connection, in large writes; the readings repeat. advancing: the same, but event time goes on by
-a second with every 10 readings of a topic, so that windows close. scattered: QoS 0 over 1,000 connections, one message per write.
+a second with every 10 readings of a topic, so that windows close; it begins at START_S. scattered: QoS 0 over 1,000 connections, one message per write.
 qos1: one connection, at most 2,000 unacknowledged. Ends when the broker has answered for all; prints messages/s.
 """
 
@@ -67,10 +67,9 @@ def pipelined(port: int, messages: int) -> float:
 
 def advancing(port: int, messages: int) -> float:
     client = connected(port, "load")
-    # Every run goes on where the one before has surely ended, so that nothing is late.
-    began_s = int(time.time())
+    start_s = float(sys.argv[4])
     blobs = [
-        b"".join(frame(n, ts=began_s + n // TOPICS / 10, root=b"moving") for n in range(start, start + BATCH))
+        b"".join(frame(n, ts=start_s + n // TOPICS / 10, root=b"moving") for n in range(start, start + BATCH))
         for start in range(0, messages, BATCH)
     ]
     began = time.perf_counter()

@@ -27,8 +27,10 @@ _ANY = "127.0.0.1:0"
 class BenchNode:
     """One running node."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, supervisor: int) -> None:
+        """supervisor: its process id."""
         self.data_dir = data_dir
+        self.supervisor = supervisor
         self.token = (data_dir / TOKEN_PATH).read_text(encoding="ascii").strip()
         self._addresses = read_addresses(data_dir)
 
@@ -44,11 +46,12 @@ class BenchNode:
         """Processor time of the hub."""
         return process_cpu_s(self.pids()["hub"])
 
-    def call(self, method: str, path: str, body: bytes = b"") -> bytes:
+    def call(self, method: str, path: str, body: bytes = b"", content_type: str = "application/octet-stream") -> bytes:
         """One request to the operator API."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port("api"), timeout=DEADLINE_S)
         with contextlib.closing(connection):
-            connection.request(method, path, body, {"authorization": f"Bearer {self.token}"})
+            headers = {"authorization": f"Bearer {self.token}", "content-type": content_type}
+            connection.request(method, path, body, headers)
             answer = connection.getresponse()
             said = answer.read()
             if answer.status >= 400:
@@ -94,7 +97,7 @@ def running_node(directory: Path) -> Iterator[BenchNode]:
     with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as supervisor:
         try:
             wait_for(lambda: (data_dir / TOKEN_PATH).exists() and (data_dir / PIDS_FILE).exists(), supervisor, log)
-            node = BenchNode(data_dir)
+            node = BenchNode(data_dir, supervisor.pid)
             wait_for(lambda: _answers(node), supervisor, log)
             yield node
         finally:

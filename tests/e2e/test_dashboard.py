@@ -93,7 +93,6 @@ async def running_tree(state: Path) -> AsyncIterator[LocalTree]:
                 await asyncio.sleep(0.05)
         await asyncio.to_thread(publish_readings, port, login["username"], login["password"])
         yield tree
-    tree._listener.close()
     await transport.aclose()
 
 

@@ -7,6 +7,7 @@ syncs and a slice of the rest, drawn from the seed.
 """
 
 import os
+import sys
 from collections.abc import Iterator
 
 import msgspec
@@ -95,4 +96,5 @@ def test_a_power_cut_at_any_sync_loses_and_repeats_nothing(
     for cut in planned:
         survive(node, cut)
     with capsys.disabled():
-        print(f" {node}: {len(points.syncs)} syncs and {len(rest)} of {points.all - len(points.syncs)} other points", end="")
+        others = points.all - len(points.syncs)
+        sys.stdout.write(f" {node}: {len(points.syncs)} syncs, {len(rest)} of {others} other points;")

@@ -23,7 +23,7 @@ from littoral.testing.writer import SimWriter
 class SimStore:
     """One node's disk, and the store that is open on it. Inside `littoral.testing.loop.run` only."""
 
-    def __init__(self, node: str = "plant-a", seed: int | str = 1, **limits: int) -> None:
+    def __init__(self, node: str = "plant-a", /, *, seed: int | str = 1, **limits: int) -> None:
         self.node = node
         self.limits = Limits({name.replace("_", "-"): value for name, value in limits.items()})
         self.random = SeededRandom(seed).fork(node)

@@ -25,7 +25,7 @@ T = TypeVar("T")
 RESTART_S = 0.3
 ANSWER_S = 3.0
 """How long an operator waits for an answer before asking again. Virtual, as all times here."""
-DONE_S = 300.0
+DONE_S = 3000.0
 SETTLE_S = 4.0
 """What would arrive a second time has arrived by then."""
 

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import uvloop
 
-from littoral.core.errors import LittoralError
-from littoral.dashboard.process import DashboardProcess
+from littoral.core.errors import LittoralError, StartupError
 from littoral.node.layout import EXIT_STARTUP
 
 
@@ -23,12 +22,25 @@ def main() -> int:
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     try:
-        process = DashboardProcess(arguments.fd, arguments.api, arguments.data_dir.absolute(), arguments.links)
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(process.run())
+        return _run(arguments.fd, arguments.api, arguments.data_dir.absolute(), arguments.links)
     except LittoralError as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_STARTUP
+
+
+def _run(descriptor: int, api_url: str, data_dir: Path, links: Path | None) -> int:
+    try:
+        from littoral.dashboard.process import DashboardProcess  # noqa: PLC0415 -- needs an optional extra
+    except ModuleNotFoundError as error:
+        raise StartupError(
+            "start",
+            "the dashboard",
+            f"{error.name} is not installed",
+            "Install the extra: pip install 'littoral[cloud]'",
+        ) from error
+    process = DashboardProcess(descriptor, api_url, data_dir, links)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(process.run())
 
 
 if __name__ == "__main__":

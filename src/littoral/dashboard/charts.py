@@ -40,7 +40,7 @@ def rate_options(history: dict[str, list[RatePoint]], colors: dict[str, str]) ->
             "type": "line",
             "showSymbol": False,
             "itemStyle": {"color": colors.get(node, COLORS[0])},
-            "lineStyle": {"width": _width(index)},
+            "lineStyle": {"width": _width(index, len(shown))},
             "data": [[point.at_ms, round(point.per_s, 2)] for point in history[node]],
         }
         for index, node in enumerate(shown)
@@ -84,8 +84,8 @@ def window_options(
             {
                 "left": 8,
                 "right": 14,
-                "top": f"{16 + index * step * 0.91:.1f}%",
-                "height": f"{step * 0.91 - 9:.1f}%",
+                "top": f"{18 + index * step * 0.91:.1f}%",
+                "height": f"{step * 0.91 - 11:.1f}%",
                 "containLabel": True,
             }
             for index in range(len(shown))
@@ -110,7 +110,10 @@ def _lines(
             "yAxisIndex": index,
             "showSymbol": False,
             "itemStyle": {"color": colors.get(name.node, COLORS[0])},
-            "lineStyle": {"width": _width(order), "type": DASHES[keys_of[name.node].index(name.key) % len(DASHES)]},
+            "lineStyle": {
+                "width": _width(order, len(series)),
+                "type": DASHES[keys_of[name.node].index(name.key) % len(DASHES)],
+            },
             "data": [[window.start, value] for window in windows if (value := _value(window, measure)) is not None],
         }
         for order, (name, windows) in enumerate(series.items())
@@ -154,9 +157,9 @@ def _value(window: Window, measure: Measure) -> float | None:
     return None if value is None else round(value, 3)
 
 
-def _width(order: int) -> float:
+def _width(order: int, lines: int) -> float:
     """Later lines are drawn over earlier ones, and are thinner: where they coincide, both are seen."""
-    return max(1.4, 3.4 - order)
+    return min(4.0, 1.6 + 1.2 * (lines - 1 - order))
 
 
 def _legend(name: str) -> Options:

@@ -62,7 +62,7 @@ class Feed:
         """Cut or restore a WAN link, and show at once what became of it. Raises LittoralError."""
         assert self._links is not None, "no link is shown where none can be steered"
         await self._links.steer(name, action)
-        self._picture.heard_links(await self._links.links())
+        self._picture.heard_links(await self._links.links(), self._clock.wall_ms())
 
     async def _ask_for_nodes(self) -> None:
         while True:
@@ -77,7 +77,7 @@ class Feed:
     async def _ask_for_links(self, links: LinksApi) -> None:
         while True:
             try:
-                self._picture.heard_links(await links.links())
+                self._picture.heard_links(await links.links(), self._clock.wall_ms())
             except LittoralError as error:
                 self._picture.links_problem = str(error)
             await asyncio.sleep(POLL_S)

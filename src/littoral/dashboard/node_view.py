@@ -1,7 +1,8 @@
 """The lines of the tree: each node's state, judged and put into words.
 
     cut        its WAN is cut at the relay, or its parent says that it has no channel to it
-    stale      its last report is older than it should be (a node above it may be cut off)
+    stale      its last report is older than it should be (a node above it may be cut off), or the hub that is asked
+               does not answer
     problem    the node says that something of it does not work
     ok         none of these
 
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from littoral.dashboard.picture import Picture
-from littoral.dashboard.texts import NONE, bytes_text, clock_text, count_text, duration_text, rate_text
+from littoral.dashboard.texts import NONE, bytes_text, count_text, duration_text, rate_text
 from littoral.node.status import NodeStatus
 
 STALE_REPORTS = 3
@@ -102,9 +103,11 @@ def judge(picture: Picture, status: NodeStatus, now_ms: int) -> tuple[Health, st
     """A node's health by the table on top, and the reason."""
     age_ms = now_ms - status.at_ms
     reported = f"reported {duration_text(age_ms)} ago"
-    if status.node in picture.disconnected_ms or _is_cut_here(picture, status):
+    if status.node in picture.disconnected_ms or status.node in picture.cut_ms:
         return "cut", reported
-    if age_ms > max(STALE_LEAST_MS, STALE_REPORTS * picture.rates.interval_ms(status.node)):
+    if picture.problem is not None or age_ms > max(
+        STALE_LEAST_MS, STALE_REPORTS * picture.rates.interval_ms(status.node)
+    ):
         return "stale", reported
     problems = list(_problems(status))
     if problems:
@@ -125,19 +128,13 @@ def _problems(status: NodeStatus) -> Iterator[str]:
             yield f"stream {stream}: {why}"
 
 
-def _is_cut_here(picture: Picture, status: NodeStatus) -> bool:
-    link = picture.links.get(status.node)
-    return link is not None and link.state == "cut"
-
-
 def _link(picture: Picture, status: NodeStatus, now_ms: int, *, stale: bool) -> Cell:
     if status.link is None:
         return Cell("Root", "has no parent")
     parent = status.link.parent
-    if (since_ms := picture.disconnected_ms.get(status.node)) is not None:
-        return Cell(f"Down to {parent}", f"since {clock_text(since_ms)}")
-    if _is_cut_here(picture, status):
-        return Cell(f"Down to {parent}", "its WAN is cut here")
+    heard_ms = [down[status.node] for down in (picture.cut_ms, picture.disconnected_ms) if status.node in down]
+    if heard_ms:
+        return Cell(f"Down to {parent}", f"for {duration_text(now_ms - min(heard_ms))}")
     if stale:
         return Cell(f"Was {'up' if status.link.connected else 'down'} to {parent}", "when it was last heard")
     if not status.link.connected:

@@ -20,6 +20,8 @@ class Picture:
         self.disconnected_ms: dict[str, int] = {}
         """Nodes whose parent says that they have no channel -> when this was first heard, ms since the epoch."""
         self.links: dict[str, Link] = {}
+        self.cut_ms: dict[str, int] = {}
+        """Links that are cut -> when this was first heard, ms since the epoch."""
         self.links_problem: str | None = None
         """Why links cannot be steered; None while they can, or there are none to steer."""
         self.rates = Rates()
@@ -42,9 +44,10 @@ class Picture:
         }
         self.disconnected_ms = {name: self.disconnected_ms.get(name, now_ms) for name in sorted(away)}
 
-    def heard_links(self, links: list[Link]) -> None:
+    def heard_links(self, links: list[Link], now_ms: int) -> None:
         """The owner of the links answered."""
         self.links_problem = None
+        self.cut_ms = {link.name: self.cut_ms.get(link.name, now_ms) for link in links if link.state == "cut"}
         self.links = {link.name: link for link in links}
 
     def window_tail(self, stream: str, tail: int) -> None:

@@ -12,7 +12,15 @@ import msgspec
 from littoral.core.clock import Clock
 from littoral.core.errors import InvalidInput, NotFound, TooLarge, Unavailable
 from littoral.core.kv import KvEntry, KvPage
-from littoral.core.limits import KV_CACHE_BYTES, KV_CACHE_ENTRIES, KV_KEY_BYTES, KV_LIST_KEYS, KV_VALUE_BYTES, Limit, Limits
+from littoral.core.limits import (
+    KV_CACHE_BYTES,
+    KV_CACHE_ENTRIES,
+    KV_KEY_BYTES,
+    KV_LIST_KEYS,
+    KV_VALUE_BYTES,
+    Limit,
+    Limits,
+)
 from littoral.core.resources import Namespace
 from littoral.core.resources.units import parse_duration_ms
 from littoral.fleet.kv_calls import KvCalls

@@ -180,7 +180,7 @@ class Connection:
         finally:
             self._counters.received += count
 
-    def _frames(self, data: bytes, position: int) -> int:
+    def _frames(self, data: bytes, position: int) -> int:  # noqa: C901, PLR0912 - calls would cost more than they do
         """Take some frames of any kind, and learn their shapes; returns where the next begins.
 
         Every index is safe up to `safe`: the fixed header and the length of a topic are within five bytes. A topic that

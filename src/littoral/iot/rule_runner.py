@@ -141,6 +141,9 @@ class RuleRunner:
                         self._take_in(record, f"{self._store.lineage}:{place}")
                 offset = batch.next
                 await self._write(offset)
+            if not batches:  # retention has taken all that there was
+                offset = info.next
+                await self._write(offset)
             info = self._store.stream(self._readings) or info
 
     def _take_in(self, record: bytes, reading_id: str) -> None:

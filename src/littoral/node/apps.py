@@ -17,6 +17,7 @@ from littoral.gateway.routes import Route, RouteTable
 from littoral.node.gateway_config import GatewayConfig, app_routes
 from littoral.node.status import AppStatus
 
+APPS = "apps"
 COMPLETE = ".complete"
 """Written last into a revision's folder: without it the folder is what a crash left."""
 
@@ -89,7 +90,7 @@ class PlacedApps:
         return statuses
 
     def _place(self, name: str, resource: App, wanted: Wanted) -> PlacedApp:
-        directory = f"apps/{name}-{wanted.revision}"
+        directory = folder_of(name, wanted.revision)
         if self._disk.read(f"{directory}/{COMPLETE}") is None:
             for path, content in unpack_bundle(name, wanted.bundle or b"").items():
                 self._disk.write(f"{directory}/{path}", content)
@@ -102,16 +103,22 @@ class PlacedApps:
         RouteTable(_routes(apps))
 
 
+def folder_of(app: str, revision: str) -> str:
+    """Where a revision's files are, below the data directory."""
+    return f"{APPS}/{app}-{revision}"
+
+
 def _routes(apps: Iterable[App]) -> Iterable[Route]:
     for app in apps:
         yield from app_routes(app.metadata.name, app.spec.routes)
 
 
-def prune_revisions(root: Path, keep: Iterable[str]) -> None:
-    """Delete the folders of revisions that are not wanted any more. When the hub starts: nothing runs in them then."""
-    wanted = set(keep)
-    folder = root / "apps"
+def prune_revisions(root: Path, wanted: Mapping[str, Wanted]) -> None:
+    """Delete the folders of revisions that are not wanted any more. When the hub starts: what may still run in them is
+    loaded, and is about to be replaced."""
+    keep = {folder_of(each.resource.metadata.name, each.revision) for each in wanted.values()}
+    folder = root / APPS
     if folder.is_dir():
         for each in folder.iterdir():
-            if each.name not in wanted:
+            if f"{APPS}/{each.name}" not in keep:
                 shutil.rmtree(each, ignore_errors=True)

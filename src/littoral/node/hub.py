@@ -44,7 +44,7 @@ from littoral.telemetry.metrics import Metrics
 from littoral.wire.peer import Member
 
 RENEWAL_CHECK_S = 3600.0
-ANY_ADDRESS = ("0.0.0.0", "[::]")
+ANY_ADDRESS = ("0.0.0.0", "[::]")  # noqa: S104 -- compared with, not bound to
 """What a listener is bound to that takes connections at every address; nobody can connect to it by that name."""
 _log = logging.getLogger("littoral.hub")
 
@@ -218,10 +218,11 @@ class Hub:
 
     async def create_token(self, node: str, ttl_ms: int) -> str:
         """A join token for a child. Raises InvalidInput, LimitReached."""
-        host, _, port = self._facts.addresses()["join"].rpartition(":")
+        address = self._facts.addresses()["join"]
+        host, _, port = address.rpartition(":")
         if host in ANY_ADDRESS and self.config.spec.advertise:
-            host = self.config.spec.advertise[0]
-        join_url = f"https://{host}:{port}" if port else f"https://{port or host}"
+            address = f"{self.config.spec.advertise[0]}:{port}"
+        join_url = f"https://{address}"
         return await self.registry.create_token(node, join_url, fingerprint_of(self.identity.ca_pem), ttl_ms)
 
     def _note_failure(self, error: BaseException) -> None:

@@ -43,7 +43,7 @@ from littoral.drivers.transport import HttpTransport
 from littoral.drivers.transport import Identity as TransportIdentity
 from littoral.functions.bindings import BindingServer, Credentials
 from littoral.functions.runtime import FunctionRuntime
-from littoral.node.apps import PlacedApps
+from littoral.node.apps import PlacedApps, prune_revisions
 from littoral.node.control import ControlServer
 from littoral.node.gateway_metrics import GatewayMetrics
 from littoral.node.hub import Hub, open_hub
@@ -171,6 +171,7 @@ class HubProcess:
 
     async def _start_functions(self, hub: Hub, functions: "_Functions", stack: contextlib.AsyncExitStack) -> None:
         runtime, apps = functions.runtime, functions.apps
+        prune_revisions(self._disk.root, hub.desired.wanted)
         metrics = GatewayMetrics()
         hub.metrics.add(metrics.families)
         bindings = BindingServer(

@@ -11,6 +11,7 @@ Each node is the process that `littoral node run` would start, with a data direc
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -118,7 +119,9 @@ class LocalTree:
         self._progress = progress
         self._limits = Limits()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._configs: dict[str, Node] = {}
         self._control: HttpServer | None = None
+        self._listener: socket.socket | None = None
         self._failures: list[BaseException] = []
         self._password = random.token_bytes(12).hex()
 
@@ -150,7 +153,17 @@ class LocalTree:
             await link.stop()
         if self._control is not None:
             await self._control.stop()
+        if self._listener is not None:
+            self._listener.close()
         (self.state_dir / TREE_FILE).unlink(missing_ok=True)
+
+    async def restart(self, node: str) -> None:
+        """Start a node again whose supervisor was killed. It listens where it did only if the ports are fixed.
+
+        Raises: StartupError.
+        """
+        await asyncio.to_thread(self._processes[node].wait)
+        await self._spawn(node, self._configs[node], None)
 
     def pids(self, node: str) -> dict[str, int]:
         """Process ids of a node's processes, by name."""
@@ -217,7 +230,8 @@ class LocalTree:
                 limits={"retry-delay-ms": RETRY_CAP_MS},
             ),
         )
-        await self._spawn(plan, config, token)
+        self._configs[plan.name] = config
+        await self._spawn(plan.name, config, token)
 
     async def _link(self, child: str, parent: str) -> WanLink:
         addresses = read_addresses(self.state_dir / parent)
@@ -230,18 +244,18 @@ class LocalTree:
         await link.start()
         return link
 
-    async def _spawn(self, plan: Plan, config: Node, token: str | None) -> None:
-        data_dir = self.state_dir / plan.name
+    async def _spawn(self, node: str, config: Node, token: str | None) -> None:
+        data_dir = self.state_dir / node
         data_dir.mkdir(mode=0o700, exist_ok=True)
         (data_dir / "run" / "api.json").unlink(missing_ok=True)
-        document = self.state_dir / f"{plan.name}.json"
+        document = self.state_dir / f"{node}.json"
         write_json(document, config)
         environment = {**os.environ, LINKS_VARIABLE: str(self.state_dir / LINKS_FILE)}
         if token is not None:
             environment[JOIN_TOKEN_VARIABLE] = token
-        self._processes[plan.name] = _supervise(document, data_dir, self.log(plan.name), environment)
-        await self._await_api(plan.name, data_dir)
-        await self.wait_up(plan.name)
+        self._processes[node] = _supervise(document, data_dir, self.log(node), environment)
+        await self._await_api(node, data_dir)
+        await self.wait_up(node)
 
     async def _await_api(self, node: str, data_dir: Path) -> None:
         """The node's addresses and operator token, as soon as it has written them."""

@@ -84,7 +84,10 @@ class Batch(msgspec.Struct, frozen=True, array_like=True):
         """
         if zlib.crc32(self.payload) != self.crc:
             raise self._corrupt("its checksum does not match")
-        if self.chain_before != UNLINKED and chain_after(self.chain_before, self.first, self.next, self.payload) != self.chain:
+        if (
+            self.chain_before != UNLINKED
+            and chain_after(self.chain_before, self.first, self.next, self.payload) != self.chain
+        ):
             raise self._corrupt("its chain hash does not match")
 
     def _corrupt(self, cause: str) -> StorageCorrupt:

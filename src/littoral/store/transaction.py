@@ -221,7 +221,7 @@ class Transaction:
         ).fetchall()
         theirs = batch.records()
         for row in rows:
-            ours = Batch(batch.origin, batch.path, *row)
+            ours = msgspec.convert((batch.origin, batch.path, *row), Batch)
             start, end = max(ours.first, batch.first), min(ours.next, batch.next)
             if ours.records()[start - ours.first : end - ours.first] != theirs[start - batch.first : end - batch.first]:
                 return False

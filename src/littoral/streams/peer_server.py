@@ -93,7 +93,7 @@ class PeerServer:
         return _answer(peer.Welcome(peer.PROTOCOL_VERSION, self._store.node, marks))
 
     async def _batches(self, child: str, request: Request) -> Response:
-        frame = peer.decode(request.body, list[StoredBatch], "batches")
+        frame = peer.unpack(request.body, list[StoredBatch], "batches")
         for stored in frame:
             if not self._family.may_write(child, stored.batch.origin):
                 raise Forbidden(

@@ -188,7 +188,7 @@ class Uplink:
             await work.wait()
 
     async def _ship(self, frame: list[StoredBatch]) -> None:
-        body = peer.encode(frame)
+        body = peer.pack(frame)
         response = await self._call("POST", peer.BATCHES, body)
         outcomes = peer.decode(response.body, list[ReplicaOutcome], "outcomes")
         if len(outcomes) != len(frame):

@@ -8,10 +8,13 @@ that the child follows; `read` fetches them, and `snapshot` what is folded from 
 from typing import Literal, TypeVar
 
 import msgspec
+import zstandard
 
 from littoral.core.errors import InvalidInput
 from littoral.core.lanes import Lane
+from littoral.core.limits import API_BODY_BYTES
 from littoral.core.resources import Tier
+from littoral.wire.compression import Undecodable, decompress
 
 PROTOCOL_VERSION = 1
 MSGPACK = "application/msgpack"
@@ -90,3 +93,21 @@ def decode(data: bytes, kind: type[T], what: str) -> T:
 
 
 encode = msgspec.msgpack.Encoder().encode
+
+PACK_LEVEL = 3
+UNPACKED_MOST_BYTES = API_BODY_BYTES.default
+"""What the listener would take of a body that is not compressed."""
+
+
+def pack(value: object) -> bytes:
+    """`value` encoded and compressed as a whole: the records of a frame are much like each other, while the batches
+    that hold them are often too small to be compressed one by one."""
+    return zstandard.compress(encode(value), PACK_LEVEL)
+
+
+def unpack(data: bytes, kind: type[T], what: str) -> T:
+    """What `pack` made, as a `kind`. Raises InvalidInput."""
+    try:
+        return decode(decompress(data, UNPACKED_MOST_BYTES), kind, what)
+    except Undecodable as error:
+        raise InvalidInput("read", what, str(error), "Run the same version on both nodes") from error

@@ -157,10 +157,13 @@ def test_errors_become_problem_details_without_a_trace(caplog: pytest.LogCapture
             assert ours.status == 409
             assert dict(ours.headers)["content-type"] == "application/problem+json"
             assert msgspec.json.decode(ours.body) == {
+                "type": "urn:littoral:problem:conflict",
                 "title": "Conflict",
                 "status": 409,
                 "detail": "cannot append to stream a/b: it is closed. Open another",
                 "kind": "Conflict",
+                "operation": "append to stream",
+                "subject": "a/b",
                 "cause": "it is closed",
                 "remedy": "Open another",
             }
@@ -169,7 +172,7 @@ def test_errors_become_problem_details_without_a_trace(caplog: pytest.LogCapture
             assert theirs.status == 500
             assert b"secret" not in theirs.body
             assert b"Traceback" not in theirs.body
-            assert problem["request_id"] in caplog.text
+            assert problem["instance"].removeprefix("urn:littoral:request:") in caplog.text
             assert "RuntimeError: secret detail" in caplog.text
 
     with caplog.at_level(logging.ERROR):

@@ -5,6 +5,8 @@ import logging
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from littoral.core.errors import InvalidInput, StorageFull
 from littoral.core.limits import (
@@ -259,6 +261,48 @@ def test_a_malformed_publish_closes_the_connection_and_nothing_after_it_is_read(
         assert "[MQTT-" in caplog.text
 
     asyncio.run(main())
+
+
+kinds = st.sampled_from(
+    [
+        publish("site/a"),
+        publish("site/a"),
+        publish("site/a/b", b"12"),
+        publish("site/a", b""),
+        publish("site/a/b", b"x" * 140),
+        publish("free"),
+        b"\x30\x87\x00\x00\x04site1",
+        mqtt.PingReq(),
+    ]
+)
+
+
+@given(st.lists(kinds, max_size=60), st.integers(100, 2500), st.lists(st.integers(1, 3000), max_size=8))
+def test_publishes_among_anything_else_arrive_in_order_however_they_are_cut(mixture, most, cuts):
+    frames = [each if isinstance(each, bytes) else mqtt.encode(each) for each in mixture * 8]
+    data = b"".join(frames)
+    one, other = World(), World()
+    whole, cut = one.client(), other.client()
+    for frame in frames:
+        whole.connection.receive(frame)
+    position = 0
+    for size in [*cuts, *([most] * (len(data) // most + 1))]:
+        cut.connection.receive(data[position : position + size])
+        position += size
+    assert other.intake.folded == one.intake.folded
+    assert other.broker.counters.received == one.broker.counters.received
+    assert cut.received == whole.received
+
+
+def test_a_cut_topic_does_not_pass_for_another():
+    world = World()
+    client = world.client().sends(*[publish("site/a", b"1"), publish("site/ab", b"1"), publish("site/ab", b"")] * 99)
+    assert len(world.intake.folded) == 297
+    data = mqtt.encode(publish("site/a", b"2")) * 99 + mqtt.encode(publish("site/ab", b""))
+    client.connection.receive(data[:-1])
+    assert len(world.intake.folded) == 396
+    client.connection.receive(data[-1:])
+    assert world.intake.folded[-1] == ("site/ab", b"")
 
 
 def test_a_cached_topic_does_not_reach_beyond_its_packet():

@@ -10,6 +10,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 
@@ -21,7 +22,7 @@ from littoral.cli.local.load_process import LoadProcess
 from littoral.cli.local.observer import streams_of
 from littoral.cli.local.steps import Step, Steps
 from littoral.core.clock import Clock
-from littoral.core.errors import LittoralError, PeerUnreachable
+from littoral.core.errors import PeerUnreachable
 from littoral.core.http import Request
 from littoral.core.limits import Limits
 from littoral.core.transport import Transport
@@ -127,7 +128,7 @@ class Check:
             await self._devices.start(brokers, recordings, speeds, self._tree.file.mqtt)
             gateways = {name: self._tree.file.nodes[name].gateway for name in self.sites}
             for url in (*gateways.values(), cloud_url):
-                await self._until(step, "the first window", lambda url=url: self._has_page(url))
+                await self._until(step, "the first window", partial(self._has_page, url))
             targets = [LoadTarget(name, url, self._page(name), EDGE_PER_S) for name, url in gateways.items()]
             targets.append(LoadTarget(CLOUD_LINK, cloud_url, self._page(CUT_SITE), CLOUD_PER_S))
             await self._load.start(targets, "before")
@@ -180,11 +181,11 @@ class Check:
             await self._tree.links[CUT_SITE].restore()
             self._load.phase("restored")
             for site in self.sites:
-                await self._until(step, f"all of {site} at the root", lambda site=site: self._is_at_root(site))
+                await self._until(step, f"all of {site} at the root", partial(self._is_at_root, site))
             self.catch_up_s = self._clock.monotonic_s() - restored_s
             step.note(f"the root has everything after {self.catch_up_s:.2f} s")
             for node in self._tree.clients:
-                await self._until(step, f"an empty queue at {node}", lambda node=node: self._is_queue_empty(node))
+                await self._until(step, f"an empty queue at {node}", partial(self._is_queue_empty, node))
             await self._until(step, "the same keys and values everywhere", self._is_kv_same)
 
     # What is checked
@@ -227,9 +228,7 @@ class Check:
     async def _progress(self) -> SiteProgress:
         own = {each.name: each.next for each in await streams_of(self._site)}
         shown = msgspec.json.decode(await self._get(self._gateway(CUT_SITE), self._page(CUT_SITE)))
-        return SiteProgress(
-            own.get(f"{CUT_SITE}/windows", 0), own.get(f"{CUT_SITE}/alerts", 0), shown["window"]["end"]
-        )
+        return SiteProgress(own.get(f"{CUT_SITE}/windows", 0), own.get(f"{CUT_SITE}/alerts", 0), shown["window"]["end"])
 
     async def _has_page(self, url: str) -> bool:
         page = self._page(CUT_SITE if url != self._gateway(self.sites[-1]) else self.sites[-1])
@@ -267,7 +266,7 @@ class Check:
     # Means
 
     async def _replay_until(self, step: Step, fraction: float) -> None:
-        async with self._deadline(self._replay_s + STEP_S, "the replay"):
+        async with self._deadline(self._replay_s + STEP_S, "the replay", self._devices.describe):
             while self._devices.fraction < fraction or (fraction == 1.0 and not self._devices.done):
                 self._devices.check()
                 step.advance(self._devices.fraction)
@@ -282,12 +281,14 @@ class Check:
         step.doing("")
 
     @contextlib.asynccontextmanager
-    async def _deadline(self, seconds: float, what: str) -> AsyncIterator[None]:
+    async def _deadline(
+        self, seconds: float, what: str, describe: Callable[[], str] = lambda: ""
+    ) -> AsyncIterator[None]:
         try:
             async with asyncio.timeout(seconds):
                 yield
         except TimeoutError as error:
-            raise CheckFailed(f"waited {seconds:.0f} s in vain for {what}") from error
+            raise CheckFailed(f"waited {seconds:.0f} s in vain for {what}. {describe()}") from error
 
     async def _get(self, url: str, path: str) -> bytes:
         response = await self._transport.request(url, Request("GET", path), STEP_S)

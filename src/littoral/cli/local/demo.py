@@ -94,7 +94,9 @@ async def _demo(
         with steps.step("start a root, a region and two sites", story) as step:
             tree = LocalTree(folder, transport, clock, SystemRandom(), round_trip_ms=rtt_ms, progress=step.doing)
             await stack.enter_async_context(tree)
-        story = "Two rules, a key-value namespace and a Python function, applied at the root, run where they are placed."
+        story = (
+            "Two rules, a key-value namespace and a Python function, applied at the root, run where they are placed."
+        )
         with steps.step("deploy the example", story):
             await runtime.deploy(tree, example)
         devices = Devices(example, folder, tree.log("devices"))

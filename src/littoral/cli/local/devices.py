@@ -1,18 +1,16 @@
 """The example's device simulators: ordinary MQTT clients in processes of their own, one for each line of each site."""
 
 import asyncio
-import os
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
+from littoral.cli.local.child import start_python
 from littoral.cli.local.example import DEVICES, Example, Recording
 from littoral.core.errors import StartupError
 from littoral.core.tasks import Tasks
-from littoral.drivers.process import die_with_parent
 from littoral.node.layout import write_json
 
 PROGRESS_FILE = "devices.json"
@@ -98,6 +96,10 @@ class Devices:
         """Whether every reading is acknowledged."""
         return all(device.report.done for device in self.all)
 
+    def describe(self) -> str:
+        """How far each is, for whoever has to find out why one is not further."""
+        return ", ".join(f"{device.name} {device.played} of {device.rows}" for device in self.all)
+
     def check(self) -> None:
         """Raises StartupError if a simulator ended before it was done."""
         for failure in self._failures:
@@ -132,21 +134,9 @@ class Devices:
         arguments = ["--host", host, "--port", port, "--site", device.site, "--line", device.line]
         arguments += ["--speed", f"{speed:g}", "--from-row", str(device.first_row), "--to-row", str(device.rows)]
         arguments += ["--username", login["username"]]
-        parent = os.getpid()
-        with open(self._log, "ab") as log:
-            device.process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                str(self._script),
-                *arguments,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=log,
-                # Not an argument: those can be read by every user of the machine.
-                env={**os.environ, PASSWORD_VARIABLE: login["password"]},
-                # Ctrl-C is for us; we then end it.
-                start_new_session=True,
-                preexec_fn=lambda: None if die_with_parent(parent) else os._exit(1),
-            )
+        # Not an argument: those can be read by every user of the machine.
+        secret = {PASSWORD_VARIABLE: login["password"]}
+        device.process = await start_python([str(self._script), *arguments], self._log, secret)
         self._tasks.start(self._read_reports(device), f"device {device.name}")
 
     async def _read_reports(self, device: Device) -> None:

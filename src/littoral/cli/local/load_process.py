@@ -1,20 +1,16 @@
 """The process that loads the gateways, as its parent sees it."""
 
 import asyncio
-import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
+from littoral.cli.local.child import start_python
 from littoral.cli.local.load import LoadResult, LoadTarget
 from littoral.core.tasks import Tasks
-from littoral.drivers.process import die_with_parent
 
 END_S = 10.0
-LINE_BYTES = 64 * 1024 * 1024
-"""The last line holds every latency."""
 
 
 class LoadProcess:
@@ -25,26 +21,15 @@ class LoadProcess:
         self._process: asyncio.subprocess.Process | None = None
         self._failures: list[BaseException] = []
         self._tasks = Tasks(self._failures.append)
+        self._reading: asyncio.Task[None] | None = None
         self._results: list[LoadResult] = []
 
     async def start(self, targets: Sequence[LoadTarget], phase: str) -> None:
         """Begin."""
-        parent = os.getpid()
-        with open(self._log, "ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "littoral.cli.local.load",
-                msgspec.json.encode(targets).decode(),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=log,
-                limit=LINE_BYTES,
-                start_new_session=True,
-                preexec_fn=lambda: None if die_with_parent(parent) else os._exit(1),
-            )
+        arguments = ["-m", "littoral.cli.local.load", msgspec.json.encode(targets).decode()]
+        self._process = await start_python(arguments, self._log)
         self.phase(phase)
-        self._tasks.start(self._read(), "load")
+        self._reading = self._tasks.start(self._read(), "load")
 
     def phase(self, name: str) -> None:
         """From now on, requests are counted under this name."""
@@ -63,10 +48,9 @@ class LoadProcess:
         """End it; everything that it measured. Raises what went wrong with it."""
         assert self._process is not None
         assert self._process.stdin is not None
+        assert self._reading is not None
         self._process.stdin.close()
-        await asyncio.wait_for(self._process.wait(), END_S)
-        while len(self._tasks):
-            await asyncio.sleep(0)
+        await asyncio.wait_for(asyncio.wait([self._reading]), END_S)
         for failure in self._failures:
             raise failure
         return self._results

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import fcntl
 import signal
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -94,7 +94,7 @@ async def deploy(tree: LocalTree, example: Example) -> int:
     try:
         async with asyncio.timeout(DEPLOY_S):
             for client in tree.clients.values():
-                while missing := _missing(await client.status(), rules, apps):
+                while missing := _missing(await client.status(), rules, apps):  # noqa: ASYNC110 -- of another process
                     await asyncio.sleep(POLL_S)
     except TimeoutError as error:
         raise TimedOut("deploy", str(example.folder), missing, f"See {tree.state_dir / 'logs'}") from error
@@ -113,9 +113,3 @@ def _missing(status: NodeStatus, rules: set[str], apps: set[str]) -> str:
             why = status.apps[name].problem if name in status.apps else "it has not arrived"
             return f"app {name} does not run at {status.node}: {why or 'it is being started'}"
     return ""
-
-
-async def until(condition: Callable[[], bool], poll_s: float = POLL_S) -> None:
-    """Return once it holds."""
-    while not condition():
-        await asyncio.sleep(poll_s)

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from typing import Self
 
 from rich.console import Console
 from rich.padding import Padding
@@ -53,7 +54,7 @@ class Steps:
             disable=not console.is_terminal,
         )
 
-    def __enter__(self) -> "Steps":
+    def __enter__(self) -> Self:
         self._progress.start()
         return self
 
@@ -83,4 +84,6 @@ class Steps:
 
     def _line(self, mark: str, style: str, title: str, started_s: float) -> None:
         took_s = self._clock.monotonic_s() - started_s
-        self._console.print(Text(f"{mark} ", style=style).append(f"{title}  ", style="default").append(f"{took_s:.1f} s", style="dim"))
+        self._console.print(
+            Text(f"{mark} ", style=style).append(f"{title}  ", style="default").append(f"{took_s:.1f} s", style="dim")
+        )

@@ -1,6 +1,7 @@
 """The live view of `littoral up`: a table on a terminal, a line now and then elsewhere."""
 
 from collections.abc import Sequence
+from typing import Self
 
 from rich.console import Console
 from rich.live import Live
@@ -23,7 +24,7 @@ class TreeView:
         self._links: dict[str, str] = {}
         self._plain_at_s = 0.0
 
-    def __enter__(self) -> "TreeView":
+    def __enter__(self) -> Self:
         if self._live is not None:
             self._live.start()
         return self

@@ -44,7 +44,7 @@ class Host(Protocol):
         ...
 
 
-def flat_fold(
+def flat_fold(  # noqa: C901 - four short functions over the same variables
     rule: Host, topic: str, decode: Callable[[bytes], FlatReading], scale: int, wall_ms: Callable[[], int]
 ) -> Fold:
     """A fold for readings whose key is `topic`.

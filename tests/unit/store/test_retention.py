@@ -1,0 +1,92 @@
+"""Retention: streams stay within their bytes and age, and a disk that refuses is tried again."""
+
+import asyncio
+
+from littoral.core.tasks import Tasks
+from littoral.store.retention import BATCHES_AT_ONCE, BY_AGE_EVERY_S, Retention
+from littoral.store.store import Store
+from littoral.testing.loop import run
+from tests.support.stores import SimStore, name, records_of
+
+A = name("plant-a/a")
+
+
+class Running:
+    def __init__(self, **limits: int) -> None:
+        self.sim = SimStore(**limits)
+        self.store: Store = self.sim.open()
+        self.warnings: list[str] = []
+        self.failures: list[BaseException] = []
+        self.retention = Retention(self.store, self.sim.clock, self.warnings.append)
+        Tasks(self.failures.append).start(self.retention.run(), "retention")
+
+    async def put(self, *records: bytes, retention_bytes: int | None = None, retention_ms: int | None = None) -> None:
+        def job(tx):
+            tx.open_stream(A, retention_bytes=retention_bytes, retention_ms=retention_ms)
+            tx.append(A, records)
+
+        await self.store.submit(job)
+
+
+def test_a_stream_is_kept_within_its_bytes():
+    async def main() -> None:
+        running = Running()
+        for n in range(200):
+            await running.put(b"%08d" % n, retention_bytes=100)
+        assert len(records_of(running.store, A)) > 100
+        await asyncio.sleep(5)
+        info = running.store.stream(A)
+        assert info is not None
+        assert 0 < info.bytes <= 100
+        assert records_of(running.store, A)[-1] == b"00000199"
+        assert running.retention.dropped_batches == info.first > BATCHES_AT_ONCE
+        assert running.failures == []
+
+    run(main)
+
+
+def test_the_default_comes_from_the_limits():
+    async def main() -> None:
+        running = Running(stream_bytes=50)
+        for n in range(20):
+            await running.put(b"%08d" % n)
+        await asyncio.sleep(3)
+        info = running.store.stream(A)
+        assert info is not None
+        assert info.bytes <= 50
+
+    run(main)
+
+
+def test_a_stream_is_kept_within_its_age():
+    async def main() -> None:
+        running = Running()
+        await running.put(b"old", retention_ms=60_000)
+        await asyncio.sleep(50)
+        await running.put(b"young")
+        assert records_of(running.store, A) == [b"old", b"young"]
+        await asyncio.sleep(10 + BY_AGE_EVERY_S + 2)
+        assert records_of(running.store, A) == [b"young"]
+        await asyncio.sleep(100)
+        info = running.store.stream(A)
+        assert info is not None
+        assert (info.first, info.next, info.bytes) == (2, 2, 0)
+
+    run(main)
+
+
+def test_a_disk_that_refuses_even_that_is_reported_and_tried_again():
+    async def main() -> None:
+        running = Running()
+        for n in range(20):
+            await running.put(b"%08d" % n, retention_bytes=50)
+        running.sim.disk.read_only = True
+        await asyncio.sleep(3)
+        assert "the file system does not take writes" in running.warnings[0]
+        assert len(records_of(running.store, A)) == 20
+        running.sim.disk.read_only = False
+        await asyncio.sleep(2)
+        assert len(records_of(running.store, A)) < 10
+        assert running.failures == []
+
+    run(main)

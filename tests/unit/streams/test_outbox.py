@@ -1,0 +1,173 @@
+"""What goes up, in which order, and what is said of what waits."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from littoral.core.lanes import Lane
+from littoral.core.names import StreamName
+from littoral.store.stream import Reach
+from littoral.store.transaction import Transaction
+from littoral.streams.outbox import UPLINK_FOLD, Outbox, goes_up
+from littoral.testing.loop import run
+from tests.support.stores import SimStore, name
+
+ALL: tuple[Lane, ...] = ("control", "alerts", "state", "telemetry", "bulk")
+
+
+def play(story: Callable[[SimStore], Awaitable[None]], **limits: int) -> None:
+    async def main() -> None:
+        sim = SimStore(**limits)
+        sim.open()
+        await story(sim)
+
+    run(main)
+
+
+async def append(sim: SimStore, stream: str, *records: bytes, lane: Lane = "telemetry", reach: Reach = "root") -> None:
+    assert sim.store is not None
+
+    def work(tx: Transaction) -> None:
+        tx.open_stream(name(stream), lane=lane, reach=reach)
+        tx.append(name(stream), records)
+
+    await sim.store.submit(work)
+
+
+def shipped(outbox: Outbox, *, most_bytes: int = 1 << 20) -> list[str]:
+    """The streams of the next frame, which the parent then takes over."""
+    frame = outbox.take(ALL, most_bytes)
+    for stored in frame:
+        outbox.set_mark(stored.batch.name, stored.batch.next)
+    return [str(stored.batch.name) for stored in frame]
+
+
+@pytest.mark.parametrize(
+    ("origin", "reach", "via", "goes"),
+    [
+        ("eu", "node", "", False),
+        ("eu", "link", "", True),
+        ("eu", "root", "", True),
+        ("plant-a", "root", "plant-a", True),
+        ("plant-a", "link", "plant-a", False),
+        ("cloud", "root", "cloud", False),
+    ],
+)
+def test_a_stream_goes_up_by_its_reach_and_where_it_came_from(origin: str, reach: Reach, via: str, goes: bool):
+    async def story(sim: SimStore) -> None:
+        assert sim.store is not None
+        stream = StreamName(origin, "s")
+        await sim.store.submit(lambda tx: tx.open_stream(stream, reach=reach, via=via))
+        info = sim.store.stream(stream)
+        assert info is not None
+        assert goes_up(info, "eu", "cloud") is goes
+
+    play(story)
+
+
+def test_a_lane_is_served_only_while_no_more_urgent_one_has_anything():
+    async def story(sim: SimStore) -> None:
+        assert sim.store is not None
+        for lane in reversed(ALL):
+            await append(sim, f"plant-a/{lane}", b"1", lane=lane)
+        outbox = Outbox(sim.store, "cloud")
+        assert [shipped(outbox, most_bytes=1) for _ in range(6)] == [[f"plant-a/{lane}"] for lane in ALL] + [[]]
+
+    play(story)
+
+
+def test_what_less_urgent_lanes_have_rides_along_where_a_frame_has_room():
+    async def story(sim: SimStore) -> None:
+        assert sim.store is not None
+        for lane in reversed(ALL):
+            await append(sim, f"plant-a/{lane}", b"1", lane=lane)
+        assert shipped(Outbox(sim.store, "cloud")) == [f"plant-a/{lane}" for lane in ALL]
+
+    play(story)
+
+
+def test_streams_of_a_lane_take_turns_when_a_frame_is_full():
+    async def story(sim: SimStore) -> None:
+        assert sim.store is not None
+        for _ in range(3):
+            await append(sim, "plant-a/loud", b"x" * 100)
+            await append(sim, "plant-a/soft", b"y")
+        outbox = Outbox(sim.store, "cloud")
+        first, second = shipped(outbox, most_bytes=10), shipped(outbox, most_bytes=10)
+        assert {first[0], second[0]} == {"plant-a/loud", "plant-a/soft"}
+
+    play(story)
+
+
+def test_nothing_is_marked_as_sent_before_the_parent_answers():
+    async def story(sim: SimStore) -> None:
+        assert sim.store is not None
+        await append(sim, "plant-a/s", b"1", b"2")
+        outbox = Outbox(sim.store, "cloud")
+        assert outbox.take(ALL, 100) == outbox.take(ALL, 100)
+        outbox.set_mark(name("plant-a/s"), 2)
+        assert outbox.take(ALL, 100) == []
+
+    play(story)
+
+
+def test_a_blocked_stream_is_kept_back_and_the_others_go_on():
+    async def story(sim: SimStore) -> None:
+        assert sim.store is not None
+        await append(sim, "plant-a/forked", b"1")
+        await append(sim, "plant-a/well", b"1")
+        outbox = Outbox(sim.store, "cloud")
+        outbox.block(name("plant-a/forked"), "diverged at offset 0")
+        assert shipped(outbox) == ["plant-a/well"]
+        assert shipped(outbox) == []
+        assert outbox.depth("telemetry").records == 1, "what is kept back still shows as waiting"
+
+    play(story)
+
+
+def test_the_depth_of_a_lane_counts_records_and_knows_the_oldest():
+    async def story(sim: SimStore) -> None:
+        assert sim.store is not None
+        outbox = Outbox(sim.store, "cloud")
+        assert (outbox.depth("alerts").records, outbox.depth("alerts").oldest_ms) == (0, None)
+        began_ms = sim.clock.wall_ms()
+        await append(sim, "plant-a/a", b"1", b"2", lane="alerts")
+        await append(sim, "plant-a/b", b"3", lane="alerts")
+        for info in sim.store.streams():
+            outbox.note(info)
+        depth = outbox.depth("alerts")
+        assert depth.records == 3
+        assert depth.oldest_ms is not None
+        assert began_ms <= depth.oldest_ms <= sim.clock.wall_ms()
+        outbox.set_mark(name("plant-a/a"), 2)
+        assert outbox.depth("alerts").records == 1
+
+    play(story)
+
+
+def test_after_a_restart_the_depth_is_known_before_the_parent_is_reached():
+    async def story(sim: SimStore) -> None:
+        assert sim.store is not None
+        await append(sim, "plant-a/s", b"1", b"2", b"3")
+        await sim.store.submit(lambda tx: tx.set_fold(UPLINK_FOLD, name("plant-a/s"), 2))
+        assert Outbox(sim.store, "cloud").depth("telemetry").records == 1
+
+    play(story)
+
+
+def test_what_retention_took_before_it_was_sent_is_stepped_over():
+    async def story(sim: SimStore) -> None:
+        assert sim.store is not None
+        for text in (b"1", b"2", b"3"):
+            await append(sim, "plant-a/s", text)
+        outbox = Outbox(sim.store, "cloud")
+        await sim.store.submit(lambda tx: tx.retain(name("plant-a/s"), 1 << 60, 2))
+        info = sim.store.stream(name("plant-a/s"))
+        assert info is not None
+        if info.first == 0:
+            pytest.skip("retention keeps what fits")
+        frame = outbox.take(ALL, 100)
+        assert frame[0].batch.first == info.first
+        assert frame[0].earliest == info.first
+
+    play(story, stream_bytes=1)
