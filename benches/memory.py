@@ -1,5 +1,6 @@
 """Memory of a node with nothing to do: every listener open, a rule and an app placed, after one request."""
 
+import contextlib
 import http.client
 import tempfile
 import time
@@ -7,7 +8,7 @@ from pathlib import Path
 
 from benches.harness import DEADLINE_S, Row, process_pss_mb
 from benches.mqtt_rules import STILL, rule
-from benches.node import BenchNode, running_node
+from benches.node import BenchNode, running_node, wait_for
 from littoral.core.resources.model import App, AppSpec, Metadata, RouteMatch
 from littoral.fleet.bundles import pack_bundle
 from littoral.fleet.desired import record_of
@@ -31,11 +32,16 @@ def _place(node: BenchNode) -> None:
         spec=AppSpec(main="main.py", routes=[RouteMatch(path="/hello")]),
     )
     node.apply([record_of(rule("still", STILL), None), record_of(app, pack_bundle("hello", {"main.py": CODE}))])
+    # The gateway gets to know of an app a moment after its worker is ready.
+    wait_for(lambda: _is_served(node))
+
+
+def _is_served(node: BenchNode) -> bool:
     connection = http.client.HTTPConnection("127.0.0.1", node.port("gateway"), timeout=DEADLINE_S)
-    connection.request("GET", "/hello")
-    answer = connection.getresponse()
-    assert (answer.status, answer.read()) == (200, b"hello")
-    connection.close()
+    with contextlib.closing(connection):
+        connection.request("GET", "/hello")
+        answer = connection.getresponse()
+        return (answer.status, answer.read()) == (200, b"hello")
 
 
 def _with_children(pid: int) -> list[int]:

@@ -29,7 +29,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 Row = tuple[int, int, float]
 """Number, seconds since the epoch, value."""
 
-Events = queue.SimpleQueue[tuple[str, object]]
+Events = queue.Queue[tuple[str, object]]
+"""Not a SimpleQueue: its get(timeout) waits for ever where the timeout passes between two looks at the queue."""
 
 DATA = Path(__file__).parent / "data"
 RECORDINGS = {

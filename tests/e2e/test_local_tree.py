@@ -113,7 +113,7 @@ async def run(folder):
         )
         await stack.enter_async_context(tree)
         await runtime.deploy(tree, example)
-        devices = Devices(example, folder, tree.log("devices"))
+        devices = Devices(example, folder, tree.log("devices"), SystemClock())
         stack.push_async_callback(devices.stop)
         recordings = example.recordings(ROWS)
         speeds = {line: recording.span_s / REPLAY_S for line, recording in recordings.items()}

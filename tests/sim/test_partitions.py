@@ -5,9 +5,11 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from littoral.streams.uplink import Uplink
 from littoral.testing.loop import run
 from littoral.testing.net import Direction, Link
 from littoral.testing.random import SeededRandom
+from littoral.testing.tree import SimNode
 from tests.support.vertical import (
     READINGS,
     SPIKES,
@@ -139,6 +141,33 @@ def test_a_parent_that_dies_with_a_frame_in_flight(parent: str, end: str, seed: 
         await vertical.write(vertical.root, "recipe", b"one")
 
     simulate(seed, main)
+
+
+def test_what_the_parent_has_not_answered_counts_as_waiting(seed: int):
+    async def main(vertical: Vertical, random: SeededRandom) -> None:
+        site = vertical.sites[0]
+        vertical.switch_on()
+        await vertical.deploy()
+        (link, _) = links(vertical, "plant-a", "eu")
+        await vertical.until(lambda: uplink_of(site).state.connected)
+        link.cut("requests")
+        await vertical.publish()
+        await vertical.until(lambda: len(windows_at(site, site)) == len(WINDOWS))
+        for _ in range(3):
+            assert uplink_of(site).outbox.depth("alerts").records == len(SPIKES)
+            await asyncio.sleep(20)
+        link.restore()
+        await vertical.until(lambda: uplink_of(site).outbox.depth("alerts").records == 0)
+        assert alerts_at(vertical.region, site) == list(SPIKES)
+        await vertical.write(vertical.root, "recipe", b"one")
+
+    simulate(seed, main)
+
+
+def uplink_of(node: SimNode) -> Uplink:
+    uplink = node.running.uplink
+    assert uplink is not None
+    return uplink
 
 
 def test_writes_on_both_sides_of_a_partition_converge_to_the_last(seed: int):

@@ -67,7 +67,7 @@ class Neighbours:
 
     def __init__(self, seed: int = 1, **limits: int) -> None:
         self.network = SimNetwork(SeededRandom(seed).fork("network"))
-        self.above, self.below = SimStore("cloud", seed), SimStore(CHILD, seed, **limits)
+        self.above, self.below = SimStore("cloud", seed=seed), SimStore(CHILD, seed=seed, **limits)
         self.parent, self.child = self.above.open(), self.below.open()
         self.family = OpenFamily()
         self.server = PeerServer(self.parent, self.above.limits, self.family, NoSnapshots())

@@ -49,5 +49,4 @@ class HybridClock:
                 f"it is {ahead_ms} ms ahead of this node's clock; at most {FUTURE_SKEW_MS} ms are allowed",
                 "Set the clocks of both nodes (NTP)",
             )
-        if timestamp > self._last:
-            self._last = timestamp
+        self._last = max(self._last, timestamp)

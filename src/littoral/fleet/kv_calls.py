@@ -1,9 +1,11 @@
 """Asking the parent for key-value data, and answering a child that asks."""
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Literal, Protocol
 
 import msgspec
 
+from littoral.core.errors import Forbidden
 from littoral.core.http import Request, Response
 from littoral.core.kv import KeyValue, KvEntry, KvPage
 from littoral.wire import peer
@@ -14,8 +16,7 @@ KV_CALL = "/v1/peer/kv"
 class KvCall(msgspec.Struct, frozen=True, omit_defaults=True):
     """One question to the parent."""
 
-    operation: str
-    """get, list, put or delete."""
+    operation: Literal["get", "list", "put", "delete"]
     namespace: str
     key: str = ""
     """For list: the prefix."""
@@ -64,14 +65,21 @@ class KvCalls:
         return peer.decode(response.body, KvAnswer, "key-value answer")
 
 
-async def answer_kv_call(keyvalue: KeyValue, request: Request) -> Response:
-    """The parent's side. Raises LittoralError."""
+async def answer_kv_call(keyvalue: KeyValue, request: Request, may_ask: Callable[[str], bool]) -> Response:
+    """The parent's side. may_ask: whether the child may ask for a namespace. Raises LittoralError."""
     call = peer.decode(request.body, KvCall, "key-value call")
+    if not may_ask(call.namespace):
+        raise Forbidden(
+            "use namespace",
+            call.namespace[:80],
+            "it is replicated, and the asking node reads its own copy if it is to have one",
+            "Place the namespace on that node",
+        )
     if call.operation == "get":
         answer = KvAnswer(value=await keyvalue.get(call.namespace, call.key))
     elif call.operation == "list":
         answer = KvAnswer(page=await keyvalue.list(call.namespace, call.key, call.cursor, call.limit))
-    elif call.value is None:
+    elif call.operation == "delete" or call.value is None:
         answer = KvAnswer(entry=await keyvalue.delete(call.namespace, call.key))
     else:
         answer = KvAnswer(entry=await keyvalue.put(call.namespace, call.key, call.value))

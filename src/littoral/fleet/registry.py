@@ -100,6 +100,11 @@ class Registry:
             for member in self._members.get(child, ())
         )
 
+    def may_ask(self, namespace: str) -> bool:
+        """Whether children may read and write a namespace through this node: what is replicated they hold, or not."""
+        found = self._namespaces(namespace)
+        return found is None or found.spec.mode == "read-through"
+
     # What changes it
 
     async def greet(self, child: str, members: Sequence[Member]) -> None:

@@ -33,7 +33,7 @@ class PeerApi:
         """Answer one request. Raises LittoralError."""
         child = self._verifier.verify(bearer(request), method=request.method, path=request.path)
         if request.path == KV_CALL:
-            return await answer_kv_call(self._keyvalue, request)
+            return await answer_kv_call(self._keyvalue, request, self._registry.may_ask)
         if request.path == SIGN:
             return await self._sign(child, request)
         return await self._streams.handle(child, request)

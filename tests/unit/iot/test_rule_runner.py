@@ -1,137 +1,150 @@
-"""A rule at work on a store: what it commits, and what it does about readings that are gone or cannot be used."""
+"""Rules at work on a store: outputs, state and offset together, whatever happens in between."""
 
 import asyncio
 
-import msgspec
-import pytest
-
-from littoral.core.resources import Rule
 from littoral.core.tasks import Tasks
-from littoral.iot.readings import RawReading, open_readings, readings_stream
+from littoral.iot.readings import open_readings, readings_stream
 from littoral.iot.rule_runner import RuleRunner
-from littoral.store.store import Store
 from littoral.store.transaction import Transaction
-from littoral.testing.disk import CutAt
 from littoral.testing.loop import run
-from tests.support.stores import SimStore, name, records_of
-from tests.support.vertical import RULE, payload
+from tests.support.floor import TOPIC, Floor, play
+from tests.support.stores import SimStore, name
+from tests.support.vertical import RULE
 
-UNNUMBERED = msgspec.structs.replace(RULE, spec=msgspec.structs.replace(RULE.spec, sequence=msgspec.UNSET))
-"""Nothing but the offset tells this rule what it has folded."""
-READINGS = readings_stream("plant-a")
-WINDOWS = name("plant-a/windows")
-_encode = msgspec.msgpack.Encoder().encode
+FOUR = [(0, 10), (10, 10), (20, 10), (30, 10)]
 
 
-class Running:
-    """A store with a rule at work."""
+def test_windows_come_out_once_and_the_offset_with_them():
+    async def story(floor: Floor) -> None:
+        floor.apply()
+        await floor.begun()
+        await floor.publish(0, 46)
+        await floor.until(lambda: len(floor.windows()) == 4)
+        assert floor.windows() == FOUR
+        assert floor.engine.runners["temperature"].offset == 46
 
-    def __init__(self, sim: SimStore, store: Store | None = None, rule: Rule = RULE) -> None:
-        self.store = store or sim.open()
-        self.failures: list[BaseException] = []
-        self.runner = RuleRunner(self.store, rule, lambda topic, payload: None, sim.clock.wall_ms, sim.limits)
-        self.tasks = Tasks(self.failures.append)
-        self.tasks.start(self.runner.run(), "rule")
-
-    async def until_folded(self) -> None:
-        async with asyncio.timeout(60):
-            while (info := self.store.stream(READINGS)) is None or self.runner.offset < info.next:
-                await asyncio.sleep(0.05)
-        assert self.failures == []
-
-    async def until_adopted(self) -> None:
-        async with asyncio.timeout(60):
-            while self.store.state_value("rules", "rule/temperature") is None:
-                await asyncio.sleep(0.05)
+    play(story)
 
 
-def put(*numbers: int):
-    records = [_encode(RawReading("factory/press/temperature", payload(n), 0)) for n in numbers]
+def test_a_power_cut_between_any_two_readings_repeats_and_loses_nothing(seed: int):
+    async def story(floor: Floor) -> None:
+        floor.apply()
+        await floor.begun()
+        for first in range(0, 46, 5):
+            await floor.publish(first, min(first + 5, 46))
+            floor.engine.abandon()
+            floor.sim.cut_power()
+            floor.start()
+            floor.apply()
+        await floor.until(lambda: len(floor.windows()) >= 4)
+        assert floor.windows() == FOUR
 
-    def job(tx: Transaction) -> None:
-        open_readings(tx)
-        tx.append(READINGS, records)
-
-    return job
+    play(story, seed)
 
 
-def windows(store: Store) -> list[tuple[int, int]]:
-    rows = [msgspec.json.decode(record) for record in records_of(store, WINDOWS)]
-    return [(row["start"] // 1000, row["count"]) for row in rows]
+def test_a_changed_rule_goes_on_with_what_its_former_revision_still_commits(seed: int):
+    async def story(floor: Floor) -> None:
+        floor.apply()
+        await floor.begun()
+        for n in range(46):
+            await floor.publish(n, n + 1)
+            # The runner has folded the reading and its commit is under way; the next one takes over just then.
+            await asyncio.sleep(0.0005)
+            floor.apply(revision=str(n + 2))
+        await floor.until(lambda: len(floor.windows()) >= 4)
+        assert floor.windows() == FOUR
+
+    play(story, seed)
 
 
-def test_a_number_that_was_seen_is_not_counted_again():
+def test_a_rule_that_is_new_here_begins_with_the_readings_to_come():
+    async def story(floor: Floor) -> None:
+        await floor.publish(0, 20)
+        floor.apply()
+        await floor.begun()
+        await floor.publish(20, 46)
+        await floor.until(lambda: len(floor.windows()) == 2)
+        assert floor.windows() == [(20, 10), (30, 10)]
+
+    play(story)
+
+
+def test_a_record_that_is_no_reading_is_put_aside_and_the_rule_goes_on():
+    async def story(floor: Floor) -> None:
+        floor.apply()
+        await floor.begun()
+
+        def spoil(tx: Transaction) -> None:
+            open_readings(tx)
+            tx.append(readings_stream("plant-a"), [b"\xc1 nonsense"])
+
+        await floor.store.submit(spoil)
+        await floor.publish(0, 46)
+        await floor.until(lambda: len(floor.windows()) == 4)
+        (letter,) = floor.dead()
+        assert letter["source"].startswith("plant-a/readings@")
+        assert "cannot decode reading" in letter["reason"]
+
+    play(story)
+
+
+def test_an_output_that_its_sink_cannot_take_is_put_aside_and_the_rule_goes_on():
+    async def story(floor: Floor) -> None:
+        def close(tx: Transaction) -> None:
+            tx.open_stream(name("plant-a/windows"))
+            tx.close_stream(name("plant-a/windows"))
+
+        await floor.store.submit(close)
+        floor.apply()
+        await floor.begun()
+        await floor.publish(0, 46)
+        await floor.until(lambda: len(floor.dead()) == 4)
+        assert {letter["source"] for letter in floor.dead()} == {"rule/temperature"}
+        assert "it is closed" in floor.dead()[0]["reason"]
+        assert floor.engine.runners["temperature"].failed == ""
+
+    play(story)
+
+
+def test_a_disk_that_refuses_is_waited_for_and_said():
+    async def story(floor: Floor) -> None:
+        floor.apply()
+        await floor.begun()
+        await floor.publish(0, 20)
+        await floor.until(lambda: len(floor.windows()) == 1)
+        floor.sim.disk.failing = True
+        runner = floor.engine.runners["temperature"]
+        runner.intake(TOPIC)(b'{"n": 100, "ts": 40, "value": 1}')
+        await floor.until(lambda: runner.failed)
+        floor.sim.disk.failing = False
+        await floor.until(lambda: not runner.failed)
+        await floor.until(lambda: len(floor.windows()) > 1)
+
+    play(story)
+
+
+def test_what_is_known_of_topics_is_bounded():
+    async def story(floor: Floor) -> None:
+        floor.apply()
+        runner = floor.engine.runners["temperature"]
+        for n in range(100):
+            assert runner.wants(f"factory/{n}/temperature")
+            assert not runner.wants(f"factory/{n}/speed")
+        assert len(runner._matches) <= 10
+        assert floor.sim.limits.reached["mqtt-topics"] > 0
+
+    play(story, mqtt_topics=10)
+
+
+def test_a_runner_ends_when_it_is_told_to():
     async def main() -> None:
-        running = Running(SimStore())
-        await running.until_adopted()
-        await running.store.submit(put(*range(12), 3, 4, 11))
-        await running.store.submit(put(*range(16)))
-        await running.until_folded()
-        assert windows(running.store) == [(0, 10)]
-        assert running.runner.rule.counters.duplicates == 15
-        await running.tasks.stop()
-
-    run(main)
-
-
-def test_readings_that_retention_took_are_stepped_over():
-    """A rule that was away for longer than its readings are kept goes on with the next; it does not spin."""
-
-    async def main() -> None:
-        sim = SimStore()
-        running = Running(sim)
-        await running.until_adopted()
-        await running.store.submit(put(0, 1))
-        await running.until_folded()
-        await running.tasks.stop()
-        await running.store.submit(put(2, 3))
-        dropped = await running.store.submit(_drop_all)
-        assert dropped == 2
-        running = Running(sim, running.store)
-        await asyncio.sleep(5)
-        await running.store.submit(put(*range(4, 16)))
-        await running.until_folded()
-        assert windows(running.store) == [(0, 8)]
-        await running.tasks.stop()
-
-    run(main)
-
-
-def _drop_all(tx: Transaction) -> int:
-    """What retention by age does to a stream that was quiet for long."""
-    info = tx.stream(READINGS)
-    assert info is not None
-    tx._heads.set(msgspec.structs.replace(info, retention_ms=1))
-    return tx.retain(READINGS, 1 << 60, 100)
-
-
-@pytest.mark.parametrize("rule", [RULE, UNNUMBERED], ids=["numbered", "unnumbered"])
-def test_a_power_cut_at_any_sync_repeats_no_window_and_leaves_none_out(rule: Rule):
-    async def once(number: int, *, takes_effect: bool) -> None:
-        sim = SimStore(seed=number)
-        running = Running(sim, rule=rule)
-        await running.until_adopted()
-        sim.disk.on_cut = sim.writer.kill
-        sim.disk.schedule_cut(CutAt(sim.disk.counts["sync"] + number, "sync", takes_effect))
-        for first in range(0, 40, 4):
-            if sim.disk.powered:
-                running.store.submit(put(*range(first, first + 4)))
-                await asyncio.sleep(0.05)
-        assert not sim.disk.powered
-        running.tasks.abandon()
-        sim.died()
-        running = Running(sim, rule=rule)
-        # A device that numbers its readings sends all again; one that does not goes on where it was.
-        info = running.store.stream(READINGS)
-        sent = info.next if rule is UNNUMBERED and info is not None else 0
-        await running.store.submit(put(*range(sent, 46)))
-        await running.until_folded()
-        assert windows(running.store) == [(0, 10), (10, 10), (20, 10), (30, 10)]
-        await running.tasks.stop()
-
-    async def main() -> None:
-        for number in range(1, 16):
-            for takes_effect in (False, True):
-                await once(number, takes_effect=takes_effect)
+        sim = SimStore("plant-a")
+        store = sim.open()
+        runner = RuleRunner(store, RULE, lambda topic, payload: None, sim.clock.wall_ms, sim.limits)
+        tasks = Tasks(lambda error: None)
+        tasks.start(runner.run(), "rule")
+        await asyncio.sleep(2)
+        await tasks.stop()
+        assert store._watchers == []
 
     run(main)

@@ -3,6 +3,7 @@
 import asyncio
 from functools import partial
 
+import apsw
 import pytest
 
 from littoral.core.errors import Conflict, StorageError, StorageFull
@@ -103,8 +104,9 @@ def test_a_failing_commit_fails_everybody_and_leaves_the_state_as_before():
     run(main)
 
 
-@pytest.mark.parametrize("nth", range(1, 12))
-def test_a_disk_that_fails_anywhere_in_a_group_fails_everybody_and_the_store_goes_on(nth: int):
+@pytest.mark.parametrize("stays", [False, True], ids=["once", "for good"])
+@pytest.mark.parametrize("nth", [*range(1, 12), 1200, 2400])
+def test_a_disk_that_fails_anywhere_in_a_group_fails_everybody_and_the_store_goes_on(nth: int, stays: bool):
     """The failure may come inside a job, which then must not be taken for the job's own, or inside the commit."""
 
     async def main() -> None:
@@ -116,7 +118,9 @@ def test_a_disk_that_fails_anywhere_in_a_group_fails_everybody_and_the_store_goe
         def fail_at(point: Point) -> None:
             nonlocal seen
             seen += 1
-            sim.disk.failing = seen >= nth
+            if seen == nth:
+                sim.disk.failing = stays
+                raise apsw.IOError("the test says so")
 
         sim.disk.latency = fail_at
         big = bytes(range(256)) * 800  # spills the page cache, so that SQLite writes before the commit
@@ -129,6 +133,7 @@ def test_a_disk_that_fails_anywhere_in_a_group_fails_everybody_and_the_store_goe
             store.submit(append(b"1")),
             return_exceptions=True,
         )
+        assert seen == nth or not stays
         assert {type(each) for each in results} == {StorageError}
         sim.disk.latency = None
         sim.disk.failing = False

@@ -273,7 +273,7 @@ class Check:
                 await asyncio.sleep(POLL_S)
 
     async def _until(self, step: Step, what: str, condition: Callable[[], Awaitable[bool]]) -> None:
-        step.doing(f"waiting for {what}")
+        step.doing(what)
         async with self._deadline(STEP_S, what):
             while not await condition():
                 self._devices.check()

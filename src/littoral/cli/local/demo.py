@@ -99,7 +99,7 @@ async def _demo(
         )
         with steps.step("deploy the example", story):
             await runtime.deploy(tree, example)
-        devices = Devices(example, folder, tree.log("devices"))
+        devices = Devices(example, folder, tree.log("devices"), clock)
         stack.push_async_callback(devices.stop)
         load = LoadProcess(tree.log("load"))
         stack.push_async_callback(load.stop)

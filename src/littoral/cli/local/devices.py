@@ -1,6 +1,7 @@
 """The example's device simulators: ordinary MQTT clients in processes of their own, one for each line of each site."""
 
 import asyncio
+import signal
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -9,6 +10,7 @@ import msgspec
 
 from littoral.cli.local.child import start_python
 from littoral.cli.local.example import DEVICES, Example, Recording
+from littoral.core.clock import Clock
 from littoral.core.errors import StartupError
 from littoral.core.tasks import Tasks
 from littoral.node.layout import write_json
@@ -17,6 +19,8 @@ PROGRESS_FILE = "devices.json"
 """Below the tree's state directory: how many rows each device has had acknowledged, so that a restart goes on there."""
 PASSWORD_VARIABLE = "MQTT_PASSWORD"
 STOP_S = 5.0
+SILENT_S = 25.0
+"""A simulator reports once a second, and after each attempt to connect, which may take ten."""
 
 
 class DeviceReport(msgspec.Struct, frozen=True):
@@ -41,6 +45,8 @@ class Device:
         """Of the recording, up to where it is played."""
         self.report = DeviceReport(max(0, self.rows - first_row + 1), 0, 0, 0, first_row > self.rows)
         self.process: asyncio.subprocess.Process | None = None
+        self.heard_s = 0.0
+        """When it reported last, by the monotonic clock."""
 
     @property
     def name(self) -> str:
@@ -56,7 +62,8 @@ class Device:
 class Devices:
     """All simulators of a tree."""
 
-    def __init__(self, example: Example, state_dir: Path, log: Path) -> None:
+    def __init__(self, example: Example, state_dir: Path, log: Path, clock: Clock) -> None:
+        self._clock = clock
         self._script = (example.folder / DEVICES).absolute()
         self._progress = state_dir / PROGRESS_FILE
         self._log = log
@@ -101,19 +108,25 @@ class Devices:
         return ", ".join(f"{device.name} {device.played} of {device.rows}" for device in self.all)
 
     def check(self) -> None:
-        """Raises StartupError if a simulator ended before it was done."""
+        """Raises StartupError if a simulator ended before it was done, or says nothing any more."""
         for failure in self._failures:
             raise failure
         for device in self.all:
-            ended = device.process is not None and device.process.returncode is not None
-            if ended and not device.report.done:
-                assert device.process is not None
-                raise StartupError(
-                    "replay",
-                    device.name,
-                    f"its device ended with status {device.process.returncode}",
-                    f"See {self._log}",
-                )
+            process = device.process
+            if process is None or device.report.done:
+                continue
+            silent_s = self._clock.monotonic_s() - device.heard_s
+            if process.returncode is not None:
+                raise self._lost(device, f"its device ended with status {process.returncode}")
+            if silent_s > SILENT_S:
+                # It writes into the log where it hangs, and ends.
+                process.send_signal(signal.SIGABRT)
+                raise self._lost(device, f"its device has not reported for {silent_s:.0f} s")
+
+    def _lost(self, device: Device, cause: str) -> StartupError:
+        return StartupError(
+            "replay", device.name, f"{cause}, at row {device.played} of {device.rows}", f"See {self._log}"
+        )
 
     async def stop(self) -> None:
         """End all; what is not acknowledged is sent again next time."""
@@ -136,7 +149,8 @@ class Devices:
         arguments += ["--username", login["username"]]
         # Not an argument: those can be read by every user of the machine.
         secret = {PASSWORD_VARIABLE: login["password"]}
-        device.process = await start_python([str(self._script), *arguments], self._log, secret)
+        device.process = await start_python(["-X", "faulthandler", str(self._script), *arguments], self._log, secret)
+        device.heard_s = self._clock.monotonic_s()
         self._tasks.start(self._read_reports(device), f"device {device.name}")
 
     async def _read_reports(self, device: Device) -> None:
@@ -144,6 +158,7 @@ class Devices:
         assert device.process.stdout is not None
         while line := await device.process.stdout.readline():
             device.report = msgspec.json.decode(line, type=DeviceReport)
+            device.heard_s = self._clock.monotonic_s()
             self._write_progress()
         await device.process.wait()
 

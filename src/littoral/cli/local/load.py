@@ -18,6 +18,7 @@ import uvloop
 from littoral.core.errors import LittoralError
 from littoral.core.http import Request
 from littoral.core.tasks import Tasks
+from littoral.drivers.clock import SystemClock
 from littoral.drivers.transport import HttpTransport
 
 TIMEOUT_S = 30.0
@@ -56,6 +57,7 @@ class Load:
         self._phase = "start"
         self._results: dict[tuple[str, str], LoadResult] = {}
         self._transport = HttpTransport()
+        self._clock = SystemClock()
         self._failures: list[BaseException] = []
         self._tasks = Tasks(self._failures.append)
         self._in_flight = dict.fromkeys((target.name for target in targets), 0)
@@ -76,12 +78,12 @@ class Load:
         await self._transport.aclose()
 
     async def _ask_at_rate(self, target: LoadTarget) -> None:
-        loop = asyncio.get_running_loop()
-        due = loop.time()
+        # Not the loop's time, which uvloop rounds to milliseconds.
+        due = self._clock.monotonic_s()
         while True:
             self._tasks.start(self._ask(target, due), f"ask {target.name}")
             due += 1 / target.rate_per_s
-            await asyncio.sleep(max(0.0, due - loop.time()))
+            await asyncio.sleep(max(0.0, due - self._clock.monotonic_s()))
 
     async def _ask(self, target: LoadTarget, due: float) -> None:
         result = self._result(target.name)
@@ -89,6 +91,8 @@ class Load:
             self._failed(result, "too many requests without an answer")
             return
         self._in_flight[target.name] += 1
+        # Timers may fire a little early.
+        begun_s = min(due, self._clock.monotonic_s())
         try:
             response = await self._transport.request(target.url, Request("GET", target.path), TIMEOUT_S)
         except LittoralError as error:
@@ -100,7 +104,7 @@ class Load:
             self._failed(result, f"{response.status} {response.body[:200]!r}")
             return
         result.answered += 1
-        result.latencies_ms.append((asyncio.get_running_loop().time() - due) * 1000)
+        result.latencies_ms.append((self._clock.monotonic_s() - begun_s) * 1000)
 
     def _failed(self, result: LoadResult, why: str) -> None:
         result.failed += 1

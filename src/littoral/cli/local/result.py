@@ -79,7 +79,7 @@ class Result(msgspec.Struct, kw_only=True):
             ("HTTP at the edge", _times(self.edge), f"p50 / p99 of {self.edge.requests:,}"),
             ("HTTP through the cloud", _times(self.cloud), f"p50 / p99 of {self.cloud.requests:,}"),
             ("hub killed to answering", f"{self.hub_restart_s:.2f} s", self._restart_note()),
-            ("time to catch up", f"{self.catch_up_s:.2f} s", "from the WAN's return to all at the root"),
+            ("time to catch up", f"{self.catch_up_s:.2f} s", "from the WAN's return"),
         )
 
     def _restart_note(self) -> str:

@@ -18,6 +18,7 @@ from littoral.cli.local.view import TreeView
 from littoral.cli.local.welcome import welcome
 from littoral.cli.output import console
 from littoral.cli.tree_file import TREE_DIRECTORY
+from littoral.core.errors import StartupError
 from littoral.drivers.clock import SystemClock
 from littoral.drivers.random import SystemRandom
 from littoral.drivers.transport import HttpTransport
@@ -102,7 +103,7 @@ async def _up(options: Options) -> None:
 async def _devices(options: Options, tree: LocalTree, stack: contextlib.AsyncExitStack) -> Devices:
     assert options.example is not None
     assert tree.file is not None
-    devices = Devices(options.example, options.state_dir, tree.log("devices"))
+    devices = Devices(options.example, options.state_dir, tree.log("devices"), SystemClock())
     stack.push_async_callback(devices.stop)
     recordings = options.example.recordings()
     brokers = {name: node.mqtt for name, node in tree.file.nodes.items() if node.mqtt is not None}
@@ -113,9 +114,13 @@ async def _devices(options: Options, tree: LocalTree, stack: contextlib.AsyncExi
 def _note(devices: Devices | None, options: Options) -> str:
     if devices is None:
         return "no devices are simulated"
-    devices.check()
+    try:
+        devices.check()
+    except StartupError as error:
+        # The tree is what was asked for; it goes on without the device.
+        return str(error)
     if devices.done:
-        return f"the recordings are over; without {options.state_dir}, `littoral up` begins anew"
+        return f"the recordings are over; `rm -r {options.state_dir}` lets `littoral up` begin anew"
     played = sum(device.played for device in devices)
     return f"devices: {played:,} of {sum(device.rows for device in devices):,} readings published"
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.rule import Rule
 from rich.text import Text
 
+from littoral.cli.targets import TREE_VARIABLE
 from littoral.cli.tree_file import TREE_DIRECTORY
 from littoral.node.local_tree import TreeFile
 from littoral.security.operator import TOKEN_PATH
@@ -25,8 +26,8 @@ def welcome(out: Console, tree: TreeFile, state_dir: Path, *, has_app: bool) -> 
         line = Text(f"{label:{LABEL_COLUMNS}}", style="bold").append(value, style="not bold")
         out.print(line, soft_wrap=True)
     _heading(out, "Try, in another terminal in this folder")
-    for command, effect in _commands(tree, state_dir, has_app=has_app):
-        out.print(Text(f"{command:41} ").append(effect, style="dim"), soft_wrap=True)
+    for command in _commands(tree, state_dir, has_app=has_app):
+        out.print(Text(command), soft_wrap=True)
     _heading(out, f"Ctrl-C ends it; the nodes' logs are in {state_dir / 'logs'}")
 
 
@@ -46,16 +47,17 @@ def _places(tree: TreeFile, *, has_app: bool) -> Iterator[tuple[str, str]]:
     yield "MQTT login", f"{tree.mqtt['username']} / {tree.mqtt['password']}"
 
 
-def _commands(tree: TreeFile, state_dir: Path, *, has_app: bool) -> Iterator[tuple[str, str]]:
+def _commands(tree: TreeFile, state_dir: Path, *, has_app: bool) -> Iterator[str]:
     littoral = _program()
-    where = "" if state_dir == TREE_DIRECTORY else f" --tree {state_dir}"
+    if state_dir != TREE_DIRECTORY:
+        yield f"export {TREE_VARIABLE}={state_dir}"
     site, gateway = next((name, node.gateway) for name, node in tree.nodes.items() if node.tier == "site")
-    yield f"{littoral} wan cut {site}{where}", "it goes on alone, its queue grows"
-    yield f"{littoral} wan restore {site}{where}", "its queue empties"
-    yield f"{littoral} status --node {site}{where}", "a node, and those below it"
+    yield f"{littoral} wan cut {site}      # it goes on alone, its queue grows"
+    yield f"{littoral} wan restore {site}  # and empties"
+    yield f"{littoral} status --node {site}"
     if has_app:
-        yield f"{littoral} stream tail {site}/alerts{where}", "as they reach the root"
-        yield f"curl {gateway}/api/lines/{site}/machine", ""
+        yield f"{littoral} stream tail {site}/alerts"
+        yield f"curl {gateway}/api/lines/{site}/machine"
 
 
 def _program() -> str:

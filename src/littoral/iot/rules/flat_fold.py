@@ -19,10 +19,12 @@ from typing import Protocol
 from littoral.core.intake import Fold
 from littoral.iot.rules.decode import UNDECODABLE, VALUE_MOST, FlatReading
 from littoral.iot.rules.state import KeyState
-from littoral.iot.rules.window import KeyWindows, Window
+from littoral.iot.rules.window import KeyWindows
 
 _SURELY_EARLIER_MS = 2
 """Readings this far apart are not of the same millisecond, however both are rounded."""
+_NO_WINDOWS = KeyWindows(1, 0)
+"""Stands where a key's will be once it has had a reading."""
 
 
 class Host(Protocol):
@@ -52,7 +54,7 @@ def flat_fold(  # noqa: C901 - four short functions over the same variables
     scale: what a timestamp is multiplied with to give milliseconds. wall_ms: the clock that says when one arrived.
     """
     state: KeyState | None = None
-    windows, window = KeyWindows(1, 0), Window(0, 0)
+    windows, window = _NO_WINDOWS, _NO_WINDOWS.current
     count, mean, m2, low, high, last = 0, 0.0, 0.0, 0.0, 0.0, 0.0
     # Times in [oldest, until] are of the window and not before its first reading; nothing is while it is settled.
     oldest, until = math.inf, -math.inf

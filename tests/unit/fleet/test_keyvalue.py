@@ -1,0 +1,223 @@
+"""Key-value across a tree: replicated, and read through with a cache."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import msgspec
+import pytest
+
+from littoral.core.errors import Forbidden, InvalidInput, NotFound, TooLarge, Unavailable
+from littoral.core.http import Request, Response
+from littoral.core.kv import KvEntry
+from littoral.core.resources import Namespace
+from littoral.core.resources.model import Metadata, NamespaceSpec, Placement
+from littoral.fleet.keyvalue import KeyValueService
+from littoral.fleet.kv_calls import KV_CALL, KvCalls, answer_kv_call
+from littoral.fleet.kv_fold import KvFold
+from littoral.store.kv import kv_stream
+from littoral.testing.loop import run
+from littoral.testing.tree import SimNode, SimTree
+from littoral.wire import peer
+from tests.support.stores import SimStore, name
+
+
+def namespace(text: str, spec: NamespaceSpec) -> Namespace:
+    return Namespace(api_version="littoral/v1", metadata=Metadata(name=text), spec=spec)
+
+
+LINES = namespace("lines", NamespaceSpec())
+CENTRAL = namespace("central", NamespaceSpec(mode="read-through", cache_ttl="60s"))
+SITES = namespace("sites", NamespaceSpec(placement=Placement(nodes=["plant-a"])))
+
+
+def play(story: Callable[[SimTree, SimNode, SimNode, SimNode], Awaitable[None]], seed: int, **limits: int) -> None:
+    """root, region, site"""
+
+    async def main() -> None:
+        tree = SimTree(seed)
+        root = await tree.start_root("cloud")
+        region = await tree.start_child("eu", "region", root)
+        site = await tree.start_child("plant-a", "site", region, **limits)
+        await tree.apply(root, LINES, CENTRAL, SITES)
+        await tree.until(lambda: all(each.running.desired.namespace("sites") for each in (region, site)))
+        await story(tree, root, region, site)
+        await tree.stop()
+
+    run(main, seed=seed)
+
+
+def held(node: SimNode, key: str, space: str = "lines") -> bytes | None:
+    entry = node.running.store.kv_get(space, key)
+    return entry.value if entry else None
+
+
+def test_a_replicated_write_reaches_every_node_from_any(seed: int):
+    async def story(tree: SimTree, root: SimNode, region: SimNode, site: SimNode) -> None:
+        everybody = (root, region, site)
+        for writer in everybody:
+            await writer.running.keyvalue.put("lines", writer.name, b"here")
+        for writer in everybody:
+            await tree.until(lambda key=writer.name: all(held(node, key) == b"here" for node in everybody))
+        await site.running.keyvalue.delete("lines", "cloud")
+        await tree.until(lambda: all(held(node, "cloud") is None for node in everybody))
+        page = await root.running.keyvalue.list("lines")
+        assert page.keys == ["eu", "plant-a"]
+
+    play(story, seed)
+
+
+def test_the_last_write_wins_everywhere_after_a_partition(seed: int):
+    async def story(tree: SimTree, root: SimNode, region: SimNode, site: SimNode) -> None:
+        link = tree.network.link("plant-a", region.peer_url)
+        link.cut(reset=True)
+        await site.running.keyvalue.put("lines", "recipe", b"older")
+        await tree.until(lambda: not site.running.uplink.state.connected)
+        await root.running.keyvalue.put("lines", "recipe", b"newer")
+        assert await site.running.keyvalue.get("lines", "recipe") == b"older", "local first"
+        link.restore()
+        await tree.until(lambda: all(held(node, "recipe") == b"newer" for node in (root, region, site)))
+
+    play(story, seed)
+
+
+def test_a_namespace_is_only_where_it_is_placed_and_between_there_and_the_root(seed: int):
+    async def story(tree: SimTree, root: SimNode, region: SimNode, site: SimNode) -> None:
+        other = await tree.start_child("plant-b", "site", region)
+        await tree.until(lambda: other.running.desired.namespace("sites"))
+        await site.running.keyvalue.put("sites", "k", b"v")
+        await tree.until(lambda: held(root, "k", "sites") == b"v")
+        with pytest.raises(NotFound, match="it is not placed on node plant-b. Add the node"):
+            await other.running.keyvalue.get("sites", "k")
+        assert held(other, "k", "sites") is None
+
+    play(story, seed)
+
+
+def test_reading_through_asks_the_root_and_remembers_on_the_way_down(seed: int):
+    async def story(tree: SimTree, root: SimNode, region: SimNode, site: SimNode) -> None:
+        await site.running.keyvalue.put("central", "k", b"1")
+        assert held(root, "k", "central") == b"1"
+        assert held(site, "k", "central") is None
+        await root.running.keyvalue.put("central", "k", b"2")
+        assert await site.running.keyvalue.get("central", "k") == b"1", "within its time a value is not asked for again"
+        await asyncio.sleep(130)
+        assert await site.running.keyvalue.get("central", "k") == b"2"
+        assert (await site.running.keyvalue.list("central")).keys == ["k"]
+        assert await site.running.keyvalue.get("central", "none") is None
+
+    play(story, seed)
+
+
+@pytest.mark.parametrize("cut", ["plant-a", "eu"])
+def test_while_the_way_up_is_cut_an_old_value_is_better_than_none(cut: str, seed: int):
+    async def story(tree: SimTree, root: SimNode, region: SimNode, site: SimNode) -> None:
+        await site.running.keyvalue.put("central", "k", b"1")
+        parent = region if cut == "plant-a" else root
+        tree.network.link(cut, parent.peer_url).cut(reset=True)
+        await asyncio.sleep(200)
+        assert await site.running.keyvalue.get("central", "k") == b"1"
+        assert site.running.keyvalue.stale_reads == 1
+        with pytest.raises(Unavailable):
+            await site.running.keyvalue.get("central", "never-read")
+        with pytest.raises(Unavailable):
+            await site.running.keyvalue.put("central", "k", b"2")
+
+    play(story, seed)
+
+
+def test_the_cache_is_bounded_in_entries_and_in_bytes(seed: int):
+    async def story(tree: SimTree, root: SimNode, region: SimNode, site: SimNode) -> None:
+        service = site.running.keyvalue
+        for n in range(6):
+            await service.put("central", f"k{n}", b"x")
+        assert len(service._cache) == 4
+        for n in range(6):
+            await service.put("central", f"k{n}", b"x" * 400)
+        assert len(service._cache) == 2
+        assert service._cached_bytes == 800
+        for n in range(6):
+            await service.delete("central", f"k{n}")
+        assert service._cached_bytes == 0
+        assert site.running.limits.reached["kv-cache-bytes"] > 0
+
+    play(story, seed, kv_cache_entries=4, kv_cache_bytes=1000)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "error", "said"),
+    [
+        ("", b"", InvalidInput, "0 bytes; 1 to 512 are allowed"),
+        ("é" * 257, b"", InvalidInput, "514 bytes; 1 to 512 are allowed"),
+        ("\ud800", b"", InvalidInput, "it is no Unicode text"),
+        ("k", b"x" * (1024 * 1024 + 1), TooLarge, "at most 1048576 are allowed"),
+    ],
+)
+def test_keys_and_values_have_bounds(key: str, value: bytes, error: type[Exception], said: str):
+    async def main() -> None:
+        sim = SimStore("cloud")
+        service = KeyValueService(sim.open(), lambda _: LINES, lambda _: True, None, sim.clock, sim.limits)
+        with pytest.raises(error, match=said):
+            await service.put("lines", key, value)
+        with pytest.raises(NotFound, match="there is no such Namespace"):
+            none = KeyValueService(sim.store, lambda _: None, lambda _: True, None, sim.clock, sim.limits)
+            await none.get("lines", "k")
+
+    run(main)
+
+
+def test_calls_reach_the_parents_keyvalue_and_come_back():
+    async def main() -> None:
+        sim = SimStore("cloud")
+        service = KeyValueService(sim.open(), lambda _: CENTRAL, lambda _: True, None, sim.clock, sim.limits)
+
+        async def call(method: str, path: str, body: bytes) -> Response:
+            return await answer_kv_call(service, Request(method, path, body=body), lambda space: space == "central")
+
+        calls = KvCalls(call)
+        entry = await calls.write("central", "k", b"v")
+        assert (entry.key, entry.value, entry.node) == ("k", b"v", "cloud")
+        assert await calls.get("central", "k") == b"v"
+        assert (await calls.list("central", "", None, 10)).keys == ["k"]
+        assert (await calls.write("central", "k", None)).value is None
+        assert await calls.get("central", "k") is None
+        with pytest.raises(InvalidInput, match="read key-value call"):
+            await call("POST", KV_CALL, b"\xc1")
+        with pytest.raises(InvalidInput, match="Invalid enum value 'drop'"):
+            await call("POST", KV_CALL, peer.encode({"operation": "drop", "namespace": "central"}))
+        with pytest.raises(Forbidden, match="Place the namespace on that node"):
+            await calls.get("sites", "k")
+
+    run(main)
+
+
+@pytest.mark.parametrize(
+    ("source", "published"), [("cloud/kv/lines", "eu/kv-down/lines"), ("plant-a/kv/lines", "eu/kv/lines")]
+)
+def test_what_wins_is_published_in_the_direction_it_goes_on(source: str, published: str):
+    async def main() -> None:
+        sim = SimStore("eu")
+        store = sim.open()
+        fold = KvFold("eu", "cloud")
+        entry = msgspec.msgpack.encode(KvEntry("k", b"v", sim.clock.wall_ms() << 16, "x"))
+        await store.submit(lambda tx: fold.apply(tx, name(source), 0, [entry]))
+        await store.submit(lambda tx: fold.apply(tx, name(source), 0, [entry]))
+        info = store.stream(name(published))
+        assert info is not None
+        assert info.next == 1, "a write that is here already does not win again"
+        assert fold.merged_entries == 1
+        with pytest.raises(InvalidInput, match="it is no key-value entry"):
+            await store.submit(lambda tx: fold.apply(tx, name(source), 0, [b"\xc1"]))
+
+    run(main)
+
+
+def test_a_write_from_the_future_is_refused():
+    async def main() -> None:
+        sim = SimStore("eu")
+        store = sim.open()
+        late = msgspec.msgpack.encode(KvEntry("k", b"v", (sim.clock.wall_ms() + 3_600_000) << 16, "x"))
+        with pytest.raises(InvalidInput, match="ahead of this node's clock"):
+            await store.submit(lambda tx: KvFold("eu", "cloud").apply(tx, name("cloud/kv/lines"), 0, [late]))
+        assert kv_stream("eu", "lines") not in {info.name for info in store.streams()}
+
+    run(main)

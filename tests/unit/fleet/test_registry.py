@@ -1,0 +1,241 @@
+"""Who is below a node, and what each of them may have."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import msgspec
+import pytest
+
+from littoral.core.errors import Conflict, Forbidden, LimitReached, Unauthenticated
+from littoral.core.resources import Namespace
+from littoral.core.resources.model import Metadata, NamespaceSpec, Placement
+from littoral.fleet.registry import Registry
+from littoral.security.enrolment import SignRequest, enrol_request
+from littoral.security.join import parse_token
+from littoral.store.stream import StreamInfo
+from littoral.testing.loop import run
+from littoral.wire.peer import Member
+from tests.support.stores import SimStore, name
+from tests.support.tree import Tree
+
+HOUR_MS = 3_600_000
+NAMESPACES = {
+    "everywhere": NamespaceSpec(),
+    "sites": NamespaceSpec(placement=Placement(tiers=["site"])),
+    "central": NamespaceSpec(mode="read-through"),
+}
+
+
+class Parent:
+    """A registry on a store; may be opened again, as after a restart."""
+
+    def __init__(self, node: str = "eu", parent: str = "cloud", **limits: int) -> None:
+        self.sim = SimStore(node, **limits)
+        self.store = self.sim.open()
+        self.above = parent
+        self.changes = 0
+        self.registry = self.make()
+        self.tree = Tree()
+
+    def make(self) -> Registry:
+        return Registry(
+            self.store, self.above, self._namespace, self.sim.clock, self.sim.random, self.sim.limits, self._changed
+        )
+
+    def _namespace(self, name: str) -> Namespace | None:
+        spec = NAMESPACES.get(name)
+        return Namespace(api_version="littoral/v1", metadata=Metadata(name=name), spec=spec) if spec else None
+
+    def _changed(self) -> None:
+        self.changes += 1
+
+    async def token(self, node: str, ttl_ms: int = HOUR_MS) -> str:
+        return await self.registry.create_token(node, "https://eu:1", b"f" * 32, ttl_ms)
+
+    async def enrol(self, node: str) -> None:
+        key = self.tree.key()
+        await self.registry.use_token(enrol_request(key, parse_token(await self.token(node))))
+        await self.registry.add_child(self.tree.child(node, key))
+
+    def info(self, stream: str, via: str = "") -> StreamInfo:
+        return msgspec.structs.replace(INFO, name=name(stream), via=via)
+
+
+INFO = StreamInfo(
+    id=1,
+    name=name("eu/x"),
+    lineage="l",
+    content_type="application/msgpack",
+    lane="state",
+    first=0,
+    next=1,
+    chain=b"",
+    bytes=1,
+    created_ms=0,
+    retention_bytes=1,
+)
+
+
+def play(story: Callable[[Parent], Awaitable[None]], **options) -> None:
+    async def main() -> None:
+        await story(Parent(**options))
+
+    run(main)
+
+
+def test_a_token_lets_one_key_in():
+    async def story(parent: Parent) -> None:
+        token = parse_token(await parent.token("plant-a"))
+        first, second = parent.tree.key(), parent.tree.key()
+        await parent.registry.use_token(enrol_request(first, token))
+        await parent.registry.use_token(enrol_request(first, token))  # the first answer was lost
+        with pytest.raises(Conflict, match="was used already"):
+            await parent.registry.use_token(enrol_request(second, token))
+
+    play(story)
+
+
+def test_a_token_ends_with_its_time():
+    async def story(parent: Parent) -> None:
+        token = parse_token(await parent.token("plant-a", ttl_ms=1))
+
+        await asyncio.sleep(3)
+        with pytest.raises(Unauthenticated, match="it expired"):
+            await parent.registry.use_token(enrol_request(parent.tree.key(), token))
+
+    play(story)
+
+
+def test_tokens_that_have_expired_make_room_for_new_ones():
+
+    async def story(parent: Parent) -> None:
+        for n in range(3):
+            await parent.token(f"plant-{n}", ttl_ms=1000)
+        with pytest.raises(LimitReached, match="3 tokens have not expired yet"):
+            await parent.token("plant-9")
+        await asyncio.sleep(2)
+        for n in range(3):
+            await parent.token(f"plant-{n}")
+
+    play(story, join_tokens=3)
+
+
+def test_more_children_than_the_limit_are_refused_and_known_ones_come_back():
+    async def story(parent: Parent) -> None:
+        await parent.enrol("plant-a")
+        with pytest.raises(LimitReached, match="its limit children"):
+            await parent.enrol("plant-b")
+        await parent.enrol("plant-a")
+
+    play(story, children=1)
+
+
+def test_everything_is_known_again_after_a_restart():
+    async def story(parent: Parent) -> None:
+        await parent.enrol("plant-a")
+        await parent.registry.note_below("cell-1", "plant-a")
+        await parent.registry.greet("plant-a", [Member("plant-a", "site", {}), Member("cell-1", "device", {})])
+        again = parent.make()
+        assert [child.node for child in again.children()] == ["plant-a"]
+        assert again.may_write("plant-a", "cell-1")
+        assert [member.node for member in again.members(Member("eu", "region", {}))] == ["eu", "plant-a", "cell-1"]
+
+    play(story)
+
+
+def test_a_child_writes_its_own_and_its_subtrees_streams_only():
+    async def story(parent: Parent) -> None:
+        await parent.enrol("plant-a")
+        await parent.enrol("plant-b")
+        await parent.registry.note_below("cell-1", "plant-a")
+        may = parent.registry.may_write
+        assert may("plant-a", "plant-a")
+        assert may("plant-a", "cell-1")
+        assert not may("plant-a", "plant-b")
+        assert not may("plant-b", "cell-1")
+        assert not may("plant-a", "eu")
+
+    play(story)
+
+
+def test_a_child_speaks_only_for_nodes_below_it_and_once_for_each():
+    async def story(parent: Parent) -> None:
+        await parent.enrol("plant-a")
+        site = Member("plant-a", "site", {})
+        await parent.registry.greet("plant-a", [site, site, Member("plant-b", "site", {"gold": "yes"})])
+        assert parent.registry.members(Member("eu", "region", {}))[1:] == [site]
+        assert parent.changes == 1
+        await parent.registry.greet("plant-a", [site])
+        assert parent.changes == 1, "nothing is new"
+
+    play(story)
+
+
+@pytest.mark.parametrize(
+    ("stream", "via", "followed"),
+    [
+        ("cloud/desired", "cloud", True),
+        ("eu/desired", "", False),
+        ("plant-b/desired", "plant-b", False),
+        ("eu/kv/everywhere", "", True),
+        ("eu/kv/sites", "", True),
+        ("eu/kv-down/sites", "", True),
+        ("eu/kv/central", "", False),
+        ("eu/kv/unknown", "", False),
+        ("plant-b/kv/everywhere", "plant-b", False),
+        ("eu/windows", "", False),
+    ],
+)
+def test_what_a_child_follows(stream: str, via: str, followed: bool):
+    async def story(parent: Parent) -> None:
+        await parent.enrol("plant-a")
+        await parent.registry.greet("plant-a", [Member("plant-a", "site", {})])
+        assert parent.registry.follows("plant-a", parent.info(stream, via)) is followed
+
+    play(story)
+
+
+def test_a_namespace_that_is_placed_nowhere_below_stays_here():
+    async def story(parent: Parent) -> None:
+        await parent.enrol("cell-1")
+        await parent.registry.greet("cell-1", [Member("cell-1", "device", {})])
+        assert not parent.registry.follows("cell-1", parent.info("eu/kv/sites"))
+
+    play(story)
+
+
+def test_two_branches_cannot_have_one_name_even_when_they_ask_at_once():
+
+    async def story(parent: Parent) -> None:
+        request = SignRequest(node="plant-a", csr_pem=b"")
+        answers = await asyncio.gather(
+            parent.registry.note_signed(request, "eu"),
+            parent.registry.note_signed(request, "us"),
+            return_exceptions=True,
+        )
+        assert answers[0] is None
+        assert isinstance(answers[1], Forbidden)
+
+    play(story, node="cloud", parent="")
+
+
+def test_a_name_that_could_not_be_stored_is_free_again():
+    async def story(parent: Parent) -> None:
+        request = SignRequest(node="plant-a", csr_pem=b"")
+        parent.sim.disk.failing = True
+        with pytest.raises(Exception, match="SQLite reports"):
+            await parent.registry.note_signed(request, "eu")
+        parent.sim.disk.failing = False
+        await parent.registry.note_signed(request, "us")
+
+    play(story, node="cloud", parent="")
+
+
+def test_the_root_signs_for_no_more_nodes_than_the_limit():
+    async def story(parent: Parent) -> None:
+        await parent.registry.note_signed(SignRequest(node="plant-a", csr_pem=b""), "eu")
+        with pytest.raises(LimitReached, match="the limit tree-nodes"):
+            await parent.registry.note_signed(SignRequest(node="plant-b", csr_pem=b""), "eu")
+        await parent.registry.note_signed(SignRequest(node="plant-a", csr_pem=b""), "eu")
+
+    play(story, node="cloud", parent="", tree_nodes=1)

@@ -1,0 +1,200 @@
+"""Joining and renewing, in virtual time: what the two join APIs and the peer API have to do with it."""
+
+import asyncio
+import base64
+from collections.abc import Awaitable, Callable
+
+import msgspec
+import pytest
+
+from littoral.core.errors import (
+    Conflict,
+    InvalidInput,
+    MethodNotAllowed,
+    NotFound,
+    PeerUnreachable,
+    StartupError,
+    Unauthenticated,
+)
+from littoral.core.http import Request
+from littoral.node.enrolment import JOIN_CA, JOIN_ENROL, JOIN_RENEW
+from littoral.node.hub import RENEWAL_CHECK_S
+from littoral.security.ca import CERTIFICATE_DAYS
+from littoral.security.join import parse_token
+from littoral.testing.loop import run
+from littoral.testing.tree import SimNode, SimTree
+from littoral.wire import peer
+
+DAY_S = 86_400
+
+
+def play(story: Callable[[SimTree, SimNode], Awaitable[None]], seed: int) -> None:
+    async def main() -> None:
+        tree = SimTree(seed)
+        await story(tree, await tree.start_root("cloud"))
+        await tree.stop()
+
+    run(main, seed=seed, limit_s=200 * DAY_S)
+
+
+def test_a_node_enrols_through_a_region_that_has_no_ca(seed: int):
+    async def story(tree: SimTree, root: SimNode) -> None:
+        region = await tree.start_child("eu", "region", root)
+        site = await tree.start_child("plant-a", "site", region)
+        await tree.until(lambda: site.running.uplink.state.connected)
+        assert site.running.identity.facts.parent == "eu"
+        assert site.running.identity.ca_pem == root.running.identity.ca_pem
+        assert root.running.registry.may_write("eu", "plant-a")
+
+    play(story, seed)
+
+
+def test_a_node_without_identity_and_token_says_what_to_do(seed: int):
+    async def story(tree: SimTree, root: SimNode) -> None:
+        node = tree.add("plant-a", "site", root)
+        with pytest.raises(StartupError, match="Run `littoral token create plant-a` at the parent"):
+            await node.start()
+
+    play(story, seed)
+
+
+def spoilt(text: str, **changes: object) -> str:
+    changed = msgspec.structs.replace(parse_token(text), **changes)
+    return "lt1." + base64.urlsafe_b64encode(msgspec.msgpack.encode(changed)).rstrip(b"=").decode()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error", "said"),
+    [
+        (lambda text: text[:-6], InvalidInput, "read join token"),
+        (lambda text: "garbage", InvalidInput, 'does not begin with "lt1."'),
+        (lambda text: spoilt(text, ca_fingerprint=b"x" * 32), Unauthenticated, "another tree"),
+        (lambda text: spoilt(text, secret=b"x" * 32), Unauthenticated, "it is unknown here"),
+        (lambda text: spoilt(text, node="plant-b"), StartupError, "is for node plant-b"),
+    ],
+)
+def test_a_token_that_does_not_do(spoil: Callable[[str], str], error: type[Exception], said: str, seed: int):
+    async def story(tree: SimTree, root: SimNode) -> None:
+        node = tree.add("plant-a", "site", root)
+        with pytest.raises(error, match=said):
+            await node.start(spoil(await tree.token(root, "plant-a")))
+        assert node.disk.read("identity/cert.pem") is None
+
+    play(story, seed)
+
+
+def test_a_token_lets_one_machine_in(seed: int):
+    async def story(tree: SimTree, root: SimNode) -> None:
+        token = await tree.token(root, "plant-a")
+        await tree.add("plant-a", "site", root).start(token)
+        first = tree.nodes["plant-a"]
+        thief = tree.add("plant-a", "site", root)
+        thief.random = tree.random.fork("thief")
+        with pytest.raises(Conflict, match="was used already"):
+            await thief.start(token)
+        tree.nodes["plant-a"] = first
+
+    play(story, seed)
+
+
+def test_a_lost_answer_is_asked_for_again_with_the_same_token(seed: int):
+    async def story(tree: SimTree, root: SimNode) -> None:
+        token = await tree.token(root, "plant-a")
+        node = tree.add("plant-a", "site", root)
+        link = tree.network.link("plant-a", root.join_url)
+        handler = root.running.join_api.handle
+
+        async def answers_are_lost(request: Request):
+            response = await handler(request)
+            if request.path == JOIN_ENROL:
+                link.cut("responses")
+            return response
+
+        tree.network.serve(root.join_url, answers_are_lost)
+        with pytest.raises(PeerUnreachable):
+            await node.start(token)
+        assert root.running.registry.child("plant-a") is not None
+        link.restore()
+        tree.network.serve(root.join_url, handler)
+        await node.start(token)
+        await tree.until(lambda: node.running.uplink.state.connected)
+
+    play(story, seed)
+
+
+def test_a_root_that_runs_on_renews_its_own_certificate(seed: int):
+    async def main() -> None:
+        tree = SimTree(seed)
+        root = tree.add("cloud", "cloud", None)
+        spec = msgspec.structs.replace(root.config.spec, status_interval="1d")
+        root.config = msgspec.structs.replace(root.config, spec=spec)
+        await root.start()
+        before = root.running.identity.serial
+        root.clock.step(70 * DAY_S * 1000)
+        await asyncio.sleep(RENEWAL_CHECK_S + 1)
+        assert root.running.identity.serial != before
+        assert not root.running.identity.needs_renewal(root.clock.wall_ms())
+        await tree.stop()
+
+    run(main, seed=seed)
+
+
+def test_an_expired_node_renews_by_its_key_when_it_comes_back(seed: int):
+    async def story(tree: SimTree, root: SimNode) -> None:
+        site = await tree.start_child("plant-a", "site", root)
+        before = site.running.identity.serial
+        root_certificate = root.disk.read("identity/cert.pem")
+        site.kill()
+        root.kill()
+        await asyncio.sleep((CERTIFICATE_DAYS + 5) * DAY_S)
+        await root.start()
+        assert root.disk.read("identity/cert.pem") != root_certificate
+        await site.start()
+        assert site.running.identity.serial != before
+        await tree.until(lambda: site.running.uplink.state.connected)
+
+    play(story, seed)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "error"),
+    [
+        ("POST", JOIN_CA, MethodNotAllowed),
+        ("GET", JOIN_ENROL, MethodNotAllowed),
+        ("DELETE", JOIN_RENEW, MethodNotAllowed),
+        ("GET", "/", NotFound),
+        ("POST", peer.BATCHES, NotFound),
+    ],
+)
+def test_the_join_listener_only_enrols_and_renews(method: str, path: str, error: type[Exception], seed: int):
+    async def story(tree: SimTree, root: SimNode) -> None:
+        with pytest.raises(error):
+            await root.running.join_api.handle(Request(method, path))
+        with pytest.raises(InvalidInput):
+            await root.running.join_api.handle(Request("POST", JOIN_ENROL, body=b"\xc1"))
+
+    play(story, seed)
+
+
+@pytest.mark.parametrize("authorization", ["", "Bearer ", "Bearer x.y.z", "Basic abc", "bearer " + "x" * 5000])
+def test_the_peer_listener_answers_nobody_without_a_node_token(authorization: str, seed: int):
+    async def story(tree: SimTree, root: SimNode) -> None:
+        for path in (peer.HELLO, "/v1/peer/kv", "/v1/peer/sign", "/v1/other"):
+            with pytest.raises(Unauthenticated):
+                await root.running.peer_api.handle(Request("POST", path, headers={"authorization": authorization}))
+
+    play(story, seed)
+
+
+def test_a_node_token_is_good_for_its_request_only_and_once(seed: int):
+    async def story(tree: SimTree, root: SimNode) -> None:
+        site = await tree.start_child("plant-a", "site", root)
+        headers = site.running.uplink._headers("GET", "/v1/elsewhere")
+        with pytest.raises(Unauthenticated):
+            await root.running.peer_api.handle(Request("POST", peer.HELLO, headers=headers))
+        with pytest.raises(NotFound):
+            await root.running.peer_api.handle(Request("GET", "/v1/elsewhere", headers=headers))
+        with pytest.raises(Unauthenticated):
+            await root.running.peer_api.handle(Request("GET", "/v1/elsewhere", headers=headers))
+
+    play(story, seed)

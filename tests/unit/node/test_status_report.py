@@ -1,0 +1,62 @@
+"""What nodes say of themselves, and what the root makes of it."""
+
+import asyncio
+
+import msgspec
+import pytest
+
+from littoral.node.status import NodeStatus
+from littoral.testing.loop import run
+from littoral.testing.tree import SimTree
+from tests.support.stores import name
+
+
+def test_the_queue_and_the_age_of_its_oldest_record_show_while_the_way_up_is_cut(seed: int):
+    async def main() -> None:
+        tree = SimTree(seed)
+        root = await tree.start_root("cloud")
+        site = await tree.start_child("plant-a", "site", root)
+        await tree.until(lambda: site.running.report.now().link.connected)
+        tree.network.link("plant-a", root.peer_url).cut(reset=True)
+        await asyncio.sleep(60)
+        status = site.running.report.now()
+        assert status.link is not None
+        assert not status.link.connected
+        assert status.link.last_error
+        state = status.lanes["state"]
+        assert state.records >= 10
+        assert state.oldest_ms is not None
+        assert status.at_ms - state.oldest_ms >= 50_000
+        await tree.stop()
+
+    run(main, seed=seed)
+
+
+@pytest.mark.parametrize("record", [b"no JSON", b"{}", b"spoofed"])
+def test_a_report_that_cannot_be_read_hides_no_other_node(record: bytes, seed: int):
+    async def main() -> None:
+        tree = SimTree(seed)
+        root = await tree.start_root("cloud")
+        bad = await tree.start_child("plant-a", "site", root)
+        await tree.start_child("plant-b", "site", root)
+        await tree.until(lambda: len(root.running.report.nodes()) == 3)
+        said = msgspec.json.encode(root.running.report.now()) if record == b"spoofed" else record
+        await bad.running.store.submit(lambda tx: tx.append(name("plant-a/status"), [said]))
+        await tree.until(lambda: root.records("plant-a/status")[-1] == said)
+        assert [status.node for status in root.running.report.nodes()] == ["cloud", "plant-b"]
+        await tree.until(lambda: len(root.running.report.nodes()) == 3)
+        await tree.stop()
+
+    run(main, seed=seed)
+
+
+def test_a_report_survives_the_way(seed: int):
+    async def main() -> None:
+        tree = SimTree(seed)
+        root = await tree.start_root("cloud")
+        site = await tree.start_child("plant-a", "site", root)
+        now = site.running.report.now()
+        assert msgspec.json.decode(msgspec.json.encode(now), type=NodeStatus) == now
+        await tree.stop()
+
+    run(main, seed=seed)

@@ -1,0 +1,73 @@
+"""When a node's processes are started again."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from littoral.core.errors import StartupError, StorageError
+from littoral.core.resources import Node
+from littoral.core.resources.model import Listen, Metadata, NodeSpec
+from littoral.node.supervisor import FIRST_DELAY_S, WELL_S, Child, Supervisor
+from tests.support.fakes import FakeClock
+
+
+def supervisor(data_dir: Path, said: list[str], **limits: int) -> Supervisor:
+    spec = NodeSpec(
+        tier="site",
+        listen=Listen(api="127.0.0.1:0"),
+        limits={key.replace("_", "-"): value for key, value in limits.items()},
+    )
+    config = Node(api_version="littoral/v1", metadata=Metadata(name="plant-a"), spec=spec)
+    return Supervisor(config, data_dir, None, said.append)
+
+
+def test_a_process_that_keeps_ending_is_started_ever_later_up_to_the_cap(tmp_path: Path):
+    said: list[str] = []
+    subject = supervisor(tmp_path, said, restart_delay_ms=1000)
+    clock = subject._clock = FakeClock()  # type: ignore[assignment]
+    child = Child("gateway-0", [sys.executable])
+    delays = []
+    for _ in range(8):
+        child.started_s = clock.monotonic_s()
+        subject._ended(child, 1)
+        delays.append(round(child.due_s - clock.monotonic_s(), 3))
+    assert delays == [0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0, 1.0]
+    assert said[0] == "gateway-0 ended with status 1; starting it again in 0.05 s"
+
+
+def test_one_that_ran_for_a_while_is_started_at_once(tmp_path: Path):
+    said: list[str] = []
+    subject = supervisor(tmp_path, said)
+    clock = subject._clock = FakeClock()  # type: ignore[assignment]
+    child = Child("hub", [sys.executable], delay_s=4.0, started_s=clock.monotonic_s())
+    clock.advance(seconds=WELL_S)
+    subject._ended(child, -9)
+    assert child.due_s - clock.monotonic_s() == pytest.approx(FIRST_DELAY_S)
+    assert said == ["hub was killed by signal 9; starting it again in 0.05 s"]
+    assert subject._hub_was_well
+
+
+def test_two_nodes_do_not_share_a_data_directory(tmp_path: Path):
+    first, second = supervisor(tmp_path, []), supervisor(tmp_path, [])
+    with (
+        first._locked(),
+        pytest.raises(StartupError, match="is in use by process [0-9]+. Stop that process"),
+        second._locked(),
+    ):
+        pass
+    with second._locked():
+        pass
+
+
+def test_a_data_directory_that_is_a_file(tmp_path: Path):
+    path = tmp_path / "data"
+    path.write_text("")
+    with pytest.raises(StorageError, match="a file of that name is in the way"):
+        supervisor(path, []).run()
+
+
+def test_what_is_in_the_way_of_its_files_is_named(tmp_path: Path):
+    (tmp_path / "lock").mkdir()
+    with pytest.raises(StorageError, match=r"cannot open .*/lock: Is a directory"):
+        supervisor(tmp_path, []).run()

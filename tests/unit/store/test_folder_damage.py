@@ -1,0 +1,70 @@
+"""A batch that nobody can read must not stop a fold: whoever sent it could otherwise stop the node for good."""
+
+import asyncio
+import zlib
+from collections.abc import Sequence
+
+import msgspec
+
+from littoral.core.names import StreamName
+from littoral.core.tasks import Tasks
+from littoral.store.batch import CHAIN_START, StoredBatch, chain_after
+from littoral.store.folder import Folder
+from littoral.store.stream import StreamInfo
+from littoral.store.transaction import Transaction
+from littoral.testing.loop import run
+from tests.support.stores import SimStore, name, records_of
+
+SOURCE = name("plant-a/s")
+
+
+class Kept:
+    name = "kept"
+
+    def __init__(self) -> None:
+        self.records: list[bytes] = []
+
+    def wants(self, info: StreamInfo) -> bool:
+        return info.name == SOURCE
+
+    def apply(self, tx: Transaction, source: StreamName, first: int, records: Sequence[bytes]) -> None:
+        self.records += records
+
+
+def test_a_damaged_batch_goes_to_the_dead_letters_and_the_rest_is_folded():
+    async def main() -> None:
+        origin = SimStore("plant-a").open()
+        for record in (b"1", b"2", b"3"):
+            await origin.submit(lambda tx, record=record: (tx.open_stream(SOURCE), tx.append(SOURCE, [record])))
+        frame = forged(origin.read_stored(SOURCE, 0, 1 << 20))
+        sim = SimStore("cloud")
+        store = sim.open()
+        await store.submit(lambda tx: [tx.append_replica(each, "plant-a") for each in frame])
+        fold, failures = Kept(), []
+        tasks = Tasks(failures.append)
+        tasks.start(Folder(store, fold, sim.limits, sim.clock.wall_ms).run(), "fold")
+        while store.fold_offset("kept", SOURCE) < 3:
+            await asyncio.sleep(0.01)
+            assert failures == []
+        await tasks.stop()
+        assert fold.records == [b"1", b"3"]
+        (letter,) = [msgspec.json.decode(each) for each in records_of(store, name("cloud/dead-letters"))]
+        assert letter["source"] == "plant-a/s"
+        assert "cannot be decoded" in letter["reason"]
+
+    run(main)
+
+
+def forged(frame: list[StoredBatch]) -> list[StoredBatch]:
+    """The second batch holds nonsense; checksums and chains are right."""
+    batches, chain = [], CHAIN_START
+    for stored in frame:
+        batch = stored.batch
+        payload = b"\xc1" if batch.first == 1 else batch.payload
+        after = chain_after(chain, batch.first, batch.next, payload)
+        batch = msgspec.structs.replace(
+            batch, payload=payload, crc=zlib.crc32(payload), chain_before=chain, chain=after
+        )
+        batches.append(msgspec.structs.replace(stored, batch=batch))
+        chain = after
+    return batches
