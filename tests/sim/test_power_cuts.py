@@ -20,7 +20,7 @@ from littoral.testing.random import SeededRandom
 from tests.support.vertical import Vertical
 
 FULL = "LITTORAL_TEST_FULL"
-OTHER_POINTS = 10
+OTHER_POINTS = 5
 """Points of each node that are tried besides syncs, unless all are."""
 CHECKPOINT_PAGES = 60
 """Few, so that the WAL is moved into the database, and begun anew, several times in a run."""

@@ -17,6 +17,7 @@ from littoral.streams.peer_server import PeerServer
 from littoral.streams.uplink import Uplink
 from littoral.testing.net import Link, SimNetwork
 from littoral.testing.random import SeededRandom
+from littoral.testing.tree import SimNode
 from littoral.wire import peer
 from tests.support.stores import SimStore, records_of
 
@@ -139,3 +140,10 @@ class Neighbours:
             return await self.server.handle(CHILD, request)
         finally:
             self.open_frames -= 1
+
+
+def uplink_of(node: SimNode) -> Uplink:
+    """Of a node that has a parent, and is up."""
+    uplink = node.running.uplink
+    assert uplink is not None
+    return uplink

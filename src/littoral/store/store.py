@@ -96,12 +96,7 @@ class Store:
         if info is None:
             raise NotFound("read stream", str(name), "there is no such stream on this node")
         if offset < info.first:
-            raise Gone(
-                "read stream",
-                str(name),
-                f"offset {offset} is no longer held; the oldest is {info.first}",
-                "Read from there, or fetch a snapshot of what you fold from it",
-            )
+            raise _gone(name, offset, info.first)
         batches: list[Batch] = []
         size = 0
         with translated("read stream", str(name)):
@@ -118,6 +113,9 @@ class Store:
                     break
                 batches.append(Batch(name.origin, name.path, *row))
             rows.close()
+        if batches and batches[0].first > offset and name.origin == self.node:
+            # Retention is on disk already and not yet published: our own streams have no other holes.
+            raise _gone(name, offset, batches[0].first)
         return batches
 
     def read_stored(self, name: StreamName, offset: int, max_bytes: int) -> list[StoredBatch]:
@@ -224,6 +222,15 @@ class Store:
             waiters.remove(waiter)
             if not waiters:
                 del self._waiters[name]
+
+
+def _gone(name: StreamName, offset: int, oldest: int) -> Gone:
+    return Gone(
+        "read stream",
+        str(name),
+        f"offset {offset} is no longer held; the oldest is {oldest}",
+        "Read from there, or fetch a snapshot of what you fold from it",
+    )
 
 
 def open_store(node: str, disk: Disk, clock: Clock, random: Random, limits: Limits, writer: Writer) -> Store:

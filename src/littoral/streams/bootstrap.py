@@ -22,7 +22,7 @@ from typing import Protocol
 import msgspec
 
 from littoral.core.names import StreamName
-from littoral.store.batch import CHAIN_START
+from littoral.store.batch import UNLINKED
 from littoral.store.store import Store
 from littoral.store.stream import StreamInfo
 from littoral.store.transaction import Transaction
@@ -70,11 +70,11 @@ def snapshot_page(store: Store, snapshots: Snapshots, info: StreamInfo, cursor: 
 
 
 def _chain_at(store: Store, info: StreamInfo, offset: int) -> bytes:
-    """The chain hash where a batch ends; folds stand nowhere else."""
+    """The chain hash between two batches; folds stand nowhere else."""
     if offset == info.next:
         return info.chain
-    if offset == 0:
-        return CHAIN_START
-    batch = store.read(info.name, offset - 1, 1)[0]
-    assert batch.next == offset, (info.name, offset, batch.next)
-    return batch.chain
+    following = store.read(info.name, offset, 1)[0]
+    assert following.first == offset, (info.name, offset, following.first)
+    if following.chain_before != UNLINKED:
+        return following.chain_before
+    return store.read(info.name, offset - 1, 1)[0].chain

@@ -3,6 +3,7 @@
 import argparse
 import importlib.util
 import json
+import queue
 import socket
 import socketserver
 import threading
@@ -155,3 +156,15 @@ def test_the_pace_follows_the_recording_and_waits_for_nothing_when_it_steps_back
     pace = devices.Pace(10.0)
     assert [pace.wait_s(ts) for ts in (0, 300, 100, 300, 400)] == [0.0, 30.0, 30.0, 30.0, 40.0]
     assert devices.Pace(0.0).wait_s(10**9) == 0.0
+
+
+def test_its_queue_of_events_never_waits_longer_than_it_is_told(devices):
+    # queue.SimpleQueue of Python 3.11 waits for ever where the timeout passes between two looks at it.
+    assert not isinstance(devices.Events(), queue.SimpleQueue)
+
+
+def test_it_counts_the_bytes_that_were_acknowledged(broker, devices):
+    device = devices.Device(arguments(broker.server_address[1], to_row=3))
+    assert device.run()
+    payloads = [devices.payload(row) for row in devices.readings(devices.RECORDINGS["machine"], 1, 3)]
+    assert device.bytes == sum(len("factory/plant-a/machine/temperature") + len(each) for each in payloads)

@@ -5,7 +5,7 @@ import pytest
 
 from littoral.core.errors import InvalidInput
 from littoral.core.resources import Namespace, Rule
-from littoral.core.resources.model import Metadata
+from littoral.core.resources.model import Metadata, Window
 from littoral.fleet.desired import DesiredFold, DesiredRecord, check_record, encode_record, record_of, wanted
 from littoral.testing.loop import run
 from littoral.testing.tree import SimTree
@@ -91,7 +91,7 @@ def test_what_is_no_record_is_for_the_dead_letters():
 
 
 def bad_window() -> DesiredRecord:
-    spec = msgspec.structs.replace(RULE.spec, window=msgspec.structs.replace(RULE.spec.window, tumbling="0s"))
+    spec = msgspec.structs.replace(RULE.spec, window=Window(tumbling="0s"))
     return record_of(msgspec.structs.replace(RULE, spec=spec), None)
 
 

@@ -5,7 +5,7 @@ import asyncio
 import msgspec
 
 from littoral.core.resources import Rule
-from littoral.core.resources.model import Metadata
+from littoral.core.resources.model import Metadata, Window
 from tests.support.floor import TOPIC, Floor, play
 from tests.support.vertical import RULE
 
@@ -34,8 +34,7 @@ def test_exactly_the_wanted_rules_run_and_those_that_are_well_are_left_alone():
 
 def test_a_rule_that_cannot_run_says_why_and_the_others_run():
     async def story(floor: Floor) -> None:
-        window = msgspec.structs.replace(RULE.spec.window, tumbling="0s")
-        bad = msgspec.structs.replace(RULE, spec=msgspec.structs.replace(RULE.spec, window=window))
+        bad = msgspec.structs.replace(RULE, spec=msgspec.structs.replace(RULE.spec, window=Window(tumbling="0s")))
         floor.engine.apply({"bad": (bad, "1"), "good": (named("good"), "1")})
         assert list(floor.engine.runners) == ["good"]
         assert "spec.window.tumbling is 0" in floor.engine.refused["bad"]

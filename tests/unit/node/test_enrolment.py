@@ -24,6 +24,7 @@ from littoral.security.join import parse_token
 from littoral.testing.loop import run
 from littoral.testing.tree import SimNode, SimTree
 from littoral.wire import peer
+from tests.support.neighbours import uplink_of
 
 DAY_S = 86_400
 
@@ -41,7 +42,7 @@ def test_a_node_enrols_through_a_region_that_has_no_ca(seed: int):
     async def story(tree: SimTree, root: SimNode) -> None:
         region = await tree.start_child("eu", "region", root)
         site = await tree.start_child("plant-a", "site", region)
-        await tree.until(lambda: site.running.uplink.state.connected)
+        await tree.until(lambda: uplink_of(site).state.connected)
         assert site.running.identity.facts.parent == "eu"
         assert site.running.identity.ca_pem == root.running.identity.ca_pem
         assert root.running.registry.may_write("eu", "plant-a")
@@ -117,7 +118,7 @@ def test_a_lost_answer_is_asked_for_again_with_the_same_token(seed: int):
         link.restore()
         tree.network.serve(root.join_url, handler)
         await node.start(token)
-        await tree.until(lambda: node.running.uplink.state.connected)
+        await tree.until(lambda: uplink_of(node).state.connected)
 
     play(story, seed)
 
@@ -151,7 +152,7 @@ def test_an_expired_node_renews_by_its_key_when_it_comes_back(seed: int):
         assert root.disk.read("identity/cert.pem") != root_certificate
         await site.start()
         assert site.running.identity.serial != before
-        await tree.until(lambda: site.running.uplink.state.connected)
+        await tree.until(lambda: uplink_of(site).state.connected)
 
     play(story, seed)
 
@@ -189,7 +190,7 @@ def test_the_peer_listener_answers_nobody_without_a_node_token(authorization: st
 def test_a_node_token_is_good_for_its_request_only_and_once(seed: int):
     async def story(tree: SimTree, root: SimNode) -> None:
         site = await tree.start_child("plant-a", "site", root)
-        headers = site.running.uplink._headers("GET", "/v1/elsewhere")
+        headers = uplink_of(site)._headers("GET", "/v1/elsewhere")
         with pytest.raises(Unauthenticated):
             await root.running.peer_api.handle(Request("POST", peer.HELLO, headers=headers))
         with pytest.raises(NotFound):

@@ -7,7 +7,7 @@ from littoral.core.errors import InvalidInput
 from littoral.core.resources.model import Mqtt, MqttUser
 from littoral.node import mqtt_login
 from littoral.node.mqtt_login import AT_ONCE, MqttLogin
-from littoral.security.passwords import hash_password
+from littoral.security.passwords import hash_password, verify_password
 from littoral.testing.random import SeededRandom
 
 RANDOM = SeededRandom(1)
@@ -52,7 +52,7 @@ def test_a_hash_that_is_none_stops_the_node_from_starting():
 def test_a_thousand_devices_of_one_user_cost_a_few_hashes_and_few_at_a_time(monkeypatch: pytest.MonkeyPatch):
     lock = threading.Lock()
     running = most = total = 0
-    verify = mqtt_login.verify_password
+    verify = verify_password
 
     def counted(password: str, stored: str) -> bool:
         nonlocal running, most, total

@@ -8,6 +8,7 @@ import pytest
 from littoral.node.status import NodeStatus
 from littoral.testing.loop import run
 from littoral.testing.tree import SimTree
+from tests.support.neighbours import uplink_of
 from tests.support.stores import name
 
 
@@ -16,7 +17,7 @@ def test_the_queue_and_the_age_of_its_oldest_record_show_while_the_way_up_is_cut
         tree = SimTree(seed)
         root = await tree.start_root("cloud")
         site = await tree.start_child("plant-a", "site", root)
-        await tree.until(lambda: site.running.report.now().link.connected)
+        await tree.until(lambda: uplink_of(site).state.connected)
         tree.network.link("plant-a", root.peer_url).cut(reset=True)
         await asyncio.sleep(60)
         status = site.running.report.now()

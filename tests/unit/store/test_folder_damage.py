@@ -3,6 +3,7 @@
 import asyncio
 import zlib
 from collections.abc import Sequence
+from functools import partial
 
 import msgspec
 
@@ -35,12 +36,13 @@ def test_a_damaged_batch_goes_to_the_dead_letters_and_the_rest_is_folded():
     async def main() -> None:
         origin = SimStore("plant-a").open()
         for record in (b"1", b"2", b"3"):
-            await origin.submit(lambda tx, record=record: (tx.open_stream(SOURCE), tx.append(SOURCE, [record])))
+            await origin.submit(partial(append, record))
         frame = forged(origin.read_stored(SOURCE, 0, 1 << 20))
         sim = SimStore("cloud")
         store = sim.open()
         await store.submit(lambda tx: [tx.append_replica(each, "plant-a") for each in frame])
-        fold, failures = Kept(), []
+        fold = Kept()
+        failures: list[BaseException] = []
         tasks = Tasks(failures.append)
         tasks.start(Folder(store, fold, sim.limits, sim.clock.wall_ms).run(), "fold")
         while store.fold_offset("kept", SOURCE) < 3:
@@ -53,6 +55,11 @@ def test_a_damaged_batch_goes_to_the_dead_letters_and_the_rest_is_folded():
         assert "cannot be decoded" in letter["reason"]
 
     run(main)
+
+
+def append(record: bytes, tx: Transaction) -> None:
+    tx.open_stream(SOURCE)
+    tx.append(SOURCE, [record])
 
 
 def forged(frame: list[StoredBatch]) -> list[StoredBatch]:

@@ -34,9 +34,7 @@ def test_threads_do_not_disturb_each_other():
     wrong: list[int] = []
 
     def work(n: int) -> None:
-        for _ in range(50):
-            if decompress(packed[n], 200_000) != bytes([n]) * 200_000:
-                wrong.append(n)
+        wrong.extend(n for _ in range(50) if decompress(packed[n], 200_000) != bytes([n]) * 200_000)
 
     threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
     for thread in threads:

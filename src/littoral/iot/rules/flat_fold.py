@@ -49,16 +49,12 @@ class Host(Protocol):
 def flat_fold(  # noqa: C901 - four short functions over the same variables
     rule: Host, topic: str, decode: Callable[[bytes], FlatReading], scale: int, wall_ms: Callable[[], int]
 ) -> Fold:
-    """A fold for readings whose key is `topic`.
-
-    scale: what a timestamp is multiplied with to give milliseconds. wall_ms: the clock that says when one arrived.
-    """
+    """A fold for readings whose key is `topic`; a timestamp times `scale` is in milliseconds, as is `wall_ms`."""
     state: KeyState | None = None
     windows, window = _NO_WINDOWS, _NO_WINDOWS.current
     count, mean, m2, low, high, last = 0, 0.0, 0.0, 0.0, 0.0, 0.0
     # Times in [oldest, until] are of the window and not before its first reading; nothing is while it is settled.
-    oldest, until = math.inf, -math.inf
-    latest: int | float = 0
+    oldest, until, latest = math.inf, -math.inf, 0.0
     least, most, surely_earlier = -VALUE_MOST, VALUE_MOST, _SURELY_EARLIER_MS / scale
 
     def fold(payload: bytes) -> None:
