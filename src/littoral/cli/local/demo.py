@@ -60,6 +60,8 @@ def demo(
             _say_kept(folder, str(error))
             raise typer.Exit(FAILED) from None
     if result is None:
+        if state_dir is None:
+            shutil.rmtree(folder)
         raise typer.Abort
     if as_json:
         print_json(result)
