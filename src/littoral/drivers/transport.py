@@ -1,10 +1,11 @@
 """Calls to other nodes over HTTPS with client certificates, through pyreqwest."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import TypeVar
 from urllib.parse import quote, urlencode
 
 from pyreqwest.client import Client, ClientBuilder
@@ -20,6 +21,8 @@ CONNECT_TIMEOUT_S = 5.0
 """TCP and TLS together. Long enough for two lost packets of a satellite link, short enough to try again soon."""
 IDLE_CONNECTIONS = 4
 """Connections per peer that are kept open between requests."""
+
+T = TypeVar("T")
 
 _CAUSES = (
     ("UnknownIssuer", "its certificate is signed by another CA", "Join the tree again with a new token of this parent"),
@@ -89,8 +92,8 @@ class HttpTransport:
         """See `Transport.request`."""
         builder = self._builder(base_url, request).timeout(timedelta(seconds=timeout_s))
         try:
-            answer = await builder.build().send()
-            body = await answer.bytes()
+            answer = await _heeding_cancellation(builder.build().send())
+            body = await _heeding_cancellation(answer.bytes())
         except PyreqwestError as error:
             raise _unreachable(base_url, error, timeout_s) from error
         return Response(answer.status, list(answer.headers.items()), body.to_bytes())
@@ -100,16 +103,20 @@ class HttpTransport:
         """See `Transport.stream`."""
         # Without a limit of 0, pyreqwest holds small pieces back until its buffer is full.
         built = self._builder(base_url, request).streamed_read_buffer_limit(0).build_streamed()
+        cancels = _cancels()
         try:
             async with asyncio.timeout(idle_timeout_s):
                 answer = await built.__aenter__()
+                if _cancels() > cancels:
+                    await built.__aexit__(None, None, None)
+                    raise asyncio.CancelledError
         except (PyreqwestError, TimeoutError) as error:
             raise _unreachable(base_url, error, idle_timeout_s) from error
         try:
             chunks = _chunks(base_url, answer.body_reader, idle_timeout_s)
             yield OpenStream(answer.status, list(answer.headers.items()), chunks)
         finally:
-            await built.__aexit__(None, None, None)
+            await _heeding_cancellation(built.__aexit__(None, None, None))
 
     def _builder(self, base_url: str, request: Request) -> RequestBuilder:
         url = base_url.rstrip("/") + quote(request.path, safe="/:@!$&'()*+,;=~")
@@ -136,11 +143,30 @@ class HttpTransport:
             ) from error
 
 
+async def _heeding_cancellation(work: Awaitable[T]) -> T:
+    """`await work`, and then be cancelled if that was asked for meanwhile.
+
+    pyreqwest drops a cancellation that meets a result which is just ready. Whoever cancelled would wait for ever for a
+    task that goes on.
+    """
+    cancels = _cancels()
+    result = await work
+    if _cancels() > cancels:
+        raise asyncio.CancelledError
+    return result
+
+
+def _cancels() -> int:
+    """How often the running task was asked to end, and has not yet answered."""
+    task = asyncio.current_task()
+    return task.cancelling() if task is not None else 0
+
+
 async def _chunks(base_url: str, reader: ResponseBodyReader, idle_timeout_s: float) -> AsyncIterator[bytes]:
     while True:
         try:
             async with asyncio.timeout(idle_timeout_s):
-                chunk = await reader.read_chunk()
+                chunk = await _heeding_cancellation(reader.read_chunk())
         except (PyreqwestError, TimeoutError) as error:
             raise _unreachable(base_url, error, idle_timeout_s) from error
         if chunk is None:
