@@ -26,14 +26,15 @@ What happens at the limit:
 | close | the connection is closed |
 | kill | the process that is over the limit is killed and restarted |
 
-| limit | default | unit | policy | because |
-|---|---:|---|---|---|
+| limit | default | at most | unit | policy | because |
+|---|---:|---:|---|---|---|
 """
 
 
 def row(limit: Limit) -> str:
     """One line of the table."""
-    return f"| `{limit.name}` | {limit.default:,} | {limit.unit} | {limit.policy} | {limit.reason} |\n"
+    most = "" if limit.maximum is None else f"{limit.maximum:,}"
+    return f"| `{limit.name}` | {limit.default:,} | {most} | {limit.unit} | {limit.policy} | {limit.reason} |\n"
 
 
 def page() -> str:

@@ -12,7 +12,7 @@ ROWS = 4000
 def test_the_demo_loses_nothing_and_its_table_adds_up(tmp_path):
     state = tmp_path / "d"
     command = [sys.executable, "-m", "littoral.cli.main", "demo", "--check", "--json", "--app", str(FACTORY)]
-    command += ["--rows", str(ROWS), "--replay", "10", "--state-dir", str(state)]
+    command += ["--rows", str(ROWS), "--replay", "20", "--state-dir", str(state)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=150, check=False)
     assert done.returncode == 0, done.stderr
     table = json.loads(done.stdout)

@@ -53,7 +53,10 @@ class NoSnapshots:
     def position(self, info: StreamInfo) -> int:
         raise AssertionError
 
-    def part(self, name: StreamName, cursor: str | None) -> SnapshotPart:
+    def part(self, name: StreamName, cursor: str | None, most_bytes: int) -> SnapshotPart:
+        raise AssertionError
+
+    def begin(self, tx: Transaction, name: StreamName) -> None:
         raise AssertionError
 
     def take(self, tx: Transaction, name: StreamName, items: Sequence[bytes]) -> None:

@@ -13,6 +13,9 @@ COUNTER_BITS = 16
 FUTURE_SKEW_MS = 60_000
 """How far ahead of our own clock another node's timestamp may be. A record beyond it is refused, because
 accepting it would let one wrong clock win every later conflict."""
+LEAD_MOST_MS = FUTURE_SKEW_MS // 2
+"""How far our own timestamps may run ahead of our clock. A clock that is set back further (a node that started a day
+fast, and then heard of NTP) takes them back with it: else the neighbours would refuse all that is written for a day."""
 
 
 def hlc_ms(timestamp: int) -> int:
@@ -21,11 +24,11 @@ def hlc_ms(timestamp: int) -> int:
 
 
 class HybridClock:
-    """Timestamps that never repeat or go back at one node, and that follow what it has seen of others."""
+    """Timestamps that follow what the node has seen, its own and others', up to a lead over its clock."""
 
     def __init__(self, clock: Clock, last: int = 0) -> None:
         """`last` is the greatest timestamp that the node's store holds: a clock set back while it was off must not
-        make new writes older than old ones."""
+        make new writes older than old ones, as far as the lead allows."""
         self._clock = clock
         self._last = last
 
@@ -35,9 +38,17 @@ class HybridClock:
         return self._last
 
     def now(self) -> int:
-        """A timestamp greater than every one issued or observed before."""
-        self._last = max(self._clock.wall_ms() << COUNTER_BITS, self._last + 1)
+        """A timestamp greater than every one issued or observed before, unless the clock was set back by more than
+        LEAD_MOST_MS since."""
+        wall_ms = self._clock.wall_ms()
+        if hlc_ms(self._last) - wall_ms > LEAD_MOST_MS:
+            self._last = 0
+        self._last = max(wall_ms << COUNTER_BITS, self._last + 1)
         return self._last
+
+    def after(self, timestamp: int) -> int:
+        """As `now`, and also greater than `timestamp`, however far ahead that is. It leaves no trace in later ones."""
+        return max(self.now(), timestamp + 1)
 
     def observe(self, timestamp: int) -> None:
         """Take note of another node's timestamp. Raises InvalidInput if it is too far in the future."""

@@ -23,22 +23,36 @@ class Limit(msgspec.Struct, frozen=True):
     policy: Policy
     """What happens at the bound."""
     reason: str
+    maximum: int | None = None
+    """The most a node may set it to; None for any. For what other nodes have to be able to read."""
+
+    @property
+    def most(self) -> int:
+        """Of a limit that has a maximum."""
+        assert self.maximum is not None, self.name
+        return self.maximum
 
 
 LIMITS: dict[str, Limit] = {}
 
 
-def _limit(name: str, default: int, unit: str, policy: Policy, reason: str) -> Limit:
+def _limit(name: str, default: int, unit: str, policy: Policy, reason: str, *, maximum: int | None = None) -> Limit:
     assert name not in LIMITS, name
-    LIMITS[name] = Limit(name, default, unit, policy, reason)
+    LIMITS[name] = Limit(name, default, unit, policy, reason, maximum)
     return LIMITS[name]
 
 
-KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+KIB, MIB = 1 << 10, 1 << 20
 
-RECORD_BYTES = _limit("record-bytes", MIB, "bytes", "reject", "one record is decoded in one piece at every node")
-BATCH_BYTES = _limit("batch-bytes", 256 * KIB, "bytes", "wait", "a batch row is read and checked in one piece")
-BATCH_RECORDS = _limit("batch-records", 4096, "records", "wait", "a batch row is decoded in one piece")
+RECORD_BYTES = _limit(
+    "record-bytes", MIB, "bytes", "reject", "one record is decoded in one piece at every node", maximum=4 * MIB
+)
+BATCH_BYTES = _limit(
+    "batch-bytes", 256 * KIB, "bytes", "wait", "a batch row is read and checked in one piece", maximum=4 * MIB
+)
+BATCH_RECORDS = _limit(
+    "batch-records", 4096, "records", "wait", "a batch row is decoded in one piece", maximum=64 * KIB
+)
 COMMIT_QUEUE_JOBS = _limit(
     "commit-queue-jobs", 65_536, "jobs", "reject", "writers must not outrun the disk without being told"
 )
@@ -60,9 +74,27 @@ API_BODY_BYTES = _limit("api-body-bytes", 16 * MIB, "bytes", "reject", "bodies o
 API_BODY_S = _limit(
     "api-body-seconds", 60, "seconds", "close", "a client that sends slowly must not hold a request open"
 )
-UPLINK_BATCH_BYTES = _limit("uplink-batch-bytes", MIB, "bytes", "wait", "bounds what a broken link makes us send again")
-UPLINK_LANE_BYTES = _limit(
-    "uplink-lane-bytes", GIB, "bytes", "drop-oldest", "unsent records are kept by their stream's retention"
+API_HELD_BYTES = _limit(
+    "api-held-bytes", 128 * MIB, "bytes per listener", "reject", "bodies are held until their requests are answered"
+)
+JOIN_BODY_BYTES = _limit(
+    "join-body-bytes", 64 * KIB, "bytes", "reject", "anybody may call the join listener, and has little to say there"
+)
+PEER_ANSWER_BYTES = _limit(
+    "peer-answer-bytes", 16 * MIB, "bytes", "close", "answers are held in memory; a part of a snapshot is the largest"
+)
+JOIN_ANSWER_BYTES = _limit(
+    "join-answer-bytes", 64 * KIB, "bytes", "close", "certificates are small, and whoever answers is not known yet"
+)
+SUBTREE_CHANGES = _limit(
+    "subtree-changes",
+    10,
+    "changes at once",
+    "wait",
+    "each begins the session with the parent anew; past these, all that wait are told of together, every ten seconds",
+)
+UPLINK_BATCH_BYTES = _limit(
+    "uplink-batch-bytes", MIB, "bytes", "wait", "bounds what a broken link makes us send again", maximum=4 * MIB
 )
 LINK_CONNECTIONS = _limit(
     "link-connections",
@@ -116,7 +148,20 @@ MQTT_CONNECT_S = _limit(
 )
 RULE_KEYS = _limit("rule-keys", 100_000, "keys per rule", "reject", "each key has a window and a detector in memory")
 RULE_WINDOWS = _limit("rule-windows", 256, "open windows per key", "reject", "bounds what a wild timestamp can open")
-FOLD_RECORDS = _limit("fold-records", 8192, "records", "wait", "most records one fold applies in one transaction")
+RULE_OUTPUTS = _limit(
+    "rule-outputs",
+    200_000,
+    "results per rule",
+    "reject",
+    "what QoS 0 readings give waits in memory for the disk; half is for dead letters, so that they take no window's place",
+)
+EVENT_AHEAD_MS = _limit(
+    "event-ahead-ms",
+    86_400_000,
+    "milliseconds",
+    "reject",
+    "a reading from the far future would make all of its key that follow late",
+)
 KV_KEY_BYTES = _limit("kv-key-bytes", 512, "bytes", "reject", "as in the Workers KV interface")
 KV_VALUE_BYTES = _limit("kv-value-bytes", MIB, "bytes", "reject", "a value is one record")
 KV_CACHE_ENTRIES = _limit("kv-cache-entries", 10_000, "entries", "drop-oldest", "read-through values kept in memory")
@@ -168,7 +213,7 @@ class Limits:
     """The limits of one node: the defaults, with the node's own values over them, and how often each was reached."""
 
     def __init__(self, overrides: Mapping[str, int] | None = None) -> None:
-        """Raises InvalidInput for a name that is none, or a value below 1."""
+        """Raises InvalidInput for a name that is none, or a value below 1 or above the limit's maximum."""
         self._values = {name: limit.default for name, limit in LIMITS.items()}
         self.reached: dict[str, int] = dict.fromkeys(LIMITS, 0)
         for name, value in (overrides or {}).items():
@@ -178,7 +223,15 @@ class Limits:
                 )
             if value < 1:
                 raise InvalidInput("set limit", name, f"{value} is below 1")
+            most = LIMITS[name].maximum
+            if most is not None and value > most:
+                raise InvalidInput("set limit", name, f"{value} is more than {most}, the most that every node can read")
             self._values[name] = value
+
+    @property
+    def overrides(self) -> dict[str, int]:
+        """The node's own values, where they are not the defaults: what `Limits` makes of them is the same again."""
+        return {name: value for name, value in self._values.items() if value != LIMITS[name].default}
 
     def __getitem__(self, limit: Limit) -> int:
         return self._values[limit.name]

@@ -12,9 +12,9 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 from urllib.parse import parse_qsl
 
-from littoral.core.errors import InvalidInput, LittoralError, TimedOut, TooLarge
+from littoral.core.errors import InvalidInput, LimitReached, LittoralError, TimedOut, TooLarge
 from littoral.core.http import AnyResponse, Handler, Request, Response, StreamingResponse
-from littoral.core.limits import API_BODY_BYTES, API_BODY_S, Limits
+from littoral.core.limits import API_BODY_BYTES, API_BODY_S, API_HELD_BYTES, Limit, Limits
 from littoral.drivers.granian_server import ClientGone, GranianServer, TlsFiles
 from littoral.drivers.problem import answer, unexpected_response
 from littoral.wire.problem import problem_response
@@ -28,13 +28,24 @@ _log = logging.getLogger("littoral.http")
 class HttpServer:
     """One listener: `start`, then `stop`; `reload` changes its certificate without refusing a connection."""
 
-    def __init__(self, handler: Handler, listener_fd: int, limits: Limits, tls: TlsFiles | None = None) -> None:
+    def __init__(
+        self,
+        handler: Handler,
+        listener_fd: int,
+        limits: Limits,
+        tls: TlsFiles | None = None,
+        *,
+        body_limit: Limit = API_BODY_BYTES,
+    ) -> None:
         """`listener_fd` is a bound, listening socket, and stays the caller's: connections queue in it until somebody
-        accepts them or the caller closes it. Raises StartupError where a TLS file is missing or wrong.
+        accepts them or the caller closes it. body_limit: of one request.
+        Raises StartupError where a TLS file is missing or wrong.
         """
         self._handler = handler
         self._listener_fd = listener_fd
         self._limits = limits
+        self._body_limit = body_limit
+        self._held_bytes = 0
         self._server = GranianServer(listener_fd, self._serve, tls)
         self._streams: set[asyncio.Task[None]] = set()
 
@@ -70,9 +81,10 @@ class HttpServer:
             protocol.close(404)
             return
         method: str = scope.method
+        held = _Held()
         try:
             try:
-                request = await self._read(scope, protocol)
+                request = await self._read(scope, protocol, held)
             except LittoralError as error:
                 response: AnyResponse = problem_response(error)
             else:
@@ -81,32 +93,33 @@ class HttpServer:
         except Exception:  # noqa: BLE001 -- the boundary to the server: whatever it is, it is logged and answered
             fallback = unexpected_response(method, scope.path)
             protocol.response_bytes(fallback.status, list(fallback.headers), fallback.body)
+        finally:
+            self._held_bytes -= held.size
 
-    async def _read(self, scope: Any, protocol: Any) -> Request:
+    async def _read(self, scope: Any, protocol: Any, held: "_Held") -> Request:
         headers: dict[str, str] = {}
         for name in scope.headers:
             headers[name] = ", ".join(scope.headers.get_all(name))
         body = b""
         if "content-length" in headers or "transfer-encoding" in headers or scope.http_version.startswith("2"):
-            body = await self._read_body(scope.path, headers.get("content-length", "0"), protocol)
+            body = await self._read_body(scope.path, headers.get("content-length", "0"), protocol, held)
         try:
             query = dict(parse_qsl(scope.query_string, keep_blank_values=True, errors="strict"))
         except (UnicodeDecodeError, ValueError) as error:
             raise InvalidInput("read query of", scope.path, str(error)) from error
         return Request(scope.method, scope.path, query, headers, body, scope.client)
 
-    async def _read_body(self, path: str, announced: str, protocol: Any) -> bytes:
-        limit = self._limits[API_BODY_BYTES]
+    async def _read_body(self, path: str, announced: str, protocol: Any, held: "_Held") -> bytes:
+        limit = self._limits[self._body_limit]
         if announced.isdecimal() and int(announced) > limit:
             raise self._too_large(path, limit)
         pieces: list[bytes] = []
-        size = 0
         seconds = self._limits[API_BODY_S]
         try:
             async with asyncio.timeout(seconds):
                 async for piece in protocol:
-                    size += len(piece)
-                    if size > limit:
+                    self._hold(path, len(piece), held)
+                    if held.size > limit:
                         raise self._too_large(path, limit)
                     pieces.append(piece)
         except TimeoutError:
@@ -114,10 +127,21 @@ class HttpServer:
             raise TimedOut("read body of request", path, f"it did not arrive within {seconds} s") from None
         return b"".join(pieces)
 
+    def _hold(self, path: str, size: int, held: "_Held") -> None:
+        """Count a piece of a body, for all requests of the listener. Raises LimitReached."""
+        held.size += size
+        self._held_bytes += size
+        if self._held_bytes > self._limits[API_HELD_BYTES]:
+            self._limits.hit(API_HELD_BYTES)
+            cause = f"the listener holds more than {self._limits[API_HELD_BYTES]} bytes of requests"
+            raise LimitReached(
+                "read body of request", path, cause, f"Try again later. The limit is {API_HELD_BYTES.name}"
+            )
+
     def _too_large(self, path: str, limit: int) -> TooLarge:
-        self._limits.hit(API_BODY_BYTES)
+        self._limits.hit(self._body_limit)
         return TooLarge(
-            "read body of request", path, f"it is larger than {limit} bytes", f"The limit is {API_BODY_BYTES.name}"
+            "read body of request", path, f"it is larger than {limit} bytes", f"The limit is {self._body_limit.name}"
         )
 
     async def _respond(self, method: str, protocol: Any, response: AnyResponse) -> None:
@@ -151,6 +175,15 @@ class HttpServer:
         for task in ending:
             task.cancel()
         await asyncio.gather(*ending, return_exceptions=True)
+
+
+class _Held:
+    """Bytes of one request's body that are in memory."""
+
+    __slots__ = ("size",)
+
+    def __init__(self) -> None:
+        self.size = 0
 
 
 async def _send(transport: Any, chunks: AsyncIterator[bytes]) -> None:

@@ -10,17 +10,22 @@ from urllib.parse import quote, urlencode
 
 from pyreqwest.client import Client, ClientBuilder
 from pyreqwest.exceptions import PyreqwestError, RequestTimeoutError
-from pyreqwest.request import RequestBuilder
+from pyreqwest.request import RequestBuilder, StreamRequest
+from pyreqwest.response import Response as ResponseHead
 from pyreqwest.response import ResponseBodyReader
 
 from littoral.core.errors import PeerUnreachable, StartupError
 from littoral.core.http import Request, Response
+from littoral.core.limits import PEER_ANSWER_BYTES, Limit, Limits
 from littoral.core.transport import OpenStream
 
 CONNECT_TIMEOUT_S = 5.0
 """TCP and TLS together. Long enough for two lost packets of a satellite link, short enough to try again soon."""
 IDLE_CONNECTIONS = 4
 """Connections per peer that are kept open between requests."""
+
+READ_AHEAD_BYTES = 64 * 1024
+"""Of an answer, read from the connection before it is asked for."""
 
 T = TypeVar("T")
 
@@ -71,13 +76,23 @@ class HttpTransport:
     Redirects are not followed and no proxy is used: a node speaks to the peer it was told, or fails.
     """
 
-    def __init__(self, identity: Identity | None = None, *, trust_anyone: bool = False) -> None:
+    def __init__(
+        self,
+        identity: Identity | None = None,
+        *,
+        trust_anyone: bool = False,
+        limits: Limits | None = None,
+        answer_limit: Limit = PEER_ANSWER_BYTES,
+    ) -> None:
         """`trust_anyone` accepts every server certificate. It is for one purpose: to fetch, before enrolment, the CA
-        certificate whose fingerprint is then compared with the one in the join token.
+        certificate whose fingerprint is then compared with the one in the join token. `answer_limit`, of `limits`,
+        bounds what `request` reads; pieces that `stream` gives are its caller's to bound.
 
         Raises StartupError for PEM that cannot be read.
         """
         self._trust_anyone = trust_anyone
+        self._limits = limits or Limits()
+        self._answer_limit = answer_limit
         self._client = self._build(identity or Identity())
 
     def reload(self, identity: Identity) -> None:
@@ -91,25 +106,26 @@ class HttpTransport:
     async def request(self, base_url: str, request: Request, timeout_s: float) -> Response:
         """See `Transport.request`."""
         builder = self._builder(base_url, request).timeout(timedelta(seconds=timeout_s))
+        # Not `build`, which reads a whole answer whatever its size.
+        built = builder.streamed_read_buffer_limit(READ_AHEAD_BYTES).build_streamed()
         try:
-            answer = await _heeding_cancellation(builder.build().send())
-            body = await _heeding_cancellation(answer.bytes())
+            answer = await _opened(built)
+            try:
+                body = await self._body(base_url, answer.body_reader)
+            finally:
+                await _heeding_cancellation(built.__aexit__(None, None, None))
         except PyreqwestError as error:
             raise _unreachable(base_url, error, timeout_s) from error
-        return Response(answer.status, list(answer.headers.items()), body.to_bytes())
+        return Response(answer.status, list(answer.headers.items()), body)
 
     @asynccontextmanager
     async def stream(self, base_url: str, request: Request, idle_timeout_s: float) -> AsyncIterator[OpenStream]:
         """See `Transport.stream`."""
         # Without a limit of 0, pyreqwest holds small pieces back until its buffer is full.
         built = self._builder(base_url, request).streamed_read_buffer_limit(0).build_streamed()
-        cancels = _cancels()
         try:
             async with asyncio.timeout(idle_timeout_s):
-                answer = await built.__aenter__()
-                if _cancels() > cancels:
-                    await built.__aexit__(None, None, None)
-                    raise asyncio.CancelledError
+                answer = await _opened(built)
         except (PyreqwestError, TimeoutError) as error:
             raise _unreachable(base_url, error, idle_timeout_s) from error
         try:
@@ -117,6 +133,19 @@ class HttpTransport:
             yield OpenStream(answer.status, list(answer.headers.items()), chunks)
         finally:
             await _heeding_cancellation(built.__aexit__(None, None, None))
+
+    async def _body(self, base_url: str, reader: ResponseBodyReader) -> bytes:
+        most = self._limits[self._answer_limit]
+        pieces: list[bytes] = []
+        size = 0
+        while (piece := await _heeding_cancellation(reader.read_chunk())) is not None:
+            size += len(piece)
+            if size > most:
+                self._limits.hit(self._answer_limit)
+                cause = f"it answers with more than {most} bytes, the limit {self._answer_limit.name}"
+                raise PeerUnreachable("read answer of", base_url, cause, "Check what listens there")
+            pieces.append(piece.to_bytes())
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _builder(self, base_url: str, request: Request) -> RequestBuilder:
         url = base_url.rstrip("/") + quote(request.path, safe="/:@!$&'()*+,;=~")
@@ -141,6 +170,16 @@ class HttpTransport:
             raise StartupError(
                 "use certificates of", "this node", str(error), "Check the PEM files under identity/"
             ) from error
+
+
+async def _opened(built: StreamRequest) -> ResponseHead:
+    """The head of the answer; whoever gets it has to close `built`."""
+    cancels = _cancels()
+    answer = await built.__aenter__()
+    if _cancels() > cancels:
+        await built.__aexit__(None, None, None)
+        raise asyncio.CancelledError
+    return answer
 
 
 async def _heeding_cancellation(work: Awaitable[T]) -> T:

@@ -1,6 +1,7 @@
 """Desired state: what is to run where, as a stream of the root's that every node folds."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import msgspec
 
@@ -18,6 +19,7 @@ DESIRED = "desired"
 """Path of the stream at the root, and scope of the folded state at every node."""
 
 Deployable = App | Namespace | Rule
+D = TypeVar("D", App, Namespace, Rule)
 KINDS: dict[str, type[App] | type[Namespace] | type[Rule]] = {"App": App, "Namespace": Namespace, "Rule": Rule}
 
 
@@ -77,6 +79,11 @@ def check_record(record: DesiredRecord) -> None:
         raise InvalidResource("apply", record.key[:160], f"{path_text(path)}: {cause}")
     if record_of(resource, record.bundle).key != record.key:
         raise InvalidInput("apply", record.key[:160], f"the document is named {resource.metadata.name}")
+    if revision_of(record.document, record.bundle or b"") != record.revision:
+        # Nodes take equal revisions for the same thing, and would go on with what they have.
+        raise InvalidInput(
+            "apply", record.key[:160], "its revision is not the hash of document and bundle", "Use `littoral apply`"
+        )
     if isinstance(resource, App):
         unpack_bundle(record.name, record.bundle or b"")
 
@@ -129,6 +136,14 @@ def wanted(store: Store) -> tuple[dict[str, Wanted], list[str]]:
         except InvalidInput as error:
             unread.append(str(error))
     return found, unread
+
+
+def desired_in(tx: Transaction, kind: type[D], name: str) -> D | None:
+    """The resource of that name as this transaction sees it, or None. Raises InvalidInput as `resource_of`."""
+    value = tx.get_state(DESIRED, f"{kind.__name__}/{name}")
+    resource = resource_of(_decode(value)) if value is not None else None
+    assert resource is None or isinstance(resource, kind), (kind, name)
+    return resource
 
 
 def _wanted(value: bytes) -> Wanted:

@@ -45,7 +45,7 @@ class KeyValueService:
         limits: Limits,
     ) -> None:
         """namespaces: the desired namespace of a name, or None.
-        placed: whether this node holds a replicated namespace.
+        placed: whether a namespace is this node's to use: it is placed here, or on a node below.
         calls: how to ask the parent; None at the root."""
         self._store = store
         self._namespaces = namespaces
@@ -101,8 +101,6 @@ class KeyValueService:
         return entry
 
     def _local(self, spec: Namespace) -> bool:
-        if spec.spec.mode == "read-through":
-            return self._calls is None
         if not self._placed(spec):
             raise NotFound(
                 "use namespace",
@@ -110,7 +108,7 @@ class KeyValueService:
                 f"it is not placed on node {self._store.node}",
                 "Add the node, its tier or its labels to spec.placement of the Namespace",
             )
-        return True
+        return spec.spec.mode == "replicated" or self._calls is None
 
     async def _read_through(self, spec: Namespace, key: str) -> bytes | None:
         name = spec.metadata.name

@@ -66,13 +66,13 @@ class KvCalls:
 
 
 async def answer_kv_call(keyvalue: KeyValue, request: Request, may_ask: Callable[[str], bool]) -> Response:
-    """The parent's side. may_ask: whether the child may ask for a namespace. Raises LittoralError."""
+    """The parent's side. may_ask: whether the child that asks may use a namespace. Raises LittoralError."""
     call = peer.decode(request.body, KvCall, "key-value call")
     if not may_ask(call.namespace):
         raise Forbidden(
             "use namespace",
             call.namespace[:80],
-            "it is replicated, and the asking node reads its own copy if it is to have one",
+            "it is not placed on the asking node, or replicated, and then that node reads its own copy",
             "Place the namespace on that node",
         )
     if call.operation == "get":

@@ -9,17 +9,18 @@ Kept in the store under these scopes:
     signed        node -> SignedRecord         at the root: everybody the CA signed for
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 import msgspec
 
 from littoral.core.clock import Clock
-from littoral.core.errors import LimitReached
-from littoral.core.limits import CHILDREN, TOKENS, TREE_NODES, Limits
+from littoral.core.errors import Forbidden, LimitReached
+from littoral.core.limits import CHILDREN, SUBTREE_CHANGES, TOKENS, TREE_NODES, Limits
 from littoral.core.random import Random
 from littoral.core.resources import Namespace, placement_matches
 from littoral.fleet.desired import DESIRED, is_desired
+from littoral.fleet.pace import Pace
 from littoral.security.enrolment import (
     ChildRecord,
     EnrolRequest,
@@ -28,7 +29,7 @@ from littoral.security.enrolment import (
     authorise_enrolment,
     authorise_signing,
 )
-from littoral.security.join import JoinTokenRecord, create_token, hash_secret
+from littoral.security.join import JoinTokenRecord, create_token, hash_secret, known_token
 from littoral.store.kv import kv_namespace
 from littoral.store.store import Store
 from littoral.store.stream import StreamInfo
@@ -36,6 +37,10 @@ from littoral.store.transaction import Transaction
 from littoral.wire.peer import Member
 
 T = TypeVar("T")
+CHANGES_EVERY_S = 10.0
+"""Less than a child waits for an answer; long enough to send some frames over a slow link."""
+MEMBERS = "members"
+"""The scope that the key-value fold reads, too."""
 
 
 class Registry:
@@ -62,7 +67,10 @@ class Registry:
         self._changed = changed
         self._children = _load(store, "children", ChildRecord)
         self._via = {node: via.decode() for node, via in store.state("subtree").items()}
-        self._members = _load(store, "members", list[Member])
+        self._members = _load(store, MEMBERS, list[Member])
+        self._greetings: dict[str, object] = {}
+        """Of each child, the latest: an older one that waited says what is no longer so."""
+        self._pace = Pace(clock, limits[SUBTREE_CHANGES], CHANGES_EVERY_S)
         self._signed = _load(store, "signed", SignedRecord)
 
     # What others ask
@@ -95,23 +103,43 @@ class Registry:
         namespace = self._namespaces(name)
         if namespace is None or namespace.spec.mode != "replicated":
             return False
-        return any(
-            placement_matches(namespace.spec.placement, tier=member.tier, node=member.node, labels=member.labels)
-            for member in self._members.get(child, ())
-        )
+        return is_placed_among(namespace, self._members.get(child, ()))
 
-    def may_ask(self, namespace: str) -> bool:
-        """Whether children may read and write a namespace through this node: what is replicated they hold, or not."""
+    def may_ask(self, child: str, namespace: str) -> bool:
+        """Whether `child` may read and write a namespace through this node: what is replicated it holds, or not."""
         found = self._namespaces(namespace)
-        return found is None or found.spec.mode == "read-through"
+        if found is None:
+            # Whoever answers says that there is none.
+            return True
+        return found.spec.mode == "read-through" and is_placed_among(found, self._members.get(child, ()))
+
+    def check_below(self, node: str, child: str) -> None:
+        """Before a certificate is asked for on behalf of a node below `child`. Raises Forbidden for a name that is
+        not, or could not become, one of a node below that child: this node's, its parent's, its other children's, and
+        what lies below those."""
+        holder = self._via.get(node)
+        if node in (self._store.node, self._parent, child) or holder not in (None, child):
+            raise Forbidden(
+                "sign certificate for",
+                node[:63],
+                f"{child} may not: {self._store.node} knows another node of that name, which is not below {child}",
+                "Names are unique in the tree; choose another, or remove the old node first",
+            )
 
     # What changes it
 
     async def greet(self, child: str, members: Sequence[Member]) -> None:
-        """See Family.greet: members that are not in the child's subtree are left out."""
+        """See Family.greet: members that are not in the child's subtree are left out.
+
+        A child that changes its mind all the time waits, so that it does not keep this node from its parent.
+        """
+        self._greetings[child] = greeting = object()
         kept = list({member.node: member for member in members if self.may_write(child, member.node)}.values())
-        if self._members.get(child) != kept:
-            await self._put("members", child, msgspec.msgpack.encode(kept))
+        if self._members.get(child) == kept:
+            return
+        await self._pace.turn()
+        if self._greetings[child] is greeting:
+            await self._put(MEMBERS, child, msgspec.msgpack.encode(kept))
             self._members[child] = kept
             self._changed()
 
@@ -151,6 +179,9 @@ class Registry:
 
     async def use_token(self, request: EnrolRequest) -> None:
         """Authorise an enrolment and note that its token is used. Raises as `authorise_enrolment`."""
+        key = hash_secret(request.secret).hex()
+        # Before strangers' requests are parsed, or take a place in the writer's queue.
+        known_token(_token(self._store.state_value("join-tokens", key)), secret=request.secret, node=request.node)
         if request.node not in self._children and len(self._children) >= self._limits[CHILDREN]:
             self._limits.hit(CHILDREN)
             raise LimitReached(
@@ -159,14 +190,11 @@ class Registry:
                 f"{self._store.node} has {len(self._children)} children, its limit {CHILDREN.name}",
                 f"Raise the limit in spec.limits of {self._store.node}, or enrol the node below another",
             )
-        key = hash_secret(request.secret).hex()
         child = self._children.get(request.node)
         now_ms = self._clock.wall_ms()
 
         def use(tx: Transaction) -> None:
-            held = tx.get_state("join-tokens", key)
-            record = msgspec.msgpack.decode(held, type=JoinTokenRecord) if held else None
-            used = authorise_enrolment(request, record, child, now_ms)
+            used = authorise_enrolment(request, _token(tx.get_state("join-tokens", key)), child, now_ms)
             tx.put_state("join-tokens", key, msgspec.msgpack.encode(used))
 
         await self._store.submit(use)
@@ -178,10 +206,21 @@ class Registry:
         await self.note_below(record.node, record.node)
 
     async def note_below(self, node: str, via: str) -> None:
-        """A node lies below the child `via` (or is it)."""
+        """A node lies below the child `via` (or is it). Raises Forbidden as `check_below`: another child may have been
+        quicker with the same name."""
+        if node != via:
+            self.check_below(node, via)
         if self._via.get(node) != via:
-            await self._put("subtree", node, via.encode())
+            before = self._via.get(node)
             self._via[node] = via
+            try:
+                await self._put("subtree", node, via.encode())
+            except BaseException:
+                if before is None:
+                    del self._via[node]
+                else:
+                    self._via[node] = before
+                raise
 
     async def note_signed(self, request: SignRequest, via: str) -> None:
         """At the root: decide whether to sign, and note it. Raises as `authorise_signing`."""
@@ -208,6 +247,18 @@ class Registry:
 
     async def _put(self, scope: str, key: str, value: bytes) -> None:
         await self._store.submit(lambda tx: tx.put_state(scope, key, value))
+
+
+def is_placed_among(namespace: Namespace, members: Iterable[Member]) -> bool:
+    """Whether a namespace is placed on any of these nodes."""
+    placement = namespace.spec.placement
+    return any(
+        placement_matches(placement, tier=member.tier, node=member.node, labels=member.labels) for member in members
+    )
+
+
+def _token(held: bytes | None) -> JoinTokenRecord | None:
+    return msgspec.msgpack.decode(held, type=JoinTokenRecord) if held else None
 
 
 def _load(store: Store, scope: str, kind: type[T]) -> dict[str, T]:

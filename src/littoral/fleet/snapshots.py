@@ -5,8 +5,10 @@ from collections.abc import Sequence
 import msgspec
 
 from littoral.core.names import StreamName
-from littoral.fleet.desired import DESIRED, DesiredFold
+from littoral.fleet.desired import DESIRED, DesiredFold, DesiredRecord
 from littoral.fleet.kv_fold import KvFold
+from littoral.store.dead_letters import append_dead_letters, dead_letters
+from littoral.store.folder import apply_or_put_aside
 from littoral.store.kv import kv_namespace
 from littoral.store.store import Store
 from littoral.store.stream import StreamInfo
@@ -14,10 +16,12 @@ from littoral.store.transaction import Transaction
 from littoral.streams.bootstrap import SnapshotPart
 
 ENTRIES_AT_ONCE = 512
-"""Key-value entries in one part; with values at their limit a part is still below the limit of a response."""
-PART_BYTES = 4 << 20
+"""Key-value entries in one part."""
+ARRIVING = "desired-arriving"
+"""Scope of the desired state of a snapshot whose parts have not all come."""
 
 _encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(DesiredRecord).decode
 
 
 class FoldSnapshots:
@@ -39,7 +43,7 @@ class FoldSnapshots:
         # A write reaches the table and the stream in one transaction.
         return info.next
 
-    def part(self, name: StreamName, cursor: str | None) -> SnapshotPart:
+    def part(self, name: StreamName, cursor: str | None, most_bytes: int) -> SnapshotPart:
         """See Snapshots.part."""
         namespace = kv_namespace(name.path)
         if namespace is None:
@@ -48,10 +52,11 @@ class FoldSnapshots:
         size = 0
         after = cursor
         for entry in self._store.kv_entries(namespace, after or "", ENTRIES_AT_ONCE):
-            if items and size > PART_BYTES:
+            item = _encode(entry)
+            size += len(item)
+            if items and size > most_bytes:
                 return SnapshotPart(items, after)
-            items.append(_encode(entry))
-            size += len(items[-1])
+            items.append(item)
             after = entry.key
         return SnapshotPart(items, after if len(items) == ENTRIES_AT_ONCE else None)
 
@@ -63,14 +68,30 @@ class FoldSnapshots:
             return SnapshotPart([], None)
         return SnapshotPart([state[keys[0]]], keys[0] if len(keys) > 1 else None)
 
+    def begin(self, tx: Transaction, name: StreamName) -> None:
+        """See Snapshots.begin."""
+        if name.path == DESIRED:
+            tx.clear_state(ARRIVING)
+
     def take(self, tx: Transaction, name: StreamName, items: Sequence[bytes]) -> None:
         """See Snapshots.take."""
         if name.path == DESIRED:
-            self._desired.apply(tx, name, 0, items)
+            for item in items:
+                try:
+                    tx.put_state(ARRIVING, _decode(item).key, item)
+                except msgspec.DecodeError as error:
+                    append_dead_letters(tx, dead_letters(f"snapshot of {name}", str(error), item, tx.now_ms))
             return
-        self._kv.apply(tx, name, 0, items)
+        apply_or_put_aside(tx, self._kv, name, 0, items)
 
     def finish(self, tx: Transaction, name: StreamName, offset: int) -> None:
         """See Snapshots.finish."""
+        if name.path == DESIRED:
+            # What is not in the snapshot was withdrawn while this node did not hear of it.
+            arrived = tx.state(ARRIVING)
+            tx.clear_state(DESIRED)
+            tx.clear_state(ARRIVING)
+            for key, value in arrived.items():
+                tx.put_state(DESIRED, key, value)
         fold = self._desired.name if name.path == DESIRED else self._kv.name
         tx.set_fold(fold, name, offset)

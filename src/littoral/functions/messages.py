@@ -105,7 +105,7 @@ class WorkerEvent(Struct, array_like=True, frozen=True):
     revision: str
     pid: int
     detail: str = ""
-    """failed: why. exited: "exit N" or "signal N". known: "ready" or "starting"."""
+    """failed: why. exited: "exit N" or "signal N". known: "ready", "starting" or "draining"."""
 
 
 class BindingCall(Struct, array_like=True, frozen=True):

@@ -144,6 +144,13 @@ class AppPool:
         self._slots[slot_number].current = _Worker(revision, pid, self._loop.time())
         return True
 
+    def adopt_leaving(self, slot_number: int, revision: str, pid: int) -> bool:
+        """Take over a worker that finishes its last requests, and has been replaced. False if it is not wanted."""
+        if slot_number >= len(self._slots):
+            return False
+        self._let_go(self._slots[slot_number], _Worker(revision, pid))
+        return True
+
     def forget(self) -> None:
         """The zygote is gone, or connects anew: no worker is known."""
         for slot in self._slots:
@@ -184,12 +191,20 @@ class AppPool:
     def _start(self, slot: _Slot) -> None:
         slot.retry = None
         worker = _Worker(self.app.revision)
-        worker.timer = self._loop.call_later(self._limits[FUNCTION_START_MS] / 1000, self._took_too_long, worker)
+        self._watch_start(worker)
         slot.coming = worker
         self.counters.starts += 1
         self._send(Start(self.app.name, slot.number, self.app.revision, self._spec(self.app, slot.number)))
 
+    def _watch_start(self, worker: _Worker) -> None:
+        delay_s = self._limits[FUNCTION_START_MS] / 1000
+        worker.timer = self._loop.call_later(delay_s, self._took_too_long, worker)
+
     def _took_too_long(self, worker: _Worker) -> None:
+        if not worker.pid:
+            # The zygote is busy and has not forked it yet: its time begins anew, so that it is not watched by nobody.
+            self._watch_start(worker)
+            return
         self._limits.hit(FUNCTION_START_MS)
         self.counters.last_failure = f"the import did not end within {self._limits[FUNCTION_START_MS]} ms"
         self._kill(worker.pid, "start-timeout")
@@ -204,11 +219,15 @@ class AppPool:
         self.fill()
 
     def _drain(self, slot: _Slot, worker: _Worker) -> None:
+        self._let_go(slot, worker)
+        self._send(Drain(worker.pid))
+
+    def _let_go(self, slot: _Slot, worker: _Worker) -> None:
+        """It may finish what it has begun, and no more."""
         grace_ms = self.app.wall_ms + self._limits[FUNCTION_GRACE_MS]
         self._reasons[worker.pid] = "replaced"
         slot.leaving[worker.pid] = worker
         worker.timer = self._loop.call_later(grace_ms / 1000, self._kill, worker.pid, "replaced")
-        self._send(Drain(worker.pid))
 
     def _kill(self, pid: int, reason: Reason) -> None:
         if pid:

@@ -9,6 +9,7 @@ import msgspec
 
 from littoral.core.limits import (
     BINDING_WAIT_MS,
+    CONTROL_FRAME_BYTES,
     FUNCTION_BACKGROUND,
     FUNCTION_BODY_BYTES,
     FUNCTION_INFLIGHT,
@@ -40,7 +41,7 @@ class FunctionRuntime:
         self._pools: dict[str, AppPool] = {}
         self._known = False
         """Whether the zygote has told which workers there are; nothing is started before."""
-        self._link = ZygoteLink(run_dir / "zygote.sock", self._event, self._lost, failed)
+        self._link = ZygoteLink(run_dir / "zygote.sock", self._event, self._lost, failed, limits[CONTROL_FRAME_BYTES])
 
     @property
     def pools(self) -> dict[str, AppPool]:
@@ -131,7 +132,12 @@ class FunctionRuntime:
                 pool.update(pool.app)
             return
         adopter = self._pools.get(event.app)
-        if adopter is None or event.detail != "ready" or not adopter.adopt(event.slot, event.revision, event.pid):
+        wanted = False
+        if adopter is not None and event.detail == "ready":
+            wanted = adopter.adopt(event.slot, event.revision, event.pid)
+        elif adopter is not None and event.detail == "draining":
+            wanted = adopter.adopt_leaving(event.slot, event.revision, event.pid)
+        if not wanted:
             self._link.send(Kill(event.pid))
 
     def _lost(self) -> None:

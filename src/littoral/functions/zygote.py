@@ -30,7 +30,7 @@ import urllib.parse  # noqa: F401  isort:skip
 
 import msgspec
 
-from littoral.core.limits import APP_BUNDLE_BYTES
+from littoral.core.limits import CONTROL_FRAME_BYTES
 from littoral.functions import confine, worker
 from littoral.functions.connection import check_socket_path
 from littoral.functions.messages import EXIT_ORPHANED, Command, Drain, Start, WorkerEvent, WorkerSpec
@@ -60,6 +60,7 @@ class Child:
         self.output = output
         self.ready = ready
         self.is_ready = False
+        self.is_draining = False
         self.report = b""
         self.line = b""
 
@@ -71,13 +72,15 @@ class Child:
 class Zygote:
     """The event loop, such as it is."""
 
-    def __init__(self, listener: socket.socket) -> None:
+    def __init__(self, listener: socket.socket, command_bytes: int) -> None:
+        """command_bytes: the longest command accepted."""
         self._listener = listener
+        self._command_bytes = command_bytes
         self._selector = selectors.DefaultSelector()
         self._selector.register(listener, selectors.EVENT_READ, self._accept)
         self._children: dict[int, Child] = {}
         self._hub: socket.socket | None = None
-        self._reader = FrameReader(APP_BUNDLE_BYTES.default)
+        self._reader = FrameReader(command_bytes)
         self._unsent = b""
 
     def run(self) -> NoReturn:
@@ -96,10 +99,11 @@ class Zygote:
         connection.setblocking(False)
         self._drop_hub()
         self._hub = connection
-        self._reader = FrameReader(APP_BUNDLE_BYTES.default)
+        self._reader = FrameReader(self._command_bytes)
         self._selector.register(connection, selectors.EVENT_READ, self._talk)
         for child in self._children.values():
-            self._send(child.event("known", "ready" if child.is_ready else "starting"))
+            state = "draining" if child.is_draining else "ready" if child.is_ready else "starting"
+            self._send(child.event("known", state))
         self._send(_encode(WorkerEvent("known", "", 0, "", 0)))
 
     def _drop_hub(self) -> None:
@@ -150,6 +154,7 @@ class Zygote:
         if isinstance(command, Start):
             self._start(command)
         elif (child := self._children.get(command.pid)) is not None:
+            child.is_draining = child.is_draining or isinstance(command, Drain)
             number = signal.SIGTERM if isinstance(command, Drain) else signal.SIGKILL
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(child.handle, number)
@@ -299,12 +304,13 @@ def main() -> NoReturn:
     """Entry point of the process."""
     parser = argparse.ArgumentParser(prog="littoral.functions.zygote")
     parser.add_argument("--socket", required=True, type=Path, help="where the hub connects")
+    parser.add_argument("--command-bytes", type=int, default=CONTROL_FRAME_BYTES.default, help="longest of a command")
     arguments = parser.parse_args()
     leave_environment_behind()
     os.umask(0o077)
     # Ctrl-C in a terminal reaches the whole group; the supervisor decides in which order processes end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    zygote = Zygote(listen(check_socket_path(arguments.socket.absolute())))
+    zygote = Zygote(listen(check_socket_path(arguments.socket.absolute())), arguments.command_bytes)
     # Objects alive now are never collected, so no collection in a worker touches, and copies, their pages.
     gc.collect()
     gc.freeze()

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import msgspec
 
-from littoral.core.limits import CONTROL_FRAME_BYTES
 from littoral.core.tasks import Tasks
 from littoral.functions.connection import FrameConnection
 from littoral.functions.messages import Command, WorkerEvent
@@ -26,8 +25,10 @@ class ZygoteLink:
         on_event: Callable[[WorkerEvent], None],
         on_lost: Callable[[], None],
         failed: Callable[[BaseException], None],
+        frame_bytes: int,
     ) -> None:
-        """on_lost: the zygote is gone or does not answer; after connecting again it tells which workers there are."""
+        """frame_bytes: the longest event accepted. on_lost: the zygote is gone or does not answer; after connecting again it tells which workers there are."""
+        self.frame_bytes = frame_bytes
         self._path = path
         self._on_event = on_event
         self._on_lost = on_lost
@@ -85,7 +86,7 @@ class ZygoteLink:
 
 class _ZygoteConnection(FrameConnection):
     def __init__(self, link: ZygoteLink) -> None:
-        super().__init__(CONTROL_FRAME_BYTES.default)
+        super().__init__(link.frame_bytes)
         self._link = link
 
     def opened(self) -> None:

@@ -10,7 +10,7 @@ from littoral.core.limits import Limits
 from littoral.core.resources import Rule
 from littoral.core.tasks import Tasks
 from littoral.iot.readings import open_readings, readings_stream
-from littoral.iot.rule_runner import Publish, RuleRunner
+from littoral.iot.rule_runner import Publish, RuleRunner, forget_rule
 from littoral.store.store import Store
 from littoral.store.transaction import Transaction
 
@@ -29,6 +29,8 @@ class RuleEngine:
         self._publish: Publish = lambda topic, payload: None
         self._routes_changed: Callable[[], None] = lambda: None
         self._running: dict[str, tuple[str, RuleRunner, asyncio.Task[None]]] = {}
+        self._forgetting: dict[str, asyncio.Task[None]] = {}
+        """Of rules that were withdrawn; one that comes back by the same name begins after it."""
         self.refused: dict[str, str] = {}
         """Rules that cannot run, with the reason."""
 
@@ -43,11 +45,16 @@ class RuleEngine:
         return {name: runner for name, (_, runner, _) in self._running.items()}
 
     def apply(self, wanted: Mapping[str, tuple[Rule, str]]) -> None:
-        """Run exactly these rules: name -> (resource, revision). Those already running as wanted are left alone."""
+        """Run exactly these rules: name -> (resource, revision). Those already running as wanted are left alone. What a
+        withdrawn one remembers is removed."""
+        ended: dict[str, asyncio.Task[None]] = {}
         for name, (revision, _, task) in list(self._running.items()):
             if name not in wanted or wanted[name][1] != revision:
                 task.cancel()
+                ended[name] = task
                 del self._running[name]
+        for name in (ended.keys() | self.refused.keys()) - wanted.keys():
+            self._forget(name, ended.get(name))
         self.refused.clear()
         for name, (resource, revision) in wanted.items():
             if name in self._running:
@@ -57,9 +64,20 @@ class RuleEngine:
             except LittoralError as error:
                 self.refused[name] = str(error)
                 continue
-            task = self._tasks.start(runner.run(), f"rule {name}")
+            task = self._tasks.start(runner.run(after=self._forgetting.get(name)), f"rule {name}")
             self._running[name] = (revision, runner, task)
         self._routes_changed()
+
+    def _forget(self, name: str, runner: asyncio.Task[None] | None) -> None:
+        after = [task for task in (runner, self._forgetting.get(name)) if task is not None]
+        forgetting = self._tasks.start(forget_rule(self._store, name, after), f"forget rule {name}")
+        self._forgetting[name] = forgetting
+
+        def done(_: asyncio.Task[None]) -> None:
+            if self._forgetting.get(name) is forgetting:
+                del self._forgetting[name]
+
+        forgetting.add_done_callback(done)
 
     def route(self, topic: str) -> Fold | None:
         """See Intake.route."""

@@ -4,27 +4,40 @@
                                                      writes, dead letters, changed state, new offset
                                                  ->  then publish at the broker
 
+What cannot be read, now or ever, goes to the dead letters and is stepped over; what can be read later is waited for.
 What a crash interrupts was not committed, so it is folded again from the offset that was. QoS 0 readings reach the
 same memory through the broker, without being stored; what they produce is committed the same way, about once a second.
+
+Publishing is not part of the commit: an MQTT sink gets each result at most once, none if the process is killed between
+the two. And a device that sends a reading of QoS 1 again has it counted twice, unless it numbers its readings.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import msgspec
 
-from littoral.core.errors import Conflict, InvalidInput, StorageCorrupt, TooLarge
+from littoral.core.errors import (
+    Conflict,
+    Gone,
+    InvalidInput,
+    LimitReached,
+    LittoralError,
+    NotFound,
+    StorageCorrupt,
+    TooLarge,
+)
 from littoral.core.intake import Fold
-from littoral.core.limits import MQTT_TOPICS, READ_BYTES, Limits
+from littoral.core.limits import KV_KEY_BYTES, KV_VALUE_BYTES, MQTT_TOPICS, READ_BYTES, Limit, Limits
 from littoral.core.names import StreamName
 from littoral.core.resources import Rule, topic_matches
 from littoral.core.resources.model import Sink
 from littoral.iot.readings import decode_reading, readings_stream
-from littoral.iot.rules.output import Alert, DeadLetter, Output, WindowResult
+from littoral.iot.rules.output import Alert, Output, WindowResult
 from littoral.iot.rules.rule import CompiledRule
 from littoral.iot.rules.template import render_template
-from littoral.store.dead_letters import DeadLetter as StoredDeadLetter
-from littoral.store.dead_letters import append_dead_letters, head_text
+from littoral.store.batch import Batch
+from littoral.store.dead_letters import DeadLetter, append_dead_letters, dead_letters
 from littoral.store.store import Store
 from littoral.store.stream import StreamInfo
 from littoral.store.stubborn import commit_stubbornly
@@ -36,6 +49,23 @@ CHECKPOINT_S = 1.0
 """How long the effect of QoS 0 readings may stay in memory alone."""
 
 Publish = Callable[[str, bytes], None]
+
+
+def _fold_name(rule: str) -> str:
+    return f"rule/{rule}"
+
+
+async def forget_rule(store: Store, rule: str, after: Collection[asyncio.Task[None]]) -> None:
+    """Remove what a rule that was withdrawn remembers, once `after` have ended. If it comes back, it is new here."""
+    fold = _fold_name(rule)
+
+    def remove(tx: Transaction) -> None:
+        tx.clear_state(fold)
+        tx.put_state(ADOPTED, fold, None)
+
+    if after:
+        await asyncio.wait(after)
+    await commit_stubbornly(store, remove, lambda reason: None)
 
 
 class RuleRunner:
@@ -56,11 +86,11 @@ class RuleRunner:
         self._wall_ms = wall_ms
         self._limits = limits
         self._readings = readings_stream(store.node)
-        self._fold = f"rule/{resource.metadata.name}"
+        self._fold = _fold_name(resource.metadata.name)
         self._wake = asyncio.Event()
         self._matches: dict[str, bool] = {}
-        self._unread: list[StoredDeadLetter] = []
-        """Records that are no readings, to be put aside with the next commit."""
+        self._unread: list[DeadLetter] = []
+        """Of what could not be read; to be put aside with the next commit."""
 
     @property
     def offset(self) -> int:
@@ -81,15 +111,16 @@ class RuleRunner:
         """The fold for QoS 0 readings of `topic`."""
         return self.rule.intake(topic, self._wall_ms)
 
-    async def run(self) -> None:
-        """Fold until cancelled."""
+    async def run(self, after: asyncio.Task[None] | None = None) -> None:
+        """Fold until cancelled. after: what must end before this may begin."""
         stop = self._store.watch(self._note)
         try:
-            await self._restore()
-            await self._adopt()
+            if after is not None:
+                await asyncio.wait([after])
+            await self._begin()
             while True:
                 self._wake.clear()
-                await self._catch_up()
+                await self._try_to_catch_up()
                 await self._write(None)
                 await self._pause()
         finally:
@@ -102,31 +133,38 @@ class RuleRunner:
     def _note_failure(self, reason: str) -> None:
         self.failed = reason
 
-    async def _restore(self) -> None:
-        """Begin with the state that goes with the offset. It is read by the writer, after what the rule's former
-        revision may still have had under way: read sooner, it would lack readings that the offset is already beyond.
+    async def _begin(self) -> None:
+        """Begin with the state that goes with the offset; a rule that is new here begins with the readings to come.
+
+        The state is read by the writer, after what the rule's former revision may still have had under way: read
+        sooner, it would lack readings that the offset is already beyond.
         """
         saved: dict[str, bytes] = {}
-
-        def read(tx: Transaction) -> None:
-            saved.clear()
-            saved.update(tx.state(self._fold))
-
-        await commit_stubbornly(self._store, read, self._note_failure)
-        self.rule.restore(saved)
-
-    async def _adopt(self) -> None:
-        """A rule that is new here begins with the readings to come."""
-        if self._store.state_value(ADOPTED, self._fold) is not None:
-            return
         tail = info.next if (info := self._store.stream(self._readings)) else 0
 
-        def adopt(tx: Transaction) -> None:
+        def begin(tx: Transaction) -> None:
+            saved.clear()
+            saved.update(tx.state(self._fold))
+            if tx.get_state(ADOPTED, self._fold) is not None:
+                return
             if tx.stream(self._readings) is not None:
                 tx.set_fold(self._fold, self._readings, tail)
             tx.put_state(ADOPTED, self._fold, b"")
 
-        await commit_stubbornly(self._store, adopt, self._note_failure)
+        await commit_stubbornly(self._store, begin, self._note_failure)
+        for key, error in self.rule.restore(saved).items():
+            self._put_aside(f"{self._fold}/{key}", str(error), saved[key])
+
+    async def _try_to_catch_up(self) -> None:
+        try:
+            await self._catch_up()
+        except (Gone, NotFound):
+            # Retention or deletion is on disk and not yet published; when it is, we are woken.
+            return
+        except LittoralError as error:
+            self.failed = str(error)
+        else:
+            self.failed = ""
 
     async def _catch_up(self) -> None:
         info = self._store.stream(self._readings)
@@ -136,22 +174,42 @@ class RuleRunner:
         while offset < info.next:
             batches = self._store.read(self._readings, max(offset, info.first), self._limits[READ_BYTES])
             for batch in batches:
-                for place, record in enumerate(batch.records(), batch.first):
-                    if place >= offset:
-                        self._take_in(record, f"{self._store.lineage}:{place}")
+                self._note_gap(offset, batch.first)
+                self._take_in_batch(batch, offset)
                 offset = batch.next
                 await self._write(offset)
             if not batches:  # retention has taken all that there was
+                self._note_gap(offset, info.next)
                 offset = info.next
                 await self._write(offset)
             info = self._store.stream(self._readings) or info
+
+    def _note_gap(self, offset: int, following: int) -> None:
+        """What is folded next begins at `following`: say what is missing since `offset`."""
+        lost = following - offset
+        if lost > 0:
+            self.rule.lose(lost)
+            reason = f"{self._fold}: retention took {lost} readings before the rule had folded them"
+            self._put_aside(f"{self._readings}@{offset}", reason, b"")
+
+    def _take_in_batch(self, batch: Batch, offset: int) -> None:
+        try:
+            records = batch.records()
+        except StorageCorrupt as error:
+            self._put_aside(f"{self._readings}@{batch.first}", f"{self._fold}: {error}", batch.payload)
+            return
+        for place, record in enumerate(records, batch.first):
+            if place >= offset:
+                self._take_in(record, f"{self._store.lineage}:{place}")
+
+    def _put_aside(self, source: str, reason: str, record: bytes) -> None:
+        self._unread += dead_letters(source, reason, record, self._wall_ms())
 
     def _take_in(self, record: bytes, reading_id: str) -> None:
         try:
             reading = decode_reading(record)
         except StorageCorrupt as error:
-            source = f"{self._readings}@{reading_id}"
-            self._unread.append(StoredDeadLetter(source, str(error), head_text(record), self._wall_ms()))
+            self._put_aside(f"{self._readings}@{reading_id}", str(error), record)
             return
         if self.wants(reading.topic):
             self.rule.fold(reading.topic, reading.payload, reading.arrived_ms, reading_id)
@@ -160,16 +218,16 @@ class RuleRunner:
         """Commit what was folded since the last time; offset None: of QoS 0 readings only."""
         outputs, dirty = self.rule.take_outputs(), self.rule.take_dirty()
         unread, self._unread = self._unread, []
-        if offset is None and not outputs and not dirty:
+        if offset is None and not outputs and not dirty and not unread:
             return
 
         def effect(tx: Transaction) -> None:
-            refused = [letter for output in outputs if (letter := self._try_to_store(tx, output)) is not None]
-            letters = [_dead_letter(each) for each in outputs if isinstance(each, DeadLetter)]
+            refused = [letter for output in outputs for letter in self._try_to_store(tx, output)]
+            letters = [each for each in outputs if isinstance(each, DeadLetter)]
             append_dead_letters(tx, letters + refused + unread)
             for key, state in dirty.items():
                 tx.put_state(self._fold, key, state)
-            if offset is not None:
+            if offset is not None and tx.stream(self._readings) is not None:
                 tx.set_fold(self._fold, self._readings, offset)
 
         await commit_stubbornly(self._store, effect, self._note_failure)
@@ -179,17 +237,16 @@ class RuleRunner:
                     topic = render_template(sink.mqtt.topic, key=output.key, rule=output.rule)
                     self._publish(topic, output.document())
 
-    def _try_to_store(self, tx: Transaction, output: Output) -> StoredDeadLetter | None:
-        """Put an output where it belongs; if that can never be, what is to be said of it: the rule goes on."""
+    def _try_to_store(self, tx: Transaction, output: Output) -> list[DeadLetter]:
+        """Put an output where it belongs; if that cannot be, what is to be said of it: the rule goes on."""
         if isinstance(output, DeadLetter):
-            return None
+            return []
         try:
             with tx.attempt():
                 self._store_output(tx, output)
-        except (Conflict, InvalidInput, TooLarge) as error:
-            rule = self._resource.metadata.name
-            return StoredDeadLetter(f"rule/{rule}", str(error), head_text(output.document()), self._wall_ms())
-        return None
+        except (Conflict, InvalidInput, TooLarge, LimitReached) as error:
+            return dead_letters(self._fold, str(error), output.document(), self._wall_ms())
+        return []
 
     def _store_output(self, tx: Transaction, output: WindowResult | Alert) -> None:
         for sink in self._sinks(output):
@@ -199,7 +256,16 @@ class RuleRunner:
                 tx.append(name, [output.document()])
             elif sink.kv is not msgspec.UNSET:
                 key = render_template(sink.kv.key, key=output.key, rule=output.rule)
-                tx.kv_put(sink.kv.namespace, key, output.document())
+                value = output.document()
+                self._check_size("key", key, len(key.encode()), KV_KEY_BYTES)
+                self._check_size("value of key", key, len(value), KV_VALUE_BYTES)
+                tx.kv_put(sink.kv.namespace, key, value)
+
+    def _check_size(self, what: str, key: str, size: int, limit: Limit) -> None:
+        if size > self._limits[limit]:
+            self._limits.hit(limit)
+            cause = f"it has {size} bytes; at most {self._limits[limit]} are allowed, the limit {limit.name}"
+            raise TooLarge(f"put {what}", key[:80], cause)
 
     def _sinks(self, output: Output) -> list[Sink]:
         if isinstance(output, WindowResult):
@@ -212,8 +278,3 @@ class RuleRunner:
                 await self._wake.wait()
         except TimeoutError:
             return
-
-
-def _dead_letter(letter: DeadLetter) -> StoredDeadLetter:
-    reason = f"rule {letter.rule}: {letter.reason}: {letter.detail}"
-    return StoredDeadLetter(letter.topic, reason, head_text(letter.first), letter.arrived_ms)

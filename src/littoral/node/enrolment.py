@@ -1,6 +1,8 @@
 """How a node comes by its identity: the root makes its own, a child enrols once and renews by its key."""
 
-from littoral.core.errors import StartupError
+import logging
+
+from littoral.core.errors import LittoralError, StartupError, StorageError
 from littoral.core.http import Request, Response
 from littoral.core.resources import Node
 from littoral.core.transport import Transport
@@ -8,7 +10,7 @@ from littoral.node.seams import Seams
 from littoral.security.ca import CertificateAuthority
 from littoral.security.enrolment import EnrolmentAnswer, ParentFacts, enrol_request, renew_request
 from littoral.security.identity import Identity, NodeFacts, NodeKey, load_identity, load_or_create_key, save_identity
-from littoral.security.join import check_ca, parse_token
+from littoral.security.join import JoinToken, check_ca, hash_secret, parse_token
 from littoral.wire import peer
 from littoral.wire.problem import error_of
 
@@ -16,6 +18,7 @@ JOIN_CA = "/v1/join/ca"
 JOIN_ENROL = "/v1/join/enrol"
 JOIN_RENEW = "/v1/join/renew"
 JOIN_TIMEOUT_S = 30.0
+_log = logging.getLogger("littoral.hub")
 
 
 async def establish_identity(
@@ -23,7 +26,11 @@ async def establish_identity(
 ) -> tuple[Identity, CertificateAuthority | None]:
     """The node's identity, made or fetched if it has none yet; at the root with the CA.
 
-    Raises: StartupError when a child has neither identity nor token, whatever the parent answers, PeerUnreachable.
+    A node that has one starts with it, expired or not: what runs here needs no parent, and the hub renews it. A token
+    that was not used yet is shown to the parent first, for whoever gave it wants the node to join anew.
+
+    Raises: StartupError when a child has neither identity nor token, or a token of another node; InvalidInput for a
+    token that is none; for a node without an identity also whatever the parent answers, and PeerUnreachable.
     """
     identity = load_identity(seams.disk)
     if identity is not None and identity.node != config.metadata.name:
@@ -35,19 +42,33 @@ async def establish_identity(
         )
     if config.spec.parent is None:
         return root_identity(config, identity, seams)
+    if token is not None:
+        identity = await _join(config, _token_for(config, token), identity, seams)
     if identity is None:
-        if token is None:
-            raise StartupError(
-                "start node",
-                config.metadata.name,
-                "it has no identity yet and no join token was given",
-                f"Run `littoral token create {config.metadata.name}` at the parent and start with --token",
-            )
-        identity = await enrol(config, token, seams)
-    elif identity.expired(seams.clock.wall_ms()):
-        # Peers refuse an expired certificate; the key is still known to the parent.
-        identity = await renew(config, identity, seams)
+        raise StartupError(
+            "start node",
+            config.metadata.name,
+            "it has no identity yet and no join token was given",
+            f"Run `littoral token create {config.metadata.name}` at the parent and start with --token",
+        )
     return identity, None
+
+
+async def _join(config: Node, token: JoinToken, identity: Identity | None, seams: Seams) -> Identity:
+    """The identity that the token brings; the one there is, if the token brought that, or brings none now."""
+    if identity is None:
+        return await enrol(config, token, seams)
+    if identity.facts.token == _shown_as(token):
+        return identity
+    try:
+        return await enrol(config, token, seams)
+    except StorageError:
+        # The files of the identity there was may be half replaced.
+        raise
+    except LittoralError as error:
+        # Local first: what runs here runs on, and the next start shows the token again.
+        _log.warning("%s: %s. It starts with the identity it has", config.metadata.name, error)
+        return identity
 
 
 def root_identity(config: Node, identity: Identity | None, seams: Seams) -> tuple[Identity, CertificateAuthority]:
@@ -66,13 +87,22 @@ def root_identity(config: Node, identity: Identity | None, seams: Seams) -> tupl
     return identity, authority
 
 
-async def enrol(config: Node, token_text: str, seams: Seams) -> Identity:
-    """Show the token to the parent, and keep what it answers."""
-    token = parse_token(token_text)
+def _token_for(config: Node, text: str) -> JoinToken:
+    token = parse_token(text)
     if token.node != config.metadata.name:
         raise StartupError(
             "enrol", config.metadata.name, f"the join token is for node {token.node}", "Create one for this node"
         )
+    return token
+
+
+def _shown_as(token: JoinToken) -> str:
+    """What a node remembers of the token that let it in."""
+    return hash_secret(token.secret).hex()
+
+
+async def enrol(config: Node, token: JoinToken, seams: Seams) -> Identity:
+    """Show the token to the parent, and keep what it answers."""
     assert config.spec.parent is not None
     join_url = config.spec.parent.join_url or token.join_url
     ca = await seams.joining(None).request(join_url, Request("GET", JOIN_CA), JOIN_TIMEOUT_S)
@@ -80,7 +110,7 @@ async def enrol(config: Node, token_text: str, seams: Seams) -> Identity:
     key = load_or_create_key(seams.disk, seams.random)
     body = peer.encode(enrol_request(key, token, config.spec.advertise))
     answer = await _ask(seams.joining(ca_pem), join_url, JOIN_ENROL, body)
-    return _keep(config, key, answer, join_url, seams)
+    return _keep(config, key, answer, join_url, _shown_as(token), seams)
 
 
 async def renew(config: Node, identity: Identity, seams: Seams) -> Identity:
@@ -99,7 +129,7 @@ async def renew(config: Node, identity: Identity, seams: Seams) -> Identity:
         random=seams.random,
     )
     answer = await _ask(seams.joining(identity.ca_pem), join_url, JOIN_RENEW, peer.encode(request))
-    return _keep(config, identity.key, answer, join_url, seams)
+    return _keep(config, identity.key, answer, join_url, identity.facts.token, seams)
 
 
 async def _ask(transport: Transport, join_url: str, path: str, body: bytes) -> EnrolmentAnswer:
@@ -113,9 +143,11 @@ def _body(response: Response, join_url: str) -> bytes:
     return response.body
 
 
-def _keep(config: Node, key: NodeKey, answer: EnrolmentAnswer, join_url: str, seams: Seams) -> Identity:
+def _keep(
+    config: Node, key: NodeKey, answer: EnrolmentAnswer, join_url: str, token: str | None, seams: Seams
+) -> Identity:
     parent: ParentFacts = answer.parent
-    facts = NodeFacts(config.metadata.name, parent.node, parent.url, join_url)
+    facts = NodeFacts(config.metadata.name, parent.node, parent.url, join_url, token)
     identity = Identity(key, answer.certificate_pem, answer.ca_pem, facts)
     save_identity(seams.disk, identity)
     return identity

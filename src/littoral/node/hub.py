@@ -7,8 +7,9 @@ simulator gives it simulated ones.
 import asyncio
 import logging
 
+from littoral.core.backoff import Backoff
 from littoral.core.errors import LittoralError
-from littoral.core.limits import Limits
+from littoral.core.limits import RETRY_DELAY_MS, Limits
 from littoral.core.resources import Namespace, Node, placement_matches
 from littoral.core.tasks import Tasks
 from littoral.fleet.desired import DesiredFold
@@ -145,6 +146,7 @@ class Hub:
         self.join_api = JoinApi(
             self.name, self.identity.ca_pem, ParentFacts(node=self.name), self.registry, signer, clock
         )
+        self.streams = StreamServer(self.store, clock, self.seams.random, self.limits)
         self.operator_api = OperatorApi(
             self.store,
             self.operator_token,
@@ -155,7 +157,7 @@ class Hub:
             create_token=self.create_token if spec.listen.join else None,
             resources=self._resources,
             keyvalue=self.keyvalue,
-            streams=StreamServer(self.store, clock, self.seams.random, self.limits).handle,
+            streams=self.streams.handle,
         )
 
     # Life
@@ -163,7 +165,7 @@ class Hub:
     def start(self, apps: Apps | None) -> None:
         """Begin all background work; apps: what runs functions, where there is such."""
         clock = self.seams.clock
-        desired = Folder(self.store, self._desired_fold, self.limits, clock.wall_ms, self.desired.refresh)
+        desired = Folder(self.store, self._desired_fold, self.limits, clock.wall_ms, self._desired_changed)
         self._tasks.start(desired.run(), "fold desired")
         self._tasks.start(Folder(self.store, self._kv_fold, self.limits, clock.wall_ms).run(), "fold kv")
         self.desired.attach(self.rules, apps)
@@ -171,6 +173,8 @@ class Hub:
             self._tasks.start(self.uplink.run(), "uplink")
         self._tasks.start(self._renew_in_time(), "renewal")
         self._tasks.start(Retention(self.store, clock, self.warn).run(), "retention")
+        self._tasks.start(self.streams.run(self.warn), "expiry")
+        self._tasks.start(self.store.writer_ended(), "store writer")
         self._tasks.start(self.report.run(), "status")
 
     async def stop(self) -> None:
@@ -195,13 +199,18 @@ class Hub:
     def _members(self) -> list[Member]:
         return self.registry.members(Member(self.name, self.config.spec.tier, self.config.metadata.labels))
 
+    def _desired_changed(self) -> None:
+        self.desired.refresh()
+        self.peers.review()
+
     def _subtree_changed(self) -> None:
+        self.peers.review()
         if self.uplink is not None:
             self.uplink.greet_again()
 
     def _holds(self, namespace: Namespace) -> bool:
-        """Whether a replicated namespace is held here: it is placed here or below, or this is the root, the system of
-        record."""
+        """Whether a namespace is held or read through here: it is placed here or below, or this is the root, the system
+        of record."""
         if self.config.spec.parent is None:
             return True
         return any(
@@ -236,22 +245,28 @@ class Hub:
         return await renew(self.config, self.identity, self.seams)
 
     async def _renew_in_time(self) -> None:
+        backoff = Backoff(self.seams.random, self.limits[RETRY_DELAY_MS])
         while True:
+            wait_s = RENEWAL_CHECK_S
             if self.identity.needs_renewal(self.seams.clock.wall_ms()):
                 try:
                     self.identity = await self._renewed()
                 except LittoralError as error:
                     self.warn(str(error))
+                    if self.identity.expired(self.seams.clock.wall_ms()):
+                        # Until it is renewed no neighbour talks to this node.
+                        wait_s = backoff.next_delay_s()
                 else:
+                    backoff.reset()
                     self.seams.renewed(self.identity)
-            await asyncio.sleep(RENEWAL_CHECK_S)
+            await asyncio.sleep(wait_s)
 
 
 async def open_hub(config: Node, seams: Seams, facts: ProcessFacts, token: str | None = None) -> Hub:
     """Open or create the node's data, and give it an identity (enrolling with `token` if it has none). The hub answers
     from now on; its background work begins with `start`.
 
-    Raises: StartupError, StorageError, IncompatibleStore, PeerUnreachable, and what the parent answers.
+    Raises: StartupError, StorageError, IncompatibleStore, and as `establish_identity`.
     """
     limits = Limits(config.spec.limits)
     store = open_store(config.metadata.name, seams.disk, seams.clock, seams.random, limits, seams.writer(limits))

@@ -28,7 +28,7 @@ from littoral.core.errors import (
     Unauthenticated,
 )
 from littoral.core.http import Handler
-from littoral.core.limits import RETRY_DELAY_MS, Limits
+from littoral.core.limits import API_BODY_BYTES, JOIN_ANSWER_BYTES, JOIN_BODY_BYTES, RETRY_DELAY_MS, Limits
 from littoral.core.resources import Node
 from littoral.core.tasks import Tasks
 from littoral.drivers.clock import SystemClock
@@ -133,7 +133,12 @@ class HubProcess:
             random=SystemRandom(),
             disk=self._disk,
             writer=ThreadWriter,
-            joining=lambda ca: HttpTransport(TransportIdentity(ca=ca or b""), trust_anyone=ca is None),
+            joining=lambda ca: HttpTransport(
+                TransportIdentity(ca=ca or b""),
+                trust_anyone=ca is None,
+                limits=self._limits,
+                answer_limit=JOIN_ANSWER_BYTES,
+            ),
             peers=self._peer_transport,
             renewed=self._renewed,
         )
@@ -141,7 +146,7 @@ class HubProcess:
     def _peer_transport(self, identity: Identity) -> HttpTransport:
         shown = TransportIdentity(identity.ca_pem, identity.certificate_pem, identity.key.pem)
         if self._transport is None:
-            self._transport = HttpTransport(shown)
+            self._transport = HttpTransport(shown, limits=self._limits)
         else:
             self._transport.reload(shown)
         return self._transport
@@ -166,7 +171,7 @@ class HubProcess:
     def _make_functions(self) -> "_Functions":
         credentials = Credentials(self._bindings_key())
         runtime = FunctionRuntime(self._run_dir, self._limits, credentials, _log_fault)
-        self._apps = PlacedApps(self._disk, self._limits, runtime)
+        self._apps = PlacedApps(self._disk, self._limits, runtime, _log_fault)
         return _Functions(credentials, runtime, self._apps)
 
     async def _start_functions(self, hub: Hub, functions: "_Functions", stack: contextlib.AsyncExitStack) -> None:
@@ -187,6 +192,7 @@ class HubProcess:
         stack.push_async_callback(bindings.stop)
         runtime.start()
         stack.push_async_callback(runtime.stop)
+        stack.push_async_callback(apps.stop)
         await control.start()
         stack.push_async_callback(control.stop)
         apps.publish = control.publish
@@ -198,7 +204,9 @@ class HubProcess:
         if "join" in self._descriptors:
             handlers["join"] = (hub.join_api.handle, self._tls(mutual=False))
         for name, (handler, tls) in handlers.items():
-            server = self._servers[name] = HttpServer(handler, self._descriptors[name], self._limits, tls)
+            most = JOIN_BODY_BYTES if name == "join" else API_BODY_BYTES
+            server = HttpServer(handler, self._descriptors[name], self._limits, tls, body_limit=most)
+            self._servers[name] = server
             await server.start()
             stack.push_async_callback(server.stop)
         if "mqtt" in self._descriptors:

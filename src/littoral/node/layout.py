@@ -22,13 +22,18 @@ JOIN_TOKEN_VARIABLE = "LITTORAL_JOIN_TOKEN"
 
 
 def write_json(path: Path, value: object) -> None:
+    """`value` as the content of a file of run/; see `write_file`."""
+    write_file(path, msgspec.json.encode(value))
+
+
+def write_file(path: Path, content: bytes) -> None:
     """Replace a file of run/ in one step. These are written anew at each start, so they need not survive a power cut.
     Raises StorageError."""
     aside = path.with_name(path.name + "~")
     try:
         descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with open(descriptor, "wb") as file:
-            file.write(msgspec.json.encode(value))
+            file.write(content)
         aside.rename(path)
     except OSError as error:
         raise storage_error("write", str(path), error) from error

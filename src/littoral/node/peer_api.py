@@ -1,20 +1,17 @@
 """The peer listener: mTLS, and every request signed by the child that sent it."""
 
+from functools import partial
+
 from littoral.core.http import AnyResponse, Request, Response
 from littoral.core.kv import KeyValue
 from littoral.fleet.kv_calls import KV_CALL, answer_kv_call
 from littoral.fleet.registry import Registry
 from littoral.node.signing import SIGN, Signer
+from littoral.security.bearer import bearer
 from littoral.security.enrolment import SignRequest
 from littoral.security.tokens import TokenVerifier
 from littoral.streams.peer_server import PeerServer
 from littoral.wire import peer
-
-
-def bearer(request: Request) -> str:
-    """The token of the Authorization header (RFC 6750), or an empty string."""
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 class PeerApi:
@@ -31,15 +28,18 @@ class PeerApi:
 
     async def handle(self, request: Request) -> AnyResponse:
         """Answer one request. Raises LittoralError."""
-        child = self._verifier.verify(bearer(request), method=request.method, path=request.path)
+        token = bearer(request.headers.get("authorization"))
+        child = self._verifier.verify(token, method=request.method, path=request.path)
         if request.path == KV_CALL:
-            return await answer_kv_call(self._keyvalue, request, self._registry.may_ask)
+            return await answer_kv_call(self._keyvalue, request, partial(self._registry.may_ask, child))
         if request.path == SIGN:
             return await self._sign(child, request)
         return await self._streams.handle(child, request)
 
     async def _sign(self, child: str, request: Request) -> Response:
         signing = peer.decode(request.body, SignRequest, "signing request")
+        # The root knows branches only: which of the children of one node has a name, that node has to say.
+        self._registry.check_below(signing.node, child)
         answer = await self._signer.sign(signing, child)
         await self._registry.note_below(signing.node, child)
         return Response(200, [("content-type", peer.MSGPACK)], peer.encode(answer))

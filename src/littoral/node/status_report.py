@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 import littoral
-from littoral.core.errors import LittoralError, StorageCorrupt
+from littoral.core.errors import LittoralError
 from littoral.core.lanes import LANES, Lane
 from littoral.core.names import StreamName
 from littoral.core.resources import parse_duration_ms
@@ -50,13 +50,14 @@ class StatusReport:
         name = StreamName(hub.name, STATUS)
         interval_s = parse_duration_ms(hub.config.spec.status_interval) / 1000
         while True:
-            record = msgspec.json.encode(self.now())
-
-            def report(tx: Transaction, record: bytes = record) -> None:
-                tx.open_stream(name, lane="state", retention_bytes=STATUS_BYTES)
-                tx.append(name, [record])
-
             try:
+                # Reading the parts reads the store, which may be damaged, or a step ahead of what is published.
+                record = msgspec.json.encode(self.now())
+
+                def report(tx: Transaction, record: bytes = record) -> None:
+                    tx.open_stream(name, lane="state", retention_bytes=STATUS_BYTES)
+                    tx.append(name, [record])
+
                 await hub.store.submit(report)
             except LittoralError as error:
                 hub.warn(str(error))
@@ -104,7 +105,7 @@ class StatusReport:
         """A node's last report; None for one that this version cannot read, which must not hide the other nodes."""
         try:
             return msgspec.json.decode(self._last(info), type=NodeStatus)
-        except (msgspec.DecodeError, StorageCorrupt) as error:
+        except (msgspec.DecodeError, LittoralError, IndexError) as error:
             self._hub.warn(f"cannot read the status of {info.name.origin}: {error}")
             return None
 

@@ -32,7 +32,7 @@ from pathlib import Path
 import msgspec
 
 from littoral.core.errors import LittoralError, StartupError, StorageError
-from littoral.core.limits import RESTART_DELAY_MS, Limits
+from littoral.core.limits import CONTROL_FRAME_BYTES, RESTART_DELAY_MS, Limits
 from littoral.core.resources import Node
 from littoral.drivers.clock import SystemClock
 from littoral.drivers.disk import LocalDisk, storage_error
@@ -80,7 +80,8 @@ class Supervisor:
         self._config = config
         self._data_dir = data_dir
         self._say = say
-        self._most_delay_s = Limits(config.spec.limits)[RESTART_DELAY_MS] / 1000
+        self._limits = Limits(config.spec.limits)
+        self._most_delay_s = self._limits[RESTART_DELAY_MS] / 1000
         self._listeners: dict[str, socket.socket] = {}
         self._children: list[Child] = []
         self._token = token
@@ -163,7 +164,9 @@ class Supervisor:
         run_dir = str(self._data_dir / RUN)
         if (gateway := self._listeners.get("gateway")) is not None:
             socket_path = str(self._data_dir / RUN / "zygote.sock")
-            self._children.append(Child("functions", [*python, "littoral.functions.zygote", "--socket", socket_path]))
+            zygote = [*python, "littoral.functions.zygote", "--socket", socket_path]
+            zygote += ["--command-bytes", str(self._limits[CONTROL_FRAME_BYTES])]
+            self._children.append(Child("functions", zygote))
             for index in range(self._config.spec.gateways):
                 command = [*python, "littoral.node.gateway_process", "--fd", str(gateway.fileno())]
                 command += ["--run-dir", run_dir, "--index", str(index)]
@@ -191,7 +194,7 @@ class Supervisor:
             for child in self._children:
                 if child.process is not None and child.process.poll() is not None:
                     status = child.process.returncode
-                    if child.name == "hub" and status == EXIT_STARTUP and not self._hub_was_well:
+                    if self._is_hopeless(child, status):
                         return 1
                     self._ended(child, status)
 
@@ -203,13 +206,18 @@ class Supervisor:
             if not die_with_parent(parent):
                 os._exit(1)
 
-        child.process = subprocess.Popen(
-            child.command,
-            pass_fds=[each.fileno() for each in child.sockets],
-            stdin=subprocess.DEVNULL,
-            env={**os.environ, **child.environment},
-            preexec_fn=prepare,  # noqa: PLW1509 -- the supervisor has one thread
-        )
+        try:
+            child.process = subprocess.Popen(
+                child.command,
+                pass_fds=[each.fileno() for each in child.sockets],
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, **child.environment},
+                preexec_fn=prepare,  # noqa: PLW1509 -- the supervisor has one thread
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            # No memory, or no process to be had: that passes, and the node's other processes go on meanwhile.
+            self._delay(child, f"cannot be started ({error})")
+            return
         child.started_s = self._clock.monotonic_s()
         pids = {each.name: each.process.pid for each in self._children if each.process is not None}
         with contextlib.suppress(StorageError):
@@ -217,14 +225,25 @@ class Supervisor:
             write_json(self._data_dir / PIDS_FILE, pids)
 
     def _ended(self, child: Child, status: int) -> None:
-        now_s = self._clock.monotonic_s()
-        if now_s - child.started_s >= WELL_S:
+        if self._was_well(child):
             child.delay_s = FIRST_DELAY_S
             self._hub_was_well = self._hub_was_well or child.name == "hub"
-        why = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
+        self._delay(child, f"was killed by signal {-status}" if status < 0 else f"ended with status {status}")
+
+    def _is_hopeless(self, child: Child, status: int) -> bool:
+        """Whether a hub ended with EXIT_STARTUP, and neither this nor a former one was ever well."""
+        if child.name != "hub" or status != EXIT_STARTUP:
+            return False
+        return not self._hub_was_well and not self._was_well(child)
+
+    def _was_well(self, child: Child) -> bool:
+        return self._clock.monotonic_s() - child.started_s >= WELL_S
+
+    def _delay(self, child: Child, why: str) -> None:
+        """Start it again, but later."""
         self._say(f"{child.name} {why}; starting it again in {child.delay_s:g} s")
         child.process = None
-        child.due_s = now_s + child.delay_s
+        child.due_s = self._clock.monotonic_s() + child.delay_s
         child.delay_s = min(child.delay_s * 2, self._most_delay_s)
 
     def _stop(self) -> None:

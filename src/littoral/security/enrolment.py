@@ -28,7 +28,7 @@ from littoral.core.errors import Conflict, Forbidden, InvalidInput, Unauthentica
 from littoral.core.random import Random
 from littoral.security.ca import node_of, not_after_ms, read_certificate, serial_of
 from littoral.security.identity import NodeKey
-from littoral.security.join import JoinToken, JoinTokenRecord, check_token
+from littoral.security.join import JoinToken, JoinTokenRecord, check_token, known_token
 from littoral.security.keys import public_der, signature_fits
 from littoral.security.requests import check_request
 
@@ -154,6 +154,7 @@ def authorise_enrolment(
     is fine: whoever made the token meant to let that name in. Raises: as `check_request` and `check_token`; Forbidden
     for an expelled node with a token older than that.
     """
+    known_token(token, secret=request.secret, node=request.node)
     public_key = check_request(request.csr_pem, request.node, request.advertise)
     used = check_token(token, secret=request.secret, node=request.node, public_key=public_key, now_ms=now_ms)
     if child is not None and child.revoked_ms is not None and used.created_ms <= child.revoked_ms:

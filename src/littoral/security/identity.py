@@ -43,6 +43,8 @@ class NodeFacts(Struct, frozen=True, rename="camel"):
     """Its mTLS listener, as it advertises it."""
     join_url: str | None = None
     """Its listener for enrolment and renewal."""
+    token: str | None = None
+    """SHA-256 of the secret of the join token that let the node in, hexadecimal: given again, it is not shown again."""
 
 
 class NodeKey:

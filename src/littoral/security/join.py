@@ -122,6 +122,22 @@ def check_ca(ca_pem: bytes, token: JoinToken) -> bytes:
     return ca_pem
 
 
+def _create_another(node: str) -> str:
+    return f"Create a new one with `littoral token create {node[:63]}` at the parent"
+
+
+def known_token(record: JoinTokenRecord | None, *, secret: bytes, node: str) -> JoinTokenRecord:
+    """The first of the checks, before anything else is looked at that a stranger sent: the token was made here, and
+    for this node. Arguments and errors are those of `check_token`."""
+    if record is None or not hmac.compare_digest(record.secret_hash, hash_secret(secret)):
+        cause = "it is unknown here: never made, deleted, or long expired"
+        raise Unauthenticated(_OPERATION, f"of {node[:63]}", cause, _create_another(node))
+    if record.node != node:
+        cause = f"it was made for the node {record.node}"
+        raise Forbidden(_OPERATION, f"of {node[:63]}", cause, _create_another(node))
+    return record
+
+
 def check_token(
     record: JoinTokenRecord | None, *, secret: bytes, node: str, public_key: bytes, now_ms: int
 ) -> JoinTokenRecord:
@@ -130,13 +146,8 @@ def check_token(
     `record` is what the store holds under `hash_secret(secret)`. Raises: Unauthenticated for an unknown or expired
     token, Forbidden for another node's, Conflict for one that another key has used.
     """
-    remedy = f"Create a new one with `littoral token create {node}` at the parent"
-    if record is None or not hmac.compare_digest(record.secret_hash, hash_secret(secret)):
-        raise Unauthenticated(
-            _OPERATION, f"of {node}", "it is unknown here: never made, deleted, or long expired", remedy
-        )
-    if record.node != node:
-        raise Forbidden(_OPERATION, f"of {node}", f"it was made for the node {record.node}", remedy)
+    record = known_token(record, secret=secret, node=node)
+    remedy = _create_another(node)
     if record.used_by is not None and not hmac.compare_digest(record.used_by, public_key):
         raise Conflict(_OPERATION, f"of {node}", "it was used already; a token lets one node in once", remedy)
     if now_ms >= record.expires_ms:

@@ -6,6 +6,7 @@ import hmac
 from littoral.core.disk import Disk
 from littoral.core.errors import StartupError
 from littoral.core.random import Random
+from littoral.security.bearer import bearer
 
 TOKEN_PATH = "identity/operator.token"
 TOKEN_BYTES = 32
@@ -29,5 +30,4 @@ def load_or_create_operator_token(disk: Disk, random: Random) -> str:
 
 def is_operator(authorization: str | None, token: str) -> bool:
     """Whether a request's `Authorization` header carries the operator's token (RFC 6750); in constant time."""
-    scheme, _, shown = (authorization or "").partition(" ")
-    return scheme.lower() == "bearer" and hmac.compare_digest(shown.strip().encode(), token.encode())
+    return hmac.compare_digest(bearer(authorization).encode(), token.encode())

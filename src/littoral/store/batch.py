@@ -16,7 +16,7 @@ import zstandard
 
 from littoral.core.errors import StorageCorrupt
 from littoral.core.lanes import Lane
-from littoral.core.limits import BATCH_BYTES, RECORD_BYTES
+from littoral.core.limits import BATCH_BYTES, BATCH_RECORDS, RECORD_BYTES
 from littoral.core.names import StreamName
 from littoral.store.stream import Reach
 from littoral.wire.compression import Undecodable, decompress
@@ -33,8 +33,13 @@ UNLINKED = b""
 """`chain_before` of a batch that lacks its beginning: its chain cannot be computed, only what follows it links to it."""
 COMPRESS_FROM_BYTES = 400
 """Below this zstd saves next to nothing and costs more than the write."""
-DECODED_MOST_BYTES = 4 * (BATCH_BYTES.default + RECORD_BYTES.default)
-"""A payload that claims to decompress to more than any batch holds is refused before it is."""
+HEADER_BYTES = 5
+"""Most of what msgpack puts before a record, and before their array."""
+DECODED_MOST_BYTES = max(BATCH_BYTES.most, RECORD_BYTES.most) + HEADER_BYTES * (BATCH_RECORDS.most + 1)
+"""A payload that claims to decompress to more than any batch holds is refused before it is. Not a node's own limits
+count but the most that they can be set to: what one node has acknowledged every other can read."""
+MOST_OFFSET = (1 << 63) - 1
+"""SQLite's integers, which also hold times."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[bytes]).decode
@@ -82,6 +87,10 @@ class Batch(msgspec.Struct, frozen=True, array_like=True):
 
         Of a trimmed batch only the payload can be checked; who trimmed it has checked the whole.
         """
+        if not (0 <= self.first < self.next <= MOST_OFFSET and 0 <= self.appended_ms <= MOST_OFFSET):
+            raise self._corrupt("its offsets or its time are impossible")
+        if self.codec not in (CODEC_PLAIN, CODEC_ZSTD):
+            raise self._corrupt(f"codec {self.codec} is unknown")
         if zlib.crc32(self.payload) != self.crc:
             raise self._corrupt("its checksum does not match")
         if (

@@ -7,6 +7,7 @@
 This is plain synchronous code. A writer (`littoral.store.writer`) decides when it runs and on which thread.
 """
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,6 @@ import apsw
 import msgspec
 
 from littoral.core.clock import Clock
-from littoral.core.errors import LittoralError
 from littoral.core.hlc import HybridClock
 from littoral.core.limits import Limits
 from littoral.core.names import StreamName
@@ -52,9 +52,11 @@ class Committer:
         return {info.name: info for info in self._heads}
 
     def commit(self, jobs: list[Job]) -> Committed:
-        """Run `jobs` in one transaction and sync it. Never raises for a job's or the storage's failure."""
+        """Run `jobs` in one transaction and sync it. Raises no Exception: whatever fails, the jobs are told."""
         transaction = self._transaction
         try:
+            if self._connection.in_transaction:  # the last group failed, and could not even be rolled back
+                self._connection.execute("ROLLBACK")
             self._connection.execute("BEGIN IMMEDIATE")
             results = [self._run(job) for job in jobs]
             transaction.flush()
@@ -63,7 +65,7 @@ class Committer:
         except apsw.Error as error:
             failure = storage_error(error, "commit to", self._connection.filename)
             return self._failed(jobs, failure)
-        except LittoralError as failure:
+        except Exception as failure:  # noqa: BLE001 -- a boundary: the writer goes on, and who waits is told
             return self._failed(jobs, failure)
         return Committed(results, self._heads.publish())
 
@@ -79,9 +81,11 @@ class Committer:
         self._transaction.flush(full_only=True)
         return result
 
-    def _failed(self, jobs: list[Job], failure: LittoralError) -> Committed:
-        if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
+    def _failed(self, jobs: list[Job], failure: Exception) -> Committed:
+        # What cannot be rolled back now is before the next group; until then nothing of it is committed.
+        with contextlib.suppress(apsw.Error):
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
         self._transaction.abandon()
         self._heads.rollback()
         return Committed([_Failure(failure) for _ in jobs], {})

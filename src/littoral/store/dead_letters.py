@@ -1,15 +1,19 @@
 """What could not be applied, put aside with its reason so that the stream goes on."""
 
+import base64
 from collections.abc import Sequence
 
 import msgspec
 
+from littoral.core.errors import LimitReached, TooLarge
 from littoral.core.names import StreamName
 from littoral.store.transaction import Transaction
 
 DEAD_LETTERS = "dead-letters"
 SHOWN_BYTES = 64
-"""How much of what could not be applied is kept for a person to look at."""
+"""How much of what could not be applied is shown as text, for a person to recognise it."""
+PART_BYTES = 384 * 1024
+"""A greater record is put aside in parts: each must fit into one record itself, in base64 and with its reason."""
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
@@ -22,6 +26,12 @@ class DeadLetter(msgspec.Struct, frozen=True):
     """Its first bytes, as text."""
     at_ms: int
     """When it was put aside, ms since the epoch."""
+    record: str = ""
+    """All of it in base64, so that it can be tried again; empty where it is kept elsewhere (a reading: in `readings`)
+    or cannot be read."""
+    part: int = 1
+    """Which part of the record this is, and of how many."""
+    parts: int = 1
 
 
 def head_text(data: bytes) -> str:
@@ -29,9 +39,40 @@ def head_text(data: bytes) -> str:
     return data[:SHOWN_BYTES].decode("utf-8", "replace")
 
 
+def dead_letters(source: str, reason: str, record: bytes, at_ms: int) -> list[DeadLetter]:
+    """A record that could not be applied, whole: in one letter, or in several where it is large."""
+    parts = [record[at : at + PART_BYTES] for at in range(0, len(record), PART_BYTES)] or [b""]
+    return [
+        DeadLetter(source, reason, head_text(part), at_ms, base64.b64encode(part).decode("ascii"), number, len(parts))
+        for number, part in enumerate(parts, 1)
+    ]
+
+
 def append_dead_letters(tx: Transaction, letters: Sequence[DeadLetter]) -> None:
-    """Put `letters` into this node's dead-letter stream."""
-    if letters:
-        name = StreamName(tx.node, DEAD_LETTERS)
+    """Put `letters` into this node's dead-letter stream. Never in the way of what goes on: where the node may hold no
+    further stream they are left out, and where its records may not be so large, what they are about is.
+    """
+    if not letters:
+        return
+    name = StreamName(tx.node, DEAD_LETTERS)
+    try:
         tx.open_stream(name, lane="telemetry")
+    except LimitReached:
+        return  # counted at the limit `streams`
+    try:
         tx.append(name, [msgspec.json.encode(letter) for letter in letters])
+    except TooLarge:
+        for letter in letters:
+            _append_what_fits(tx, name, letter)
+
+
+def _append_what_fits(tx: Transaction, name: StreamName, letter: DeadLetter) -> None:
+    short = msgspec.structs.replace(
+        letter, source=letter.source[:SHOWN_BYTES], reason=letter.reason[:SHOWN_BYTES], record=""
+    )
+    for each in (letter, short):
+        try:
+            tx.append(name, [msgspec.json.encode(each)])
+        except TooLarge:
+            continue  # counted at the limit `record-bytes`
+        return

@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
 
-from littoral.core.errors import InvalidInput, StorageCorrupt
+from littoral.core.errors import Gone, InvalidInput, NotFound, StorageCorrupt
 from littoral.core.limits import READ_BYTES, Limits
 from littoral.core.names import StreamName
 from littoral.store.batch import Batch
-from littoral.store.dead_letters import DeadLetter, append_dead_letters, head_text
+from littoral.store.dead_letters import DeadLetter, append_dead_letters, dead_letters
 from littoral.store.store import Store
 from littoral.store.stream import StreamInfo
 from littoral.store.stubborn import commit_stubbornly
@@ -58,6 +58,8 @@ class Folder:
         self._wake = asyncio.Event()
         self._behind: dict[StreamName, int] = {}
         self.applied_records = 0
+        self.lost_records = 0
+        """Taken by retention before they were folded."""
         self.failed = ""
         """Why the fold is waiting to try again; empty while it is well."""
 
@@ -88,55 +90,75 @@ class Folder:
         name = next(iter(self._behind))
         tail = self._behind.pop(name)
         offset = self._store.fold_offset(self._fold.name, name)
-        while offset < tail:
-            info = self._store.stream(name)
-            if info is None:
-                return
-            batches = self._store.read(name, max(offset, info.first), self._limits[READ_BYTES])
-            if not batches:
-                return
-            start = max(offset, batches[0].first)
-            records, end, damage = _records(batches)
-            records = records[start - batches[0].first :]
-            effect = partial(self._apply, name, start, records, end)
-            if damage is not None and not records:
-                end = batches[0].next
-                effect = partial(self._step_over, name, str(damage), end)
-            await commit_stubbornly(self._store, effect, self._note_failure)
-            self.applied_records += len(records)
-            offset = end
+        try:
+            while offset < tail and (info := self._store.stream(name)) is not None:
+                offset = await self._advance(info, offset)
+        except (Gone, NotFound):
+            # Retention or deletion is on disk and is about to be published, which notes the stream again.
+            return
         # Also where there was nothing to read: a snapshot may have moved the fold.
         self._applied()
 
-    def _apply(self, name: StreamName, first: int, records: Sequence[bytes], end: int, tx: Transaction) -> None:
-        try:
-            with tx.attempt():
-                self._fold.apply(tx, name, first, records)
-        except InvalidInput:
-            self._one_by_one(tx, name, first, records)
-        tx.set_fold(self._fold.name, name, end)
+    async def _advance(self, info: StreamInfo, offset: int) -> int:
+        """Fold what one read gives from `offset` on; returns up to where. Raises Gone, NotFound."""
+        name = info.name
+        batches = self._store.read(name, max(offset, info.first), self._limits[READ_BYTES])
+        start = max(offset, batches[0].first) if batches else info.next
+        if start > offset:
+            await self._commit(partial(self._step_over, info, f"{start - offset} records are gone", offset, start))
+            self.lost_records += start - offset
+            return start
+        records, end, damage = _records(batches)
+        records = records[start - batches[0].first :]
+        if damage is not None and not records:
+            end = batches[0].next
+            await self._commit(partial(self._step_over, info, str(damage), offset, end))
+        else:
+            await self._commit(partial(self._apply, info, start, records, end))
+        self.applied_records += len(records)
+        return end
 
-    def _step_over(self, name: StreamName, reason: str, end: int, tx: Transaction) -> None:
-        """A batch cannot be read, now or ever: say so, and go on after it."""
-        append_dead_letters(tx, [DeadLetter(str(name), reason, "", self._now_ms())])
-        tx.set_fold(self._fold.name, name, end)
+    async def _commit(self, effect: Callable[[Transaction], None]) -> None:
+        await commit_stubbornly(self._store, effect, self._note_failure)
 
-    def _one_by_one(self, tx: Transaction, name: StreamName, first: int, records: Sequence[bytes]) -> None:
-        """One of `records` is poison: apply the others, and put it aside."""
-        for index, record in enumerate(records):
+    def _apply(self, info: StreamInfo, first: int, records: Sequence[bytes], end: int, tx: Transaction) -> None:
+        apply_or_put_aside(tx, self._fold, info.name, first, records)
+        self._set_fold(tx, info, end)
+
+    def _step_over(self, info: StreamInfo, reason: str, offset: int, end: int, tx: Transaction) -> None:
+        """There is nothing to be read up to `end`, now or ever: say so, and go on after it."""
+        text = f"fold {self._fold.name} steps over offsets {offset} to {end}: {reason}"
+        append_dead_letters(tx, [DeadLetter(str(info.name), text, "", self._now_ms())])
+        self._set_fold(tx, info, end)
+
+    def _set_fold(self, tx: Transaction, info: StreamInfo, end: int) -> None:
+        latest = tx.stream(info.name)
+        if latest is not None and latest.id == info.id:  # not deleted meanwhile
+            tx.set_fold(self._fold.name, info.name, end)
+
+
+def apply_or_put_aside(tx: Transaction, fold: Fold, name: StreamName, first: int, records: Sequence[bytes]) -> None:
+    """Apply `records`; if one of them is poison, apply the others, and put it aside."""
+    try:
+        with tx.attempt():
+            fold.apply(tx, name, first, records)
+    except InvalidInput:
+        for place, record in enumerate(records, first):
             try:
                 with tx.attempt():
-                    self._fold.apply(tx, name, first + index, [record])
+                    fold.apply(tx, name, place, [record])
             except InvalidInput as error:
-                source = f"{name}@{first + index}"
-                append_dead_letters(tx, [DeadLetter(source, str(error), head_text(record), self._now_ms())])
+                append_dead_letters(tx, dead_letters(f"{name}@{place}", str(error), record, tx.now_ms))
 
 
 def _records(batches: Sequence[Batch]) -> tuple[list[bytes], int, StorageCorrupt | None]:
-    """The records of the batches before the first that is damaged, where they end, and what is wrong with that one."""
+    """The records of the batches before the first that is damaged or does not follow, where they end, and what is wrong
+    with the damaged one."""
     records: list[bytes] = []
     end = batches[0].first
     for batch in batches:
+        if batch.first != end:
+            break
         try:
             records += batch.records()
         except StorageCorrupt as damage:

@@ -24,7 +24,9 @@ class Heads:
         self._connection = connection
         self._committed: dict[StreamName, StreamInfo] = {info.name: info for info in load_streams(connection)}
         self._changed: dict[StreamName, StreamInfo | None] = {}
-        self._next_id = max((info.id for info in self._committed.values()), default=0) + 1
+        # SQLite keeps the greatest number a row of the table ever had, also when that row is gone.
+        row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name='streams'").fetchone()
+        self._next_id = (int(row[0]) if row else 0) + 1
 
     def __len__(self) -> int:
         return len(self._committed)
@@ -39,7 +41,7 @@ class Heads:
         return self._committed.get(name)
 
     def take_id(self) -> int:
-        """A row number never used before in this store's life as open."""
+        """A row number that no stream of this store ever had."""
         self._next_id += 1
         return self._next_id - 1
 
@@ -85,16 +87,35 @@ def load_streams(connection: apsw.Connection) -> list[StreamInfo]:
     return [_info(row) for row in rows]
 
 
-def write_stream(connection: apsw.Connection, info: StreamInfo) -> None:
-    """Insert or update the stream's row."""
+def insert_stream(connection: apsw.Connection, info: StreamInfo) -> None:
+    """Write a new stream's row."""
     values = msgspec.structs.astuple(info)
-    identity, name, rest = values[0], info.name, values[2:]
     connection.execute(
-        f"INSERT INTO streams({_COLUMNS}) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT(id) DO UPDATE SET"
-        " lineage=excluded.lineage, first=excluded.first, next=excluded.next, chain=excluded.chain,"
-        " bytes=excluded.bytes, closed=excluded.closed, retention_bytes=excluded.retention_bytes,"
-        " retention_ms=excluded.retention_ms, lane=excluded.lane, via=excluded.via",
-        (identity, name.origin, name.path, *rest),
+        f"INSERT INTO streams({_COLUMNS}) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        (values[0], info.name.origin, info.name.path, *values[2:]),
+    )
+
+
+def update_stream(connection: apsw.Connection, info: StreamInfo) -> None:
+    """Write what may change of a stream."""
+    connection.execute(
+        "UPDATE streams SET path=?, lineage=?, lane=?, first=?, next=?, chain=?, bytes=?, closed=?, retention_bytes=?,"
+        " retention_ms=?, reach=?, via=? WHERE id=?",
+        (
+            info.name.path,
+            info.lineage,
+            info.lane,
+            info.first,
+            info.next,
+            info.chain,
+            info.bytes,
+            info.closed,
+            info.retention_bytes,
+            info.retention_ms,
+            info.reach,
+            info.via,
+            info.id,
+        ),
     )
 
 

@@ -46,8 +46,10 @@ class KvTable:
         self._hlc = hlc
 
     def write_local(self, namespace: str, key: str, value: bytes | None, node: str) -> KvEntry:
-        """Write with a fresh timestamp, which is greater than that of any write seen here."""
-        entry = KvEntry(key, value, self._hlc.now(), node)
+        """Write with a fresh timestamp. It wins over what the key holds here, also if that is from a clock that was
+        ahead; such a one does not drag the other keys along."""
+        held = read_entry(self._connection, namespace, key)
+        entry = KvEntry(key, value, self._hlc.after(held.hlc if held else 0), node)
         self._write(namespace, entry)
         return entry
 

@@ -1,6 +1,8 @@
 """Taking over another node's history: what to do with a batch that arrives, decided without I/O.
 
-batch's lineage is not ours          chains equal at our tail -> the history went on under a new name: adopt it
+is of a later stream by the name     what we hold is of one that its origin deleted: it is set aside as `former/<path>`,
+                                     and the batch judged as for a new copy
+batch's lineage is otherwise not ours  chains equal at our tail -> the history went on under a new name: adopt it
                                      otherwise                -> DIVERGED
 ends at or before our tail           -> DUPLICATE, nothing to do
 begins after our tail                the sender has nothing older -> SKIP what is lost for ever, and say so
@@ -15,12 +17,32 @@ begins at our tail                   chains equal -> APPEND
 A batch that was trimmed on its way names no chain before it, and is appended on the word of who compared it.
 """
 
+import re
 from enum import Enum
 
 import msgspec
 
 from littoral.store.batch import UNLINKED, StoredBatch
 from littoral.store.stream import StreamInfo
+
+FORMER_STREAMS = "former/"
+"""What a node held of a stream that its origin deleted and made anew is kept below this path, and goes no further: the
+last such copy of each name."""
+
+_LINEAGE = re.compile(r"(.+)\.([0-9]{1,18})")
+
+
+def lineage_of(store: str, number: int) -> str:
+    """The lineage of a store's stream; number: its row's, which no other stream of the store ever has."""
+    return f"{store}.{number}"
+
+
+def begins_anew(lineage: str, held: str) -> bool:
+    """Whether `lineage` is that of a later stream than `held`, in the same store: the one held was deleted there."""
+    later, earlier = _LINEAGE.fullmatch(lineage), _LINEAGE.fullmatch(held)
+    if later is None or earlier is None:
+        return False
+    return later[1] == earlier[1] and int(later[2]) > int(earlier[2])
 
 
 class Verdict(Enum):

@@ -10,7 +10,7 @@ CREATE TABLE meta(
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE streams(
-    id              INTEGER PRIMARY KEY,
+    id              INTEGER PRIMARY KEY AUTOINCREMENT,
     origin          TEXT NOT NULL,
     path            TEXT NOT NULL,
     lineage         TEXT NOT NULL,

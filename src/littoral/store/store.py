@@ -20,6 +20,7 @@ from littoral.store import kv
 from littoral.store.batch import BATCH_COLUMNS, Batch, StoredBatch
 from littoral.store.committer import Committed, Committer
 from littoral.store.database import DATABASE, open_database, open_reader, translated
+from littoral.store.replica import FORMER_STREAMS
 from littoral.store.stream import StreamInfo
 from littoral.store.transaction import Transaction
 from littoral.store.writer import Writer
@@ -65,7 +66,7 @@ class Store:
         self._streams = committer.streams()
         self._waiters: dict[StreamName, list[asyncio.Future[None]]] = {}
         self.counters = StoreCounters()
-        self._watchers: list[Callable[[StreamInfo], None]] = []
+        self._watchers: list[tuple[Callable[[StreamInfo], None], Callable[[StreamName], None]]] = []
 
     # Writing
 
@@ -140,10 +141,16 @@ class Store:
             finally:
                 self._drop_waiter(name, waiter)
 
-    def watch(self, changed: Callable[[StreamInfo], None]) -> Callable[[], None]:
-        """Call `changed` on the event loop for every stream that a commit changed; returns what ends it."""
-        self._watchers.append(changed)
-        return lambda: self._watchers.remove(changed)
+    def watch(
+        self, changed: Callable[[StreamInfo], None], deleted: Callable[[StreamName], None] = lambda name: None
+    ) -> Callable[[], None]:
+        """Call `changed` on the event loop for every stream that a commit changed, and `deleted` for every one it
+        deleted; returns what ends it. A stream that was deleted and made anew in one commit has changed, and has another
+        `id`. Neither may raise: it would end the writer.
+        """
+        watcher = (changed, deleted)
+        self._watchers.append(watcher)
+        return lambda: self._watchers.remove(watcher)
 
     # Folds and state
 
@@ -184,6 +191,10 @@ class Store:
         with translated("read namespace", namespace):
             return kv.read_entries(self._reader, namespace, after, limit)
 
+    async def writer_ended(self) -> None:
+        """Return after `close`. Raises what ended the writer before: the node must not go on."""
+        await self._writer.ended()
+
     async def close(self) -> None:
         """Commit what is queued, and close. Safe to call twice."""
         await self._writer.stop()
@@ -203,18 +214,26 @@ class Store:
         counters.jobs += len(committed.results)
         for name, info in committed.streams.items():
             old = self._streams.pop(name, None)
-            if info is not None:
+            if info is None:
+                for _, deleted in tuple(self._watchers):
+                    deleted(name)
+            else:
                 self._streams[name] = info
-                grown = info.next - (old.next if old else info.first)
-                if name.origin == self.node:
-                    counters.appended_records += grown
-                else:
-                    counters.replicated_records += grown
-                for watcher in tuple(self._watchers):
-                    watcher(info)
+                self._count(old, info)
+                for changed, _ in tuple(self._watchers):
+                    changed(info)
             for waiter in self._waiters.pop(name, ()):
                 if not waiter.done():
                     waiter.set_result(None)
+
+    def _count(self, old: StreamInfo | None, info: StreamInfo) -> None:
+        if info.name.path.startswith(FORMER_STREAMS):
+            return  # counted under its former name
+        grown = info.next - (old.next if old is not None and old.id == info.id else info.first)
+        if info.name.origin == self.node:
+            self.counters.appended_records += grown
+        else:
+            self.counters.replicated_records += grown
 
     def _drop_waiter(self, name: StreamName, waiter: "asyncio.Future[None]") -> None:
         waiters = self._waiters.get(name)

@@ -8,16 +8,16 @@ import apsw
 import msgspec
 
 from littoral.core.clock import Clock
-from littoral.core.errors import Conflict, LimitReached, NotFound, StorageCorrupt, TooLarge
+from littoral.core.errors import Conflict, InvalidInput, LimitReached, NotFound, StorageCorrupt, TooLarge
 from littoral.core.hlc import HybridClock
 from littoral.core.kv import KvEntry
 from littoral.core.lanes import Lane
 from littoral.core.limits import BATCH_BYTES, BATCH_RECORDS, RECORD_BYTES, STREAM_BYTES, STREAMS, Limits
 from littoral.core.names import StreamName, check_node_name, check_stream_path
-from littoral.store.batch import BATCH_COLUMNS, CHAIN_START, Batch, StoredBatch, make_batch, trim
-from littoral.store.heads import Heads, write_stream
-from littoral.store.kv import KV_STREAMS, KvTable, kv_stream
-from littoral.store.replica import ReplicaOutcome, Verdict, judge
+from littoral.store.batch import BATCH_COLUMNS, CHAIN_START, MOST_OFFSET, Batch, StoredBatch, make_batch, trim
+from littoral.store.heads import Heads, insert_stream, update_stream
+from littoral.store.kv import KV_STREAMS, KvTable, kv_stream, read_entries
+from littoral.store.replica import FORMER_STREAMS, ReplicaOutcome, Verdict, begins_anew, judge, lineage_of
 from littoral.store.stream import Reach, Span, StreamInfo
 
 _encode_entries = msgspec.msgpack.Encoder().encode
@@ -59,6 +59,11 @@ class Transaction:
         self._kv = KvTable(connection, hlc)
         self._pending: dict[StreamName, _Pending] = {}
 
+    @property
+    def now_ms(self) -> int:
+        """The wall clock, ms since the epoch."""
+        return self._clock.wall_ms()
+
     # Streams
 
     def stream(self, name: StreamName) -> StreamInfo | None:
@@ -95,10 +100,11 @@ class Transaction:
                 f"this node holds {len(self._heads)} streams, its limit",
                 "Raise limit streams",
             )
+        number = self._heads.take_id()
         info = StreamInfo(
-            id=self._heads.take_id(),
+            id=number,
             name=name,
-            lineage=self._lineage,
+            lineage=lineage_of(self._lineage, number),
             content_type=content_type,
             lane=lane,
             first=0,
@@ -114,7 +120,7 @@ class Transaction:
             reach=reach,
             via=via,
         )
-        write_stream(self._connection, info)
+        insert_stream(self._connection, info)
         self._heads.set(info)
         return info
 
@@ -161,6 +167,8 @@ class Transaction:
             batch.check()
         except StorageCorrupt:
             return ReplicaOutcome(name.origin, name.path, Verdict.CORRUPT, head.next if head else 0)
+        if head is not None and begins_anew(batch.lineage, head.lineage):
+            return self._begin_anew(head, stored, via)
         verdict = judge(head, stored)
         if verdict is Verdict.TRIM and head is not None and not self._agrees(head, batch):
             verdict = Verdict.DIVERGED
@@ -190,6 +198,22 @@ class Transaction:
         )
         return ReplicaOutcome(name.origin, name.path, verdict, batch.next, lost)
 
+    def _begin_anew(self, head: StreamInfo, stored: StoredBatch, via: str) -> ReplicaOutcome:
+        """The origin deleted the stream that we hold, and made another of its name. What we hold is not thrown away: the
+        origin may have lost it by mistake."""
+        name = head.name
+        if judge(None, stored) is Verdict.GAP:
+            return ReplicaOutcome(name.origin, name.path, Verdict.GAP, 0)
+        with self.attempt():
+            former = StreamName(name.origin, FORMER_STREAMS + name.path)
+            if self._heads.get(former) is not None:
+                self.delete_stream(former)
+            self._heads.delete(name)
+            aside = msgspec.structs.replace(head, name=former, reach="node")
+            self._heads.set(aside)
+            update_stream(self._connection, aside)
+            return self.append_replica(stored, via)
+
     def reset_replica(
         self,
         name: StreamName,
@@ -203,10 +227,14 @@ class Transaction:
         via: str,
     ) -> StreamInfo:
         """Begin the copy of another node's stream anew, with nothing in it, at an offset of its history; `chain` is the
-        chain hash there. For after a snapshot was applied. Raises Conflict for a stream of our own.
+        chain hash there. For after a snapshot was applied.
+
+        Raises: Conflict for a stream of our own, InvalidInput for an offset that is none.
         """
         if name.origin == self.node:
             raise Conflict("replicate stream", str(name), "it is this node's own")
+        if not 0 <= offset <= MOST_OFFSET:
+            raise InvalidInput("replicate stream", str(name), f"offset {offset} is none")
         held = self.open_stream(name, content_type=content_type, lane=lane, reach=reach, via=via)
         self._connection.execute("DELETE FROM batches WHERE stream=?", (held.id,))
         info = msgspec.structs.replace(held, lineage=lineage, first=offset, next=offset, chain=chain, bytes=0, via=via)
@@ -320,6 +348,23 @@ class Transaction:
             self._publish_kv(publish, won)
         return won
 
+    def kv_publish_again(self, namespace: str, after: str, most_entries: int, most_bytes: int) -> str | None:
+        """Append what the table holds now, tombstones included, to this node's stream again: the entries with keys
+        greater than `after`, at least one if there are any, and no more than either bound. Returns the last key, None
+        at the end. Who has an entry already is not disturbed: it does not win again.
+        """
+        part: list[KvEntry] = []
+        size = 0
+        for entry in read_entries(self._connection, namespace, after, most_entries):
+            size += len(entry.key) + len(entry.value or b"")
+            if part and size > most_bytes:
+                break
+            part.append(entry)
+        if not part:
+            return None
+        self._publish_kv(kv_stream(self.node, namespace), part)
+        return part[-1].key
+
     def _publish_kv(self, name: StreamName, entries: Sequence[KvEntry]) -> None:
         reach: Reach = "link" if name.path.startswith(KV_STREAMS) else "node"
         self.open_stream(name, content_type="application/msgpack", lane="state", reach=reach)
@@ -376,16 +421,17 @@ class Transaction:
     def write_heads(self) -> None:
         """Write the rows of all streams that changed."""
         for info in self._heads.changed():
-            write_stream(self._connection, info)
+            update_stream(self._connection, info)
 
     def _flush(self, name: StreamName, pending: _Pending) -> None:
         info = self._existing("append to stream", name)
         first, chain, size = pending.first, info.chain, info.bytes
+        lineage = lineage_of(self._lineage, info.id)
         for records in self._cut(pending.records):
-            batch = make_batch(name, self._lineage, first, records, self._clock.wall_ms(), chain)
+            batch = make_batch(name, lineage, first, records, self._clock.wall_ms(), chain)
             self._write_batch(info.id, batch)
             first, chain, size = batch.next, batch.chain, size + len(batch.payload)
-        self._heads.set(msgspec.structs.replace(info, chain=chain, lineage=self._lineage, bytes=size))
+        self._heads.set(msgspec.structs.replace(info, chain=chain, lineage=lineage, bytes=size))
 
     def _cut(self, records: list[bytes]) -> Iterator[list[bytes]]:
         """Parts of `records` within the limits of a batch."""

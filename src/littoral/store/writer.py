@@ -35,6 +35,10 @@ class Writer(Protocol):
         """Commit what is queued, then end."""
         ...
 
+    async def ended(self) -> None:
+        """Return after `stop`. Raises what ended the writer before: nothing is written from then on."""
+        ...
+
 
 class ThreadWriter:
     """One thread that owns the connection."""
@@ -77,7 +81,10 @@ class ThreadWriter:
         with self._work:
             self._stopping = True
             self._work.notify()
-        await self._ended
+        await asyncio.wait([self._ended])
+
+    async def ended(self) -> None:
+        await asyncio.shield(self._ended)
 
     def _take(self) -> list[tuple[Job, "asyncio.Future[object]"]]:
         with self._work:
@@ -87,20 +94,57 @@ class ThreadWriter:
             return [self._queue.popleft() for _ in range(count)]
 
     def _run(self, committer: Committer, published: Published) -> None:
-        while group := self._take():
-            committed = committer.commit([job for job, _ in group])
-            self._loop.call_soon_threadsafe(resolve, group, committed, published)
-        self._loop.call_soon_threadsafe(self._ended.set_result, None)
+        group: list[tuple[Job, asyncio.Future[object]]] = []
+        failure: Exception | None = None
+        try:
+            while group := self._take():
+                committed = committer.commit([job for job, _ in group])
+                self._loop.call_soon_threadsafe(self._resolve, group, committed, published)
+        except BaseException as error:  # noqa: BLE001 -- the end of a thread: `ended` raises it
+            # Not the exception itself: SystemExit would end the event loop, and not by way of the hub.
+            failure = RuntimeError(f"the store's writer ended: {error!r}")
+            failure.__cause__ = error
+        self._loop.call_soon_threadsafe(self._end, group, failure)
+
+    def _resolve(
+        self, group: "list[tuple[Job, asyncio.Future[object]]]", committed: Committed, published: Published
+    ) -> None:
+        try:
+            resolve(group, committed, published)
+        except Exception as error:  # noqa: BLE001 -- who watches the store failed: `ended` raises it
+            with self._work:
+                self._stopping = True
+                self._work.notify()
+            self._finish(error)
+
+    def _end(self, group: "list[tuple[Job, asyncio.Future[object]]]", failure: Exception | None) -> None:
+        """The thread is gone: nobody is going to do what it has left."""
+        self._stopping = True
+        for _, future in (*group, *self._queue):
+            if not future.done():
+                future.set_exception(Unavailable("write to", "store", f"its writer failed ({failure})"))
+        self._queue.clear()
+        self._finish(failure)
+
+    def _finish(self, failure: Exception | None) -> None:
+        if self._ended.done():
+            return
+        if failure is None:
+            self._ended.set_result(None)
+        else:
+            self._ended.set_exception(failure)
 
 
 def resolve(group: "list[tuple[Job, asyncio.Future[object]]]", committed: Committed, published: Published) -> None:
-    """Tell everybody about a group that is on disk (or failed)."""
-    published(committed)
-    for (_, future), result in zip(group, committed.results, strict=True):
-        if future.done():
-            continue
-        value, error = deliver(result)
-        if error is None:
-            future.set_result(value)
-        else:
-            future.set_exception(error)
+    """Tell everybody about a group that is on disk (or failed). Raises what a watcher raises, after that."""
+    try:
+        published(committed)
+    finally:
+        for (_, future), result in zip(group, committed.results, strict=True):
+            if future.done():
+                continue
+            value, error = deliver(result)
+            if error is None:
+                future.set_result(value)
+            else:
+                future.set_exception(error)

@@ -48,12 +48,16 @@ class Snapshots(Protocol):
         """At the parent: the offset up to which the stream is in the state that `part` gives away."""
         ...
 
-    def part(self, name: StreamName, cursor: str | None) -> SnapshotPart:
-        """At the parent: the state from `cursor` on."""
+    def part(self, name: StreamName, cursor: str | None, most_bytes: int) -> SnapshotPart:
+        """At the parent: the state from `cursor` on; at least one item if there is any, then up to `most_bytes`."""
+        ...
+
+    def begin(self, tx: Transaction, name: StreamName) -> None:
+        """At the child: parts follow, from the first on; what came of an earlier snapshot that broke off is void."""
         ...
 
     def take(self, tx: Transaction, name: StreamName, items: Sequence[bytes]) -> None:
-        """At the child: apply a part. Raises InvalidInput for what is none."""
+        """At the child: apply a part. An item that cannot be applied is put aside, as one of the stream would be."""
         ...
 
     def finish(self, tx: Transaction, name: StreamName, offset: int) -> None:
@@ -61,10 +65,12 @@ class Snapshots(Protocol):
         ...
 
 
-def snapshot_page(store: Store, snapshots: Snapshots, info: StreamInfo, cursor: str | None) -> SnapshotPage:
+def snapshot_page(
+    store: Store, snapshots: Snapshots, info: StreamInfo, cursor: str | None, most_bytes: int
+) -> SnapshotPage:
     """A part as it travels, with where in the stream it was taken."""
     offset = snapshots.position(info)
-    part = snapshots.part(info.name, cursor)
+    part = snapshots.part(info.name, cursor, most_bytes)
     chain = _chain_at(store, info, offset)
     return SnapshotPage(info.lineage, offset, chain, info.content_type, info.lane, info.reach, part.items, part.cursor)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from littoral.core.errors import Gone
+from littoral.core.errors import Gone, NotFound
 from littoral.core.lanes import LANES, Lane
 from littoral.core.names import StreamName
 from littoral.store.batch import StoredBatch
@@ -42,6 +42,8 @@ class Outbox:
         self._store = store
         self.parent = parent
         self._marks: dict[StreamName, int] = {}
+        self._ids: dict[StreamName, int] = {}
+        """Which stream of that name the mark is of."""
         self._lanes: dict[Lane, list[StreamName]] = {lane: [] for lane in LANES}
         self.blocked: dict[StreamName, str] = {}
         """Streams the parent cannot take over, with the reason. They are kept here and not sent."""
@@ -49,14 +51,30 @@ class Outbox:
             self.note(info)
 
     def note(self, info: StreamInfo) -> None:
-        """A stream changed; it may be new."""
+        """A stream changed; it may be new, or another of the same name."""
+        if self._ids.get(info.name, info.id) != info.id:
+            self.forget(info.name)
         if info.name not in self._marks and goes_up(info, self._store.node, self.parent):
             self._marks[info.name] = self._store.fold_offset(UPLINK_FOLD, info.name)
+            self._ids[info.name] = info.id
             self._lanes[info.lane].append(info.name)
+
+    def forget(self, name: StreamName) -> None:
+        """The stream was deleted."""
+        self.blocked.pop(name, None)
+        self._ids.pop(name, None)
+        if self._marks.pop(name, None) is not None:
+            for names in self._lanes.values():
+                if name in names:
+                    names.remove(name)
 
     def names(self) -> list[StreamName]:
         """The streams that go up."""
         return list(self._marks)
+
+    def stream_id(self, name: StreamName) -> int | None:
+        """Which stream has that name now; None if there is none to send."""
+        return self._ids.get(name)
 
     def mark(self, name: StreamName) -> int:
         """Up to where the parent has the stream."""
@@ -80,9 +98,9 @@ class Outbox:
                 continue
             start = max(self._marks[name], info.first)
             records += info.next - start
-            batches = self._store.read(name, start, 1)
-            if batches and (oldest is None or batches[0].appended_ms < oldest):
-                oldest = batches[0].appended_ms
+            batches = self._read(name, 1)
+            if batches and (oldest is None or batches[0].batch.appended_ms < oldest):
+                oldest = batches[0].batch.appended_ms
         return LaneDepth(records, oldest)
 
     def take(self, lanes: Iterable[Lane], max_bytes: int) -> list[StoredBatch]:
@@ -112,7 +130,8 @@ class Outbox:
         if info is None or info.next <= self._marks[name]:
             return []
         try:
-            return self._store.read_stored(name, self._marks[name], max_bytes)
-        except Gone:
-            # Retention took records before they were sent; the receiver is told by `earliest`, and counts them.
-            return self._store.read_stored(name, info.first, max_bytes)
+            # What retention took before it was sent is left out; the receiver is told by `earliest`, and counts it.
+            return self._store.read_stored(name, max(self._marks[name], info.first), max_bytes)
+        except (Gone, NotFound):
+            # Retention or deletion is on disk and is about to be published; whoever waits for work is woken by that.
+            return []

@@ -1,13 +1,13 @@
 """The parent's side of the tree: taking over the children's records, and letting them follow ours."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from typing import Protocol
 
 import msgspec
 
-from littoral.core.errors import Forbidden, InvalidInput, MethodNotAllowed, NotFound
+from littoral.core.errors import Forbidden, Gone, InvalidInput, MethodNotAllowed, NotFound
 from littoral.core.http import AnyResponse, Request, Response, StreamingResponse
 from littoral.core.limits import READ_BYTES, Limits
 from littoral.core.names import StreamName, parse_stream_name
@@ -19,8 +19,8 @@ from littoral.streams.bootstrap import Snapshots, snapshot_page
 from littoral.streams.take_over import take_over
 from littoral.wire import peer
 
-OFFSET_DIGITS_MOST = 18
-"""An offset is below 2^63."""
+NUMBER_DIGITS_MOST = 18
+"""An offset, and a number of bytes, is below 2^63."""
 HEARTBEAT_S = 5.0
 """A notification channel is never silent for longer, so that a child can tell a quiet parent from a dead link."""
 
@@ -56,6 +56,13 @@ class PeerServer:
         """Open notification channels per child."""
         self._newest: dict[str, asyncio.Event] = {}
         """Of each child, what wakes its latest channel."""
+        self._channels: list[Callable[[], None]] = []
+        """What makes each open channel look at all streams again."""
+
+    def review(self) -> None:
+        """Who follows what may have changed, though no stream did: tell every child of all that it is to have."""
+        for look_again in tuple(self._channels):
+            look_again()
 
     async def handle(self, child: str, request: Request) -> AnyResponse:
         """Answer one request of an authenticated child. Raises LittoralError."""
@@ -89,7 +96,7 @@ class PeerServer:
             if not self._family.may_write(child, origin):
                 # No mark: the child keeps it and says so; and nobody learns of streams that are not its own.
                 continue
-            marks.append(peer.Mark(origin, path, self._tail(StreamName(origin, path))))
+            marks.append(self._mark(StreamName(origin, path)))
         return _answer(peer.Welcome(peer.PROTOCOL_VERSION, self._store.node, marks))
 
     async def _batches(self, child: str, request: Request) -> Response:
@@ -115,6 +122,10 @@ class PeerServer:
         info = self._store.stream(name)
         return info.next if info else 0
 
+    def _mark(self, name: StreamName) -> peer.Mark:
+        info = self._store.stream(name)
+        return peer.Mark(name.origin, name.path, info.next, info.lineage) if info else peer.Mark(*name, 0)
+
     def _notify(self, child: str) -> StreamingResponse:
         headers = [("content-type", "text/event-stream"), ("cache-control", "no-store")]
         return StreamingResponse(200, headers, self._tails(child))
@@ -124,7 +135,7 @@ class PeerServer:
 
         A child has one channel: a newer one ends the older, which the child may have lost without our knowing.
         """
-        changed: dict[StreamName, int] = {}
+        changed: set[StreamName] = set()
         wake = asyncio.Event()
         if (older := self._newest.get(child)) is not None:
             older.set()
@@ -132,42 +143,54 @@ class PeerServer:
 
         def note(info: StreamInfo) -> None:
             if self._family.follows(child, info):
-                changed[info.name] = info.next
+                changed.add(info.name)
                 wake.set()
 
-        for info in self._store.streams():
-            note(info)
-        stop = self._store.watch(note)
+        def note_all() -> None:
+            for info in self._store.streams():
+                note(info)
+
+        note_all()
+        stop = self._store.watch(note, changed.discard)
+        self._channels.append(note_all)
         self.connected[child] = self.connected.get(child, 0) + 1
         try:
             while self._newest.get(child) is wake:
                 wake.clear()
-                tails = [peer.Mark(name.origin, name.path, tail) for name, tail in changed.items()]
+                tails = [self._mark(name) for name in changed]
                 changed.clear()
                 yield b"data: " + msgspec.json.encode(tails) + b"\n\n"
                 await _until(wake, HEARTBEAT_S)
         finally:
             stop()
+            self._channels.remove(note_all)
             self.connected[child] -= 1
             if self._newest.get(child) is wake:
                 del self._newest[child]
 
     def _read(self, child: str, request: Request) -> Response:
         info = self._followed(child, request)
-        text = request.query.get("offset", "")
-        if not text.isdecimal() or len(text) > OFFSET_DIGITS_MOST:
-            raise InvalidInput("read stream", str(info.name), f"offset {text[:30]!r} is not a whole number")
-        offset = int(text)
-        if offset < info.first and not self._snapshots.covers(info.name):
+        offset = _number(request, "offset", info)
+        most_bytes = self._most_bytes(request, info)
+        if self._snapshots.covers(info.name):
+            return _answer(self._store.read_stored(info.name, offset, most_bytes))
+        try:
             # Nothing can bring back what retention took; the child goes on with what there is, and counts the loss.
-            offset = info.first
-        return _answer(self._store.read_stored(info.name, offset, self._limits[READ_BYTES]))
+            return _answer(self._store.read_stored(info.name, max(offset, info.first), most_bytes))
+        except Gone:
+            return _answer([])  # Retention is about to be published, and the child is told of the stream again.
 
     def _snapshot(self, child: str, request: Request) -> Response:
         info = self._followed(child, request)
         if not self._snapshots.covers(info.name):
             raise NotFound("snapshot stream", str(info.name), "nothing is folded from it that could be given away")
-        return _answer(snapshot_page(self._store, self._snapshots, info, request.query.get("cursor")))
+        most_bytes = self._most_bytes(request, info)
+        return _answer(snapshot_page(self._store, self._snapshots, info, request.query.get("cursor"), most_bytes))
+
+    def _most_bytes(self, request: Request, info: StreamInfo) -> int:
+        """As much as the child asks for at once, and no more than we give."""
+        most = self._limits[READ_BYTES]
+        return min(most, _number(request, "most", info, str(most)))
 
     def _followed(self, child: str, request: Request) -> StreamInfo:
         name = parse_stream_name(request.query.get("stream", ""))
@@ -175,6 +198,13 @@ class PeerServer:
         if info is None or not self._family.follows(child, info):
             raise NotFound("read stream", str(name), f"{child} does not follow such a stream of {self._store.node}")
         return info
+
+
+def _number(request: Request, key: str, info: StreamInfo, default: str = "") -> int:
+    text = request.query.get(key, default)
+    if not text.isdecimal() or len(text) > NUMBER_DIGITS_MOST:
+        raise InvalidInput("read stream", str(info.name), f"{key} {text[:30]!r} is not a whole number")
+    return int(text)
 
 
 async def _until(event: asyncio.Event, timeout_s: float) -> None:

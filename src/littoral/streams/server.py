@@ -8,6 +8,7 @@ records, and a body is one record (or the messages of a JSON array). Stream-Seq 
 """
 
 import asyncio
+from collections.abc import Callable
 
 from littoral.core.clock import Clock
 from littoral.core.errors import Forbidden, InvalidInput, LittoralError, MethodNotAllowed, NotFound, TooLarge
@@ -42,6 +43,7 @@ RESERVED = "__ds"
 """First part of the paths that the protocol keeps for its subscriptions, which this node does not offer."""
 READ_METHODS = ("GET", "HEAD", "OPTIONS")
 WRITE_METHODS = ("PUT", "POST", "DELETE")
+EXPIRE_EVERY_S = 30.0
 FRESH_S = 60
 STALE_S = 300
 """How long a private cache may hold a slice, and show it while it asks again: the protocol's advice."""
@@ -136,6 +138,16 @@ class StreamServer:
         await self._store.submit(lambda tx: delete(tx, name))
         self._expiry.forget(name)
         return answer(204)
+
+    async def run(self, warn: Callable[[str], None]) -> None:
+        """Remove what is over, now and then, until cancelled. warn: told in words when the disk refuses; it is tried
+        again."""
+        while True:
+            await asyncio.sleep(EXPIRE_EVERY_S)
+            try:
+                await self.remove_expired()
+            except LittoralError as error:
+                warn(str(error))
 
     async def remove_expired(self) -> int:
         """Delete the own streams whose lifetime is over (nobody sees them any more); returns how many they were."""

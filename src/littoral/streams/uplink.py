@@ -19,25 +19,25 @@ from littoral.core.clock import Clock
 from littoral.core.errors import Gone, InvalidInput, LittoralError, PeerUnreachable, Unavailable
 from littoral.core.http import Request, Response
 from littoral.core.lanes import LANES, Lane
-from littoral.core.limits import RETRY_DELAY_MS, UPLINK_BATCH_BYTES, Limits
+from littoral.core.limits import READ_BYTES, RETRY_DELAY_MS, UPLINK_BATCH_BYTES, Limits
 from littoral.core.names import StreamName
 from littoral.core.random import Random
 from littoral.core.transport import Transport
 from littoral.store.batch import StoredBatch
-from littoral.store.replica import ReplicaOutcome, Verdict
+from littoral.store.replica import ReplicaOutcome, Verdict, begins_anew
 from littoral.store.store import Store
 from littoral.store.stream import StreamInfo
 from littoral.store.transaction import Transaction
 from littoral.streams.bootstrap import Snapshots
+from littoral.streams.kv_again import KvAgain
 from littoral.streams.outbox import UPLINK_FOLD, Outbox
+from littoral.streams.pace import REQUEST_TIMEOUT_S, Pace
 from littoral.streams.take_over import take_over
 from littoral.wire import peer
 from littoral.wire.problem import error_of
 
 URGENT: tuple[Lane, ...] = ("control", "alerts")
 OTHER: tuple[Lane, ...] = tuple(lane for lane in LANES if lane not in URGENT)
-REQUEST_TIMEOUT_S = 15.0
-"""A frame that is not answered by then is sent again; the receiver recognises what it has."""
 SILENCE_S = 15.0
 """Three heartbeats of the parent's. A link that is silent for longer is taken for half-open."""
 STEADY_S = 15.0
@@ -98,13 +98,16 @@ class Uplink:
         self._limits = limits
         self._backoff = Backoff(random, limits[RETRY_DELAY_MS])
         self.outbox = Outbox(store, parent)
+        self._up = Pace(limits[UPLINK_BATCH_BYTES])
+        self._down = Pace(limits[READ_BYTES])
+        self._kv_again = KvAgain(store, self.outbox, limits)
         self.state = UplinkState(since_ms=clock.wall_ms())
         self._work = {URGENT: asyncio.Event(), OTHER: asyncio.Event()}
         self._again = asyncio.Event()
         self._greeted_s: float | None = None
         """When the parent answered this session's hello."""
         self._marks_kept_s = 0.0
-        store.watch(self._noted)
+        store.watch(self._noted, self.outbox.forget)
 
     async def run(self) -> None:
         """Hold sessions until cancelled."""
@@ -147,6 +150,7 @@ class Uplink:
                 session.create_task(self._send(OTHER), name="uplink")
                 session.create_task(self._follow(), name="uplink follow")
                 session.create_task(self._await_news(), name="uplink members")
+                session.create_task(self._kv_again.run(), name="uplink kv")
         except asyncio.CancelledError:
             self._ended("stopped")
             raise
@@ -159,16 +163,20 @@ class Uplink:
         response = await self._call("POST", peer.HELLO, peer.encode(hello))
         welcome = peer.decode(response.body, peer.Welcome, "welcome")
         self.outbox.blocked.clear()
-        marks = {StreamName(mark.origin, mark.path): mark.next for mark in welcome.marks}
+        marks = {StreamName(mark.origin, mark.path): mark for mark in welcome.marks}
         for name in names:
-            mark = marks.get(name)
+            mark, info = marks.get(name), self._store.stream(name)
+            if info is None:
+                continue  # deleted meanwhile
             if mark is None:
                 self.outbox.block(name, f"the parent takes nothing of {name.origin}: enrol it below this node again")
                 continue
-            self.outbox.set_mark(name, mark)
-            if mark > self._have(name):
+            # What the parent has may be of a stream that was deleted here: this one it does not have at all.
+            offset = 0 if begins_anew(info.lineage, mark.lineage) else mark.next
+            self.outbox.set_mark(name, offset)
+            if offset > info.next:
                 # Only synced records are shipped: what the parent has and we have not was lost here.
-                self.outbox.block(name, f"the parent has it up to {mark}: this store is older than its own history")
+                self.outbox.block(name, f"the parent has it up to {offset}: this store is older than its own history")
         self.state.connected = True
         self.state.since_ms = self._clock.wall_ms()
         self.state.last_error = ""
@@ -183,23 +191,28 @@ class Uplink:
         work = self._work[lanes]
         while True:
             work.clear()
-            while frame := self.outbox.take(lanes, self._limits[UPLINK_BATCH_BYTES]):
+            while frame := self.outbox.take(lanes, self._up.bytes):
+                await self._kv_again.note(frame)
                 await self._ship(frame)
             await work.wait()
 
     async def _ship(self, frame: list[StoredBatch]) -> None:
         body = peer.pack(frame)
-        response = await self._call("POST", peer.BATCHES, body)
+        sent = {stored.batch.name: self.outbox.stream_id(stored.batch.name) for stored in frame}
+        response = await self._call("POST", peer.BATCHES, body, pace=self._up)
         outcomes = peer.decode(response.body, list[ReplicaOutcome], "outcomes")
         if len(outcomes) != len(frame):
             raise InvalidInput("read answer of", self._url, f"{len(outcomes)} outcomes for {len(frame)} batches")
         for stored, outcome in zip(frame, outcomes, strict=True):
             name = stored.batch.name
+            if sent[name] is None or self.outbox.stream_id(name) != sent[name]:
+                continue  # deleted meanwhile: the answer says nothing of another stream by its name
             if outcome.verdict in NOT_TAKEN:
                 self.outbox.block(name, f"{outcome.verdict.value} at offset {outcome.next} of the parent's copy")
                 continue
             self.state.shipped_records += max(0, outcome.next - max(stored.batch.first, self.outbox.mark(name)))
             self.outbox.set_mark(name, outcome.next)
+        self._kv_again.moved.set()
         self.state.shipped_bytes += len(body)
         self._keep_marks()
 
@@ -229,7 +242,10 @@ class Uplink:
                     raise InvalidInput("follow", self._url, f"it sent an event of more than {EVENT_BYTES_MOST} bytes")
                 for event in events:
                     for mark in self._marks_in(event):
-                        await self._fetch(StreamName(mark.origin, mark.path), mark.next)
+                        try:
+                            await self._fetch(mark)
+                        except InvalidInput as error:
+                            self.outbox.block(StreamName(mark.origin, mark.path), str(error))
         raise PeerUnreachable("follow", self._url, "the notification channel ended")
 
     def _marks_in(self, event: bytes) -> list[peer.Mark]:
@@ -238,16 +254,17 @@ class Uplink:
         except msgspec.DecodeError as error:
             raise InvalidInput("follow", self._url, f"it sent an event that is none ({error})") from error
 
-    async def _fetch(self, name: StreamName, tail: int) -> None:
-        """Bring our copy of a stream up to `tail`."""
+    async def _fetch(self, mark: peer.Mark) -> None:
+        """Bring our copy of a stream up to where the parent's is."""
+        name = StreamName(mark.origin, mark.path)
         if name in self.outbox.blocked:
             return
         if self._store.stream(name) is None and self._snapshots.covers(name):
             await self._bootstrap(name)
-        while (have := self._have(name)) < tail:
-            query = {"stream": str(name), "offset": str(have)}
+        while (have := self._have(mark)) < mark.next:
+            query = {"stream": str(name), "offset": str(have), "most": str(self._down.bytes)}
             try:
-                response = await self._call("GET", peer.READ, query=query)
+                response = await self._call("GET", peer.READ, query=query, pace=self._down)
             except Gone:
                 await self._bootstrap(name)
                 continue
@@ -256,7 +273,7 @@ class Uplink:
                 return
             outcomes = await self._store.submit(partial(take_over, frame, self.outbox.parent))
             self.state.followed_records += outcomes[-1].next - have
-            if self._have(name) <= have:
+            if self._have(mark) <= have:
                 self.outbox.block(name, f"{outcomes[-1].verdict.value} at offset {have} of our copy of the parent's")
                 return
 
@@ -265,11 +282,14 @@ class Uplink:
         head: peer.SnapshotPage | None = None
         cursor: str | None = None
         while True:
-            query = {"stream": str(name)} | ({"cursor": cursor} if cursor is not None else {})
-            response = await self._call("GET", peer.SNAPSHOT, query=query)
+            query = {"stream": str(name), "most": str(self._down.bytes)}
+            query |= {"cursor": cursor} if cursor is not None else {}
+            response = await self._call("GET", peer.SNAPSHOT, query=query, pace=self._down)
             page = peer.decode(response.body, peer.SnapshotPage, "snapshot")
             # The offset of the first page counts: what changed while the others were read comes again by the stream.
-            head = head or page
+            if head is None:
+                head = page
+                await self._store.submit(partial(self._snapshots.begin, name=name))
             await self._store.submit(partial(self._snapshots.take, name=name, items=page.items))
             cursor = page.cursor
             if cursor is None:
@@ -290,17 +310,29 @@ class Uplink:
         )
         self._snapshots.finish(tx, name, head.offset)
 
-    def _have(self, name: StreamName) -> int:
-        info = self._store.stream(name)
-        return info.next if info else 0
+    def _have(self, mark: peer.Mark) -> int:
+        """Up to where we have what the mark is of."""
+        info = self._store.stream(StreamName(mark.origin, mark.path))
+        return 0 if info is None or begins_anew(mark.lineage, info.lineage) else info.next
 
     async def call(self, method: str, path: str, body: bytes) -> Response:
         """One authenticated request to the parent. Raises PeerUnreachable, or the error the parent answered."""
         return await self._call(method, path, body)
 
-    async def _call(self, method: str, path: str, body: bytes = b"", query: dict[str, str] | None = None) -> Response:
+    async def _call(
+        self, method: str, path: str, body: bytes = b"", query: dict[str, str] | None = None, pace: Pace | None = None
+    ) -> Response:
         request = Request(method, path, query or {}, self._headers(method, path), body)
-        response = await self._transport.request(self._url, request, REQUEST_TIMEOUT_S)
+        began_s = self._clock.monotonic_s()
+        try:
+            timeout_s = pace.timeout_s if pace is not None else REQUEST_TIMEOUT_S
+            response = await self._transport.request(self._url, request, timeout_s)
+        except PeerUnreachable:
+            if pace is not None:
+                pace.failed()
+            raise
+        if pace is not None:
+            pace.answered(self._clock.monotonic_s() - began_s)
         if response.status != 200:
             raise error_of(response.status, response.body, "call", f"{self._url}{path}")
         return response

@@ -29,6 +29,7 @@ class SimWriter:
 
     def start(self, committer: Committer, published: Published) -> None:
         self._loop = asyncio.get_running_loop()
+        self._ended: asyncio.Future[None] = self._loop.create_future()
         self._committer = committer
         self._published = published
 
@@ -47,6 +48,11 @@ class SimWriter:
         self._stopped = True
         if self._handle is not None:
             self._handle.cancel()
+        if not self._ended.done():
+            self._ended.set_result(None)
+
+    async def ended(self) -> None:
+        await asyncio.shield(self._ended)
 
     def kill(self) -> None:
         """As when the process dies: what is queued is never committed, and nobody is told."""
@@ -63,6 +69,12 @@ class SimWriter:
         committed = self._committer.commit([job for job, _ in group])
         if self._stopped:  # the power went during the commit: whatever reached the disk, nobody is told
             return
-        resolve(group, committed, self._published)
+        try:
+            resolve(group, committed, self._published)
+        except Exception as error:  # noqa: BLE001 -- as in the real one
+            self._stopped = True
+            if not self._ended.done():
+                self._ended.set_exception(error)
+            return
         if self._queue and self._handle is None:
             self._handle = self._loop.call_later(self._random.uniform(SYNC_LEAST_S, SYNC_MOST_S), self._commit)

@@ -12,7 +12,7 @@ import zstandard
 
 from littoral.core.errors import InvalidInput
 from littoral.core.lanes import Lane
-from littoral.core.limits import API_BODY_BYTES
+from littoral.core.limits import RECORD_BYTES, UPLINK_BATCH_BYTES
 from littoral.core.resources import Tier
 from littoral.wire.compression import Undecodable, decompress
 
@@ -32,6 +32,8 @@ class Mark(msgspec.Struct, frozen=True, array_like=True):
     origin: str
     path: str
     next: int
+    lineage: str = ""
+    """The history the copy's offsets belong to; empty where there is none."""
 
 
 class Member(msgspec.Struct, frozen=True, array_like=True):
@@ -95,8 +97,9 @@ def decode(data: bytes, kind: type[T], what: str) -> T:
 encode = msgspec.msgpack.Encoder().encode
 
 PACK_LEVEL = 3
-UNPACKED_MOST_BYTES = API_BODY_BYTES.default
-"""What the listener would take of a body that is not compressed."""
+UNPACKED_MOST_BYTES = 2 * (UPLINK_BATCH_BYTES.most + RECORD_BYTES.most)
+"""A frame is full, and one batch more, at the most that a node can set its limits to; twice that, for what stands around
+the payloads. What a node may hold of a body that is not compressed is the listener's to say."""
 
 
 def pack(value: object) -> bytes:

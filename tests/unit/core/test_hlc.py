@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from littoral.core.errors import InvalidInput
-from littoral.core.hlc import COUNTER_BITS, FUTURE_SKEW_MS, HybridClock, hlc_ms
+from littoral.core.hlc import COUNTER_BITS, FUTURE_SKEW_MS, LEAD_MOST_MS, HybridClock, hlc_ms
 
 
 class SetClock:
@@ -80,8 +80,24 @@ def test_a_timestamp_beyond_the_allowed_skew_is_refused_and_leaves_no_trace():
 Steps = st.lists(st.tuples(st.sampled_from(["now", "observe"]), st.integers(0, 100_000)), max_size=50)
 
 
+def test_a_clock_set_back_by_more_than_the_lead_takes_later_timestamps_with_it():
+    clock = SetClock(86_400_000)
+    hybrid = HybridClock(clock)
+    hybrid.now()
+    clock.ms = 1000
+    first, second = hybrid.now(), hybrid.now()
+    assert (hlc_ms(first), second - first) == (1000, 1)
+
+
+def test_one_key_from_the_far_future_is_beaten_and_drags_no_other_along():
+    hybrid = HybridClock(SetClock(1000))
+    far = 86_400_000 << COUNTER_BITS
+    assert hybrid.after(far) == far + 1
+    assert hlc_ms(hybrid.after(0)) == 1000
+
+
 @given(Steps)
-def test_no_step_of_any_clock_repeats_or_reorders_timestamps(steps: list[tuple[str, int]]):
+def test_timestamps_only_grow_unless_the_clock_is_set_back_beyond_the_lead(steps: list[tuple[str, int]]):
     clock = SetClock(0)
     hybrid = HybridClock(clock)
     greatest = 0
@@ -94,5 +110,6 @@ def test_no_step_of_any_clock_repeats_or_reorders_timestamps(steps: list[tuple[s
         else:
             clock.ms = value
             issued = hybrid.now()
-            assert issued > greatest
+            assert issued > greatest or hlc_ms(greatest) > value + LEAD_MOST_MS
+            assert value <= hlc_ms(issued) <= value + LEAD_MOST_MS + 1
             greatest = issued

@@ -60,3 +60,10 @@ def test_the_reference_page_is_what_the_source_says():
 def test_the_reference_page_explains_every_policy():
     written = (REPOSITORY / "docs" / "reference" / "limits.md").read_text(encoding="utf-8")
     assert [policy for policy in get_args(Policy) if f"\n| {policy} | " not in written] == []
+
+
+@pytest.mark.parametrize("limit", [limit for limit in LIMITS.values() if limit.maximum], ids=lambda limit: limit.name)
+def test_what_other_nodes_must_be_able_to_read_has_a_maximum(limit: Limit):
+    assert Limits({limit.name: limit.most})[limit] == limit.most
+    with pytest.raises(InvalidInput, match="the most that every node can read"):
+        Limits({limit.name: limit.most + 1})

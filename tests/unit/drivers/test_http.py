@@ -13,7 +13,15 @@ import uvloop
 
 from littoral.core.errors import Conflict, PeerUnreachable, StartupError
 from littoral.core.http import AnyResponse, Handler, Request, Response, StreamingResponse
-from littoral.core.limits import API_BODY_BYTES, API_BODY_S, Limits
+from littoral.core.limits import (
+    API_BODY_BYTES,
+    API_BODY_S,
+    API_HELD_BYTES,
+    JOIN_BODY_BYTES,
+    PEER_ANSWER_BYTES,
+    Limit,
+    Limits,
+)
 from littoral.drivers.granian_server import TlsFiles
 from littoral.drivers.http_server import HttpServer
 from littoral.drivers.listeners import listen_tcp
@@ -48,10 +56,10 @@ def forever(closed: asyncio.Event) -> Handler:
 
 @asynccontextmanager
 async def serving(
-    handler: Handler, tls: TlsFiles | None = None, limits: Limits | None = None
+    handler: Handler, tls: TlsFiles | None = None, limits: Limits | None = None, body_limit: Limit = API_BODY_BYTES
 ) -> AsyncIterator[tuple[str, HttpServer]]:
     with listen_tcp("127.0.0.1:0") as listener:
-        server = HttpServer(handler, listener.fileno(), limits or Limits(), tls)
+        server = HttpServer(handler, listener.fileno(), limits or Limits(), tls, body_limit=body_limit)
         await server.start()
         try:
             yield f"{'https' if tls else 'http'}://127.0.0.1:{listener.getsockname()[1]}", server
@@ -60,8 +68,10 @@ async def serving(
 
 
 @asynccontextmanager
-async def transport(identity: Identity | None = None, *, trust_anyone: bool = False) -> AsyncIterator[HttpTransport]:
-    client = HttpTransport(identity, trust_anyone=trust_anyone)
+async def transport(
+    identity: Identity | None = None, *, trust_anyone: bool = False, limits: Limits | None = None
+) -> AsyncIterator[HttpTransport]:
+    client = HttpTransport(identity, trust_anyone=trust_anyone, limits=limits)
     try:
         yield client
     finally:
@@ -194,6 +204,65 @@ def test_a_body_over_the_limit_is_refused_before_it_is_read():
             assert (await raw(url, head + chunk + chunk + b"0\r\n\r\n")).startswith(b"HTTP/1.1 413 ")
             assert (await raw(url, head + chunk + b"0\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
             assert limits.reached[API_BODY_BYTES.name] == 2
+
+    uvloop.run(main())
+
+
+def test_a_listener_for_strangers_takes_little():
+    async def main() -> None:
+        limits = Limits({JOIN_BODY_BYTES.name: 100})
+        async with serving(echo, limits=limits, body_limit=JOIN_BODY_BYTES) as (url, _), transport() as client:
+            assert (await client.request(url, Request("POST", "/", body=b"x" * 100), 10)).status == 200
+            answer = await client.request(url, Request("POST", "/", body=b"x" * 101), 10)
+            assert answer.status == 413
+            assert b"The limit is join-body-bytes" in answer.body
+
+    uvloop.run(main())
+
+
+def test_all_requests_of_a_listener_together_hold_no_more_than_the_limit():
+    async def main() -> None:
+        arrived, go_on = asyncio.Event(), asyncio.Event()
+
+        async def slow(request: Request) -> AnyResponse:
+            arrived.set()
+            await go_on.wait()
+            return await echo(request)
+
+        limits = Limits({API_HELD_BYTES.name: 1000})
+        big = Request("POST", "/", body=b"x" * 600)
+        async with serving(slow, limits=limits) as (url, _), transport() as client:
+            first = asyncio.ensure_future(client.request(url, big, 10))
+            await arrived.wait()
+            refused = await client.request(url, big, 10)
+            assert refused.status == 429
+            assert b"The limit is api-held-bytes" in refused.body
+            assert limits.reached[API_HELD_BYTES.name] == 1
+            go_on.set()
+            assert (await first).status == 200
+            assert (await client.request(url, big, 10)).status == 200, "what was answered is held no longer"
+
+    uvloop.run(main())
+
+
+@pytest.mark.parametrize("framing", [b"Content-Length: 1000000", b"Transfer-Encoding: chunked"])
+def test_an_answer_over_the_limit_is_not_read_to_its_end(framing: bytes):
+    async def main() -> None:
+        async def peer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            chunk = b"y" * 80_000
+            if framing.startswith(b"Transfer"):
+                chunk = b"%x\r\n" % len(chunk) + chunk + b"\r\n"
+            writer.write(b"HTTP/1.1 200 OK\r\n" + framing + b"\r\n\r\n" + chunk + chunk)
+            # And there it stays: whoever wanted all of it would time out.
+            await reader.read()
+            writer.close()
+
+        limits = Limits({PEER_ANSWER_BYTES.name: 100_000})
+        async with a_peer_that(peer) as address, transport(limits=limits) as client:
+            with pytest.raises(PeerUnreachable, match="more than 100000 bytes, the limit peer-answer-bytes"):
+                await client.request(f"http://{address}", GET, 5)
+            assert limits.reached[PEER_ANSWER_BYTES.name] == 1
 
     uvloop.run(main())
 

@@ -103,6 +103,8 @@ def bad_window() -> DesiredRecord:
         (DesiredRecord("Rule", "r", "1", b"{}"), "cannot read it"),
         (msgspec.structs.replace(record_of(RULE, None), name="other"), "the document is named temperature"),
         (bad_window(), "spec.window.tumbling"),
+        (msgspec.structs.replace(record_of(RULE, None), revision="1"), "its revision is not the hash of document"),
+        (msgspec.structs.replace(record_of(RULE, None), bundle=b"x"), "its revision is not the hash of document"),
     ],
 )
 def test_what_every_node_would_stumble_over_does_not_become_desired(record: DesiredRecord, said: str):

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import msgspec
 import pytest
@@ -9,15 +10,23 @@ import pytest
 from littoral.core.errors import Forbidden, InvalidInput, NotFound, TooLarge, Unavailable
 from littoral.core.http import Request, Response
 from littoral.core.kv import KvEntry
+from littoral.core.names import StreamName
 from littoral.core.resources import Namespace
 from littoral.core.resources.model import Metadata, NamespaceSpec, Placement
+from littoral.core.tasks import Tasks
+from littoral.fleet.desired import DESIRED, DesiredFold, encode_record, record_of
 from littoral.fleet.keyvalue import KeyValueService
 from littoral.fleet.kv_calls import KV_CALL, KvCalls, answer_kv_call
 from littoral.fleet.kv_fold import KvFold
+from littoral.store.batch import StoredBatch
+from littoral.store.folder import Folder
 from littoral.store.kv import kv_stream
+from littoral.store.replica import Verdict
+from littoral.store.transaction import Transaction
 from littoral.testing.loop import run
 from littoral.testing.tree import SimNode, SimTree
 from littoral.wire import peer
+from littoral.wire.peer import Member
 from tests.support.neighbours import uplink_of
 from tests.support.stores import SimStore, name
 
@@ -72,6 +81,8 @@ def test_the_last_write_wins_everywhere_after_a_partition(seed: int):
         link.cut(reset=True)
         await site.running.keyvalue.put("lines", "recipe", b"older")
         await tree.until(lambda: not uplink_of(site).state.connected)
+        # The clock that orders writes ticks in milliseconds.
+        await asyncio.sleep(0.002)
         await root.running.keyvalue.put("lines", "recipe", b"newer")
         assert await site.running.keyvalue.get("lines", "recipe") == b"older", "local first"
         link.restore()
@@ -195,6 +206,7 @@ def test_what_wins_is_published_in_the_direction_it_goes_on(source: str, publish
         sim = SimStore("eu")
         store = sim.open()
         fold = KvFold("eu", "cloud")
+        await store.submit(partial(know, Member("plant-a", "site", {}), LINES))
         entry = msgspec.msgpack.encode(KvEntry("k", b"v", sim.clock.wall_ms() << 16, "x"))
         await store.submit(lambda tx: fold.apply(tx, name(source), 0, [entry]))
         await store.submit(lambda tx: fold.apply(tx, name(source), 0, [entry]))
@@ -206,6 +218,104 @@ def test_what_wins_is_published_in_the_direction_it_goes_on(source: str, publish
             await store.submit(lambda tx: fold.apply(tx, name(source), 0, [b"\xc1"]))
 
     run(main)
+
+
+def know(member: Member, space: Namespace, tx: Transaction) -> None:
+    """A direct child, and a namespace that is desired."""
+    tx.put_state("members", member.node, msgspec.msgpack.encode([member]))
+    record = record_of(space, None)
+    tx.put_state(DESIRED, record.key, encode_record(record))
+
+
+def test_a_child_writes_only_what_is_placed_on_it_or_below(seed: int):
+    async def story(tree: SimTree, root: SimNode, region: SimNode, site: SimNode) -> None:
+        other = await tree.start_child("plant-b", "site", region)
+        await tree.until(lambda: other.running.desired.namespace("sites"))
+        for space in ("sites", "central", "made-up"):
+            await other.running.store.submit(partial(Transaction.kv_put, namespace=space, key="k", value=b"forged"))
+        await other.running.keyvalue.put("lines", "k", b"its own")
+        await tree.until(lambda: held(root, "k") == b"its own")
+        await tree.until(lambda: len(region.records("eu/dead-letters")) == 3)
+        for space in ("sites", "central", "made-up"):
+            assert region.running.store.kv_get(space, "k") is None
+        said = b"".join(region.records("eu/dead-letters"))
+        assert b"plant-b may not write the namespace sites: it is replicated to none of the nodes there" in said
+        assert b"plant-b may not write the namespace made-up: there is no such Namespace" in said
+
+    play(story, seed)
+
+
+@pytest.mark.parametrize("arrived", [True, False])
+def test_a_write_waits_while_its_namespace_may_still_be_on_the_way(arrived: bool):
+    async def main() -> None:
+        sim = SimStore("eu")
+        store = sim.open()
+        desired = name("cloud/desired")
+        entry = KvEntry("k", b"v", sim.clock.wall_ms() << 16, "plant-a")
+        stored = {
+            "cloud": await shipped(desired, encode_record(record_of(LINES, None))),
+            "plant-a": await shipped(name("plant-a/kv/lines"), msgspec.msgpack.encode(entry)),
+        }
+
+        def arrive(tx: Transaction) -> None:
+            assert tx.append_replica(stored["cloud"], "cloud").verdict is Verdict.APPEND
+
+        def write(tx: Transaction) -> None:
+            tx.put_state("members", "plant-a", msgspec.msgpack.encode([Member("plant-a", "site", {})]))
+            assert tx.append_replica(stored["plant-a"], "plant-a").verdict is Verdict.APPEND
+
+        if arrived:
+            await store.submit(arrive)
+        await store.submit(write)
+        folds = Tasks(unexpected)
+        folder = Folder(store, KvFold("eu", "cloud"), sim.limits, sim.clock.wall_ms)
+        folds.start(folder.run(), "kv")
+        await asyncio.sleep(60)
+        assert store.kv_get("lines", "k") is None
+        assert "the desired state is not folded to its end yet" in folder.failed
+        if not arrived:
+            await store.submit(arrive)
+        folds.start(Folder(store, DesiredFold("eu", "cloud"), sim.limits, sim.clock.wall_ms).run(), "desired")
+        await asyncio.sleep(5)
+        assert store.kv_get("lines", "k") is not None
+        assert store.stream(name("eu/dead-letters")) is None
+        await folds.stop()
+
+    run(main)
+
+
+async def shipped(stream: StreamName, record: bytes) -> StoredBatch:
+    """A batch as it travels."""
+    origin = SimStore(stream.origin).open()
+
+    def append(tx: Transaction) -> None:
+        tx.open_stream(stream)
+        tx.append(stream, [record])
+
+    await origin.submit(append)
+    return origin.read_stored(stream, 0, 1)[0]
+
+
+def unexpected(error: BaseException) -> None:
+    raise error
+
+
+def test_a_child_reads_through_only_what_is_placed_on_it_or_below(seed: int):
+    async def story(tree: SimTree, root: SimNode, region: SimNode, site: SimNode) -> None:
+        await tree.apply(root, namespace("own", NamespaceSpec("read-through", Placement(nodes=["plant-a"]))))
+        other = await tree.start_child("plant-b", "site", region)
+        await tree.until(lambda: all(each.running.desired.namespace("own") for each in (region, site, other)))
+        await site.running.keyvalue.put("own", "k", b"v")
+        assert await region.running.keyvalue.get("own", "k") == b"v", "it lies between the node and the root"
+        with pytest.raises(NotFound, match="it is not placed on node plant-b"):
+            await other.running.keyvalue.get("own", "k")
+        asking = KvCalls(uplink_of(other).call)
+        with pytest.raises(Forbidden):
+            await asking.get("own", "k")
+        with pytest.raises(Forbidden):
+            await asking.write("own", "k", b"forged")
+
+    play(story, seed)
 
 
 def test_a_write_from_the_future_is_refused():

@@ -9,7 +9,7 @@ import pytest
 from littoral.core.errors import Conflict, Forbidden, LimitReached, Unauthenticated
 from littoral.core.resources import Namespace
 from littoral.core.resources.model import Metadata, NamespaceSpec, Placement
-from littoral.fleet.registry import Registry
+from littoral.fleet.registry import CHANGES_EVERY_S, Registry
 from littoral.security.enrolment import SignRequest, enrol_request
 from littoral.security.join import parse_token
 from littoral.store.stream import StreamInfo
@@ -23,6 +23,7 @@ NAMESPACES = {
     "everywhere": NamespaceSpec(),
     "sites": NamespaceSpec(placement=Placement(tiers=["site"])),
     "central": NamespaceSpec(mode="read-through"),
+    "elsewhere": NamespaceSpec(mode="read-through", placement=Placement(nodes=["plant-b"])),
 }
 
 
@@ -217,6 +218,82 @@ def test_two_branches_cannot_have_one_name_even_when_they_ask_at_once():
         assert isinstance(answers[1], Forbidden)
 
     play(story, node="cloud", parent="")
+
+
+def test_two_children_cannot_have_one_name_below_them_even_when_they_ask_at_once():
+    async def story(parent: Parent) -> None:
+        for child in ("plant-a", "plant-b"):
+            await parent.enrol(child)
+            parent.registry.check_below("cell-1", child)
+        answers = await asyncio.gather(
+            parent.registry.note_below("cell-1", "plant-a"),
+            parent.registry.note_below("cell-1", "plant-b"),
+            return_exceptions=True,
+        )
+        assert answers[0] is None
+        assert isinstance(answers[1], Forbidden)
+        assert parent.registry.may_write("plant-a", "cell-1")
+        assert not parent.registry.may_write("plant-b", "cell-1")
+
+    play(story)
+
+
+def test_a_node_below_that_could_not_be_stored_is_not_below():
+    async def story(parent: Parent) -> None:
+        await parent.enrol("plant-a")
+        parent.sim.disk.failing = True
+        with pytest.raises(Exception, match="SQLite reports"):
+            await parent.registry.note_below("cell-1", "plant-a")
+        parent.sim.disk.failing = False
+        assert not parent.registry.may_write("plant-a", "cell-1")
+
+    play(story)
+
+
+def test_a_stranger_without_a_token_does_not_reach_the_writer():
+    async def story(parent: Parent) -> None:
+        token = msgspec.structs.replace(parse_token(await parent.token("plant-a")), secret=bytes(32))
+        parent.sim.disk.failing = True
+        with pytest.raises(Unauthenticated, match="it is unknown here"):
+            await parent.registry.use_token(enrol_request(parent.tree.key(), token))
+        parent.sim.disk.failing = False
+
+    play(story)
+
+
+def test_a_child_that_alternates_its_members_is_made_to_wait():
+    async def story(parent: Parent) -> None:
+        await parent.enrol("plant-a")
+        await parent.enrol("plant-b")
+        now_s = asyncio.get_running_loop().time
+        began_s = now_s()
+        for n in range(4):
+            await parent.registry.greet("plant-a", [Member("plant-a", "site", {"n": str(n)})])
+        assert parent.changes == 4
+        assert now_s() - began_s == pytest.approx(2 * CHANGES_EVERY_S, abs=0.1), "two at once, then one at a time"
+        # Whoever comes meanwhile has the next turn, together with it; and of two from one child the later counts.
+        await asyncio.gather(
+            parent.registry.greet("plant-a", [Member("plant-a", "site", {"n": "5"})]),
+            parent.registry.greet("plant-a", [Member("plant-a", "site", {"n": "6"})]),
+            parent.registry.greet("plant-b", [Member("plant-b", "site", {})]),
+        )
+        assert now_s() - began_s == pytest.approx(3 * CHANGES_EVERY_S, abs=0.1)
+        labels = {member.node: member.labels for member in parent.registry.members(Member("eu", "region", {}))}
+        assert labels == {"eu": {}, "plant-a": {"n": "6"}, "plant-b": {}}
+
+    play(story, subtree_changes=2)
+
+
+@pytest.mark.parametrize(
+    ("namespace", "allowed"), [("central", True), ("elsewhere", False), ("everywhere", False), ("unknown", True)]
+)
+def test_what_a_child_may_ask_for(namespace: str, allowed: bool):
+    async def story(parent: Parent) -> None:
+        await parent.enrol("plant-a")
+        await parent.registry.greet("plant-a", [Member("plant-a", "site", {})])
+        assert parent.registry.may_ask("plant-a", namespace) is allowed
+
+    play(story)
 
 
 def test_a_name_that_could_not_be_stored_is_free_again():

@@ -116,6 +116,35 @@ def test_workers_there_are_already_are_taken_over() -> None:
     run(scenario)
 
 
+def test_one_that_was_draining_may_finish_and_takes_no_place() -> None:
+    async def scenario() -> None:
+        zygote = Zygote()
+        assert zygote.pool.adopt_leaving(0, "r0", 10)
+        assert zygote.pool.adopt(0, "r1", 11)
+        zygote.pool.fill()
+        assert (zygote.take(), zygote.pool.pids) == ([], [11])
+        await asyncio.sleep((APP.wall_ms + 1000) / 1000)
+        assert zygote.take() == ["kill 10"], "it had its time"
+        zygote.report("exited", 10, revision="r0")
+        assert zygote.pool.settled
+        assert not zygote.pool.adopt_leaving(5, "r0", 12)
+
+    run(scenario)
+
+
+def test_a_start_that_the_zygote_is_late_with_is_watched_on() -> None:
+    async def scenario() -> None:
+        zygote = Zygote(function_start_ms=500)
+        zygote.pool.fill()
+        await asyncio.sleep(0.6)
+        assert zygote.take() == ["start 0 r1"]
+        zygote.report("started", 10)
+        await asyncio.sleep(0.6)
+        assert zygote.take() == ["kill 10"]
+
+    run(scenario)
+
+
 def test_fewer_workers_and_none_at_all() -> None:
     async def scenario() -> None:
         zygote = Zygote(msgspec.structs.replace(APP, workers=2))

@@ -44,6 +44,28 @@ def test_a_rule_that_cannot_run_says_why_and_the_others_run():
     play(story)
 
 
+def test_a_rule_that_was_withdrawn_and_comes_back_is_new_here():
+    async def story(floor: Floor) -> None:
+        floor.apply()
+        await floor.begun()
+        await floor.publish(0, 5)
+        await floor.until(lambda: floor.store.state("rule/temperature"))
+        floor.engine.apply({})
+        await floor.until(lambda: not floor.store.state("rules"))
+        assert floor.store.state("rule/temperature") == {}
+        await floor.publish(5, 30)
+        floor.apply()
+        floor.engine.apply({})
+        floor.apply()
+        await floor.begun()
+        await asyncio.sleep(1)
+        await floor.publish(30, 56)
+        await floor.until(lambda: floor.windows())
+        assert floor.windows()[0] == (30, 10)
+
+    play(story)
+
+
 def test_a_topic_goes_to_every_rule_that_wants_it():
     async def story(floor: Floor) -> None:
         floor.engine.apply({each: (named(each), "1") for each in ("a", "b")} | {"c": (named("c", "other"), "1")})

@@ -9,6 +9,7 @@ import pytest
 
 from littoral.core.errors import (
     Conflict,
+    Forbidden,
     InvalidInput,
     MethodNotAllowed,
     NotFound,
@@ -19,8 +20,12 @@ from littoral.core.errors import (
 from littoral.core.http import Request
 from littoral.node.enrolment import JOIN_CA, JOIN_ENROL, JOIN_RENEW
 from littoral.node.hub import RENEWAL_CHECK_S
+from littoral.node.signing import SIGN
 from littoral.security.ca import CERTIFICATE_DAYS
+from littoral.security.enrolment import SignRequest
+from littoral.security.identity import NodeKey
 from littoral.security.join import parse_token
+from littoral.security.keys import new_key
 from littoral.testing.loop import run
 from littoral.testing.tree import SimNode, SimTree
 from littoral.wire import peer
@@ -151,8 +156,97 @@ def test_an_expired_node_renews_by_its_key_when_it_comes_back(seed: int):
         await root.start()
         assert root.disk.read("identity/cert.pem") != root_certificate
         await site.start()
-        assert site.running.identity.serial != before
+        await tree.until(lambda: site.running.identity.serial != before)
         await tree.until(lambda: uplink_of(site).state.connected)
+
+    play(story, seed)
+
+
+@pytest.mark.parametrize("trouble", ["no network", "clocks apart"])
+def test_an_expired_node_starts_without_its_parent_and_renews_soon_after_it_can(trouble: str, seed: int):
+    async def story(tree: SimTree, root: SimNode) -> None:
+        site = await tree.start_child("plant-a", "site", root)
+        before = site.running.identity.serial
+        site.kill()
+        root.kill()
+        await asyncio.sleep((CERTIFICATE_DAYS + 5) * DAY_S)
+        await root.start()
+        link = tree.network.link("plant-a", root.join_url)
+        if trouble == "no network":
+            link.cut(reset=True)
+        else:
+            site.clock.step(3_600_000)
+        await site.start()
+        site.device("press-1").connect()
+        await asyncio.sleep(2 * RENEWAL_CHECK_S)
+        assert site.running.identity.serial == before
+        if trouble == "no network":
+            link.restore()
+        else:
+            site.clock.step(-3_600_000)
+        await tree.until(lambda: site.running.identity.serial != before, limit_s=60)
+
+    play(story, seed)
+
+
+def test_a_new_token_lets_a_node_join_anew_though_it_has_an_identity(seed: int):
+    async def story(tree: SimTree, root: SimNode) -> None:
+        first = await tree.token(root, "plant-a")
+        site = tree.add("plant-a", "site", root)
+        await site.start(first)
+        before = site.running.identity.serial
+        site.kill()
+        await site.start(first)
+        assert site.running.identity.serial == before, "it has shown this one"
+        site.kill()
+        other = tree.add("berlin", "cloud", None)
+        await other.start()
+        site.config = tree.add("plant-a", "site", other).config
+        tree.nodes["plant-a"] = site
+        await site.start(await tree.token(other, "plant-a"))
+        assert site.running.identity.facts.parent == "berlin"
+        await tree.until(lambda: uplink_of(site).state.connected)
+
+    play(story, seed)
+
+
+def test_a_token_that_does_not_do_leaves_a_node_the_identity_it_has(seed: int):
+    async def story(tree: SimTree, root: SimNode) -> None:
+        site = await tree.start_child("plant-a", "site", root)
+        before = site.running.identity.serial
+        for spoilt_by in ({"secret": b"x" * 32}, {"ca_fingerprint": b"x" * 32}, {}):
+            token = spoilt(await tree.token(root, "plant-a"), **spoilt_by)
+            site.kill()
+            link = tree.network.link("plant-a", root.join_url)
+            if not spoilt_by:
+                link.cut(reset=True)
+            await site.start(token)
+            assert site.running.identity.serial == before
+            link.restore()
+        site.kill()
+        with pytest.raises(StartupError, match="is for node plant-b"):
+            await site.start(spoilt(token, node="plant-b"))
+        await site.start(token)
+        assert site.running.identity.serial != before
+
+    play(story, seed)
+
+
+@pytest.mark.parametrize("claimed", ["plant-b", "cell-9", "plant-a", "eu", "cloud"])
+def test_a_child_gets_no_certificate_in_the_name_of_a_node_that_is_not_below_it(claimed: str, seed: int):
+    async def story(tree: SimTree, root: SimNode) -> None:
+        region = await tree.start_child("eu", "region", root)
+        site = await tree.start_child("plant-a", "site", region)
+        other = await tree.start_child("plant-b", "site", region)
+        await tree.start_child("cell-9", "device", other)
+        key = NodeKey(new_key(site.random))
+        request = peer.encode(SignRequest(node=claimed, csr_pem=key.request(claimed)))
+        with pytest.raises(Forbidden, match="plant-a may not"):
+            await uplink_of(site).call("POST", SIGN, request)
+        registry = region.running.registry
+        assert registry.may_write("plant-a", claimed) is (claimed == "plant-a")
+        await tree.start_child("cell-1", "device", site)
+        assert registry.may_write("plant-a", "cell-1")
 
     play(story, seed)
 

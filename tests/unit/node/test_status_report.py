@@ -5,6 +5,7 @@ import asyncio
 import msgspec
 import pytest
 
+from littoral.core.errors import Gone
 from littoral.node.status import NodeStatus
 from littoral.testing.loop import run
 from littoral.testing.tree import SimTree
@@ -46,6 +47,29 @@ def test_a_report_that_cannot_be_read_hides_no_other_node(record: bytes, seed: i
         await tree.until(lambda: root.records("plant-a/status")[-1] == said)
         assert [status.node for status in root.running.report.nodes()] == ["cloud", "plant-b"]
         await tree.until(lambda: len(root.running.report.nodes()) == 3)
+        await tree.stop()
+
+    run(main, seed=seed)
+
+
+def test_a_part_that_cannot_be_read_now_ends_no_reports(seed: int):
+    async def main() -> None:
+        tree = SimTree(seed)
+        root = await tree.start_root("cloud")
+        hub = root.running
+        now, raised = hub.report.now, 0
+
+        def race() -> NodeStatus:
+            nonlocal raised
+            raised += 1
+            raise Gone("read stream", "cloud/status", "retention was here first")
+
+        hub.report.now = race  # type: ignore[method-assign]
+        await tree.until(lambda: raised)
+        hub.report.now = now  # type: ignore[method-assign]
+        said = len(root.records("cloud/status"))
+        await tree.until(lambda: len(root.records("cloud/status")) > said)
+        assert not hub.failures
         await tree.stop()
 
     run(main, seed=seed)

@@ -8,6 +8,7 @@ import pytest
 from littoral.core.errors import StartupError, StorageError
 from littoral.core.resources import Node
 from littoral.core.resources.model import Listen, Metadata, NodeSpec
+from littoral.node.layout import EXIT_STARTUP
 from littoral.node.supervisor import FIRST_DELAY_S, WELL_S, Child, Supervisor
 from tests.support.fakes import FakeClock
 
@@ -46,6 +47,31 @@ def test_one_that_ran_for_a_while_is_started_at_once(tmp_path: Path):
     assert child.due_s - clock.monotonic_s() == pytest.approx(FIRST_DELAY_S)
     assert said == ["hub was killed by signal 9; starting it again in 0.05 s"]
     assert subject._hub_was_well
+
+
+def test_a_process_that_cannot_be_made_now_is_made_later(tmp_path: Path):
+    said: list[str] = []
+    subject = supervisor(tmp_path, said)
+    child = Child("gateway-0", [str(tmp_path / "missing")])
+    subject._children.append(child)
+    subject._start(child)
+    assert child.process is None
+    assert child.due_s > 0
+    assert "cannot be started" in said[0]
+    assert "starting it again in 0.05 s" in said[0]
+
+
+def test_a_hub_that_was_well_once_does_not_end_the_node(tmp_path: Path):
+    subject = supervisor(tmp_path, [])
+    clock = subject._clock = FakeClock()  # type: ignore[assignment]
+    child = Child("hub", [sys.executable], started_s=clock.monotonic_s())
+    assert subject._is_hopeless(child, EXIT_STARTUP)
+    assert not subject._is_hopeless(child, 1)
+    clock.advance(seconds=WELL_S)
+    assert not subject._is_hopeless(child, EXIT_STARTUP)
+    subject._ended(child, EXIT_STARTUP)
+    child.started_s = clock.monotonic_s()
+    assert not subject._is_hopeless(child, EXIT_STARTUP)
 
 
 def test_two_nodes_do_not_share_a_data_directory(tmp_path: Path):

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from littoral.core.errors import Conflict, Forbidden, InvalidInput, LittoralError, Unauthenticated
+from littoral.core.errors import Conflict, Forbidden, InvalidInput, LittoralError, TooLarge, Unauthenticated
 from littoral.security.enrolment import (
     ChildRecord,
     RenewRequest,
@@ -66,6 +66,16 @@ def test_a_bad_request_does_not_use_up_the_token() -> None:
     with pytest.raises(Forbidden, match="its subject"):
         authorise_enrolment(request, record, None, tree.clock.wall_ms())
     assert record.used_by is None
+
+
+def test_what_a_stranger_sends_is_not_parsed() -> None:
+    tree = Tree()
+    token, record = token_for(tree, "plant-a")
+    request = msgspec.structs.replace(enrol_request(tree.key(), token), csr_pem=b"x" * 100_000)
+    with pytest.raises(Unauthenticated, match="it is unknown here"):
+        authorise_enrolment(request, None, None, tree.clock.wall_ms())
+    with pytest.raises(TooLarge):
+        authorise_enrolment(request, record, None, tree.clock.wall_ms())
 
 
 def test_an_expelled_node_needs_a_token_made_after_that() -> None:

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from littoral.core.errors import StorageCorrupt
+from littoral.core.limits import BATCH_BYTES, BATCH_RECORDS, RECORD_BYTES
 from littoral.core.names import StreamName
 from littoral.store.batch import CHAIN_START, CODEC_PLAIN, CODEC_ZSTD, Batch, chain_after, make_batch, pack, trim
 
@@ -77,3 +78,15 @@ def test_a_trimmed_batch_keeps_the_chain_that_follows_and_can_still_be_checked()
     assert (rest.first, rest.next, rest.chain, rest.chain_before) == (1, 3, whole.chain, b"")
     with pytest.raises(StorageCorrupt, match="its checksum does not match"):
         msgspec.structs.replace(rest, payload=whole.payload).check()
+
+
+def test_the_largest_batch_that_limits_allow_can_be_read():
+    """What a node has acknowledged it can give away again, whatever its limits are set to."""
+    largest = [
+        [bytes(RECORD_BYTES.most)],
+        [bytes(BATCH_BYTES.most // BATCH_RECORDS.most)] * BATCH_RECORDS.most,
+    ]
+    for records in largest:
+        batch = make_batch(NAME, "l", 0, records, 0, CHAIN_START)
+        assert batch.codec == CODEC_ZSTD
+        assert len(batch.records()) == len(records)

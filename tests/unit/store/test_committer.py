@@ -190,3 +190,45 @@ def test_what_was_acknowledged_survives_a_power_cut_at_any_later_sync(takes_effe
             await once(number)
 
     run(main)
+
+
+def test_an_error_that_nobody_expected_fails_the_group_and_not_the_writer(monkeypatch: pytest.MonkeyPatch):
+    async def main() -> None:
+        store = SimStore().open()
+        await store.submit(append(b"0"))
+        with monkeypatch.context() as broken:
+            broken.setattr(Transaction, "write_heads", lambda tx: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                await store.submit(append(b"1"))
+        assert await store.submit(append(b"1")) == 1
+        assert records_of(store, A) == [b"0", b"1"]
+
+    run(main)
+
+
+def test_a_group_that_cannot_even_be_rolled_back_is_before_the_next(monkeypatch: pytest.MonkeyPatch):
+    class Refusing:
+        """A connection that fails to commit and to roll back."""
+
+        def __init__(self, connection: apsw.Connection) -> None:
+            self._connection = connection
+
+        def __getattr__(self, attribute: str) -> object:
+            return getattr(self._connection, attribute)
+
+        def execute(self, statement: str) -> object:
+            if statement in ("COMMIT", "ROLLBACK"):
+                raise apsw.IOError("the test says so")
+            return self._connection.execute(statement)
+
+    async def main() -> None:
+        store = SimStore().open()
+        await store.submit(append(b"0"))
+        with monkeypatch.context() as broken:
+            broken.setattr(store.committer, "_connection", Refusing(store.committer._connection))
+            with pytest.raises(StorageError):
+                await store.submit(append(b"undone"))
+        assert await store.submit(append(b"1")) == 1
+        assert records_of(store, A) == [b"0", b"1"]
+
+    run(main)

@@ -166,3 +166,55 @@ def test_a_power_cut_at_any_sync_applies_nothing_twice_and_leaves_nothing_out():
         assert all(reached)
 
     run(main)
+
+
+def test_what_was_gone_before_it_was_folded_is_counted_and_said_once_for_each_gap():
+    async def main() -> None:
+        sim = SimStore()
+        store = sim.open()
+        for n in range(4):
+            await store.submit(put(b"%d" % 10**n, retention_bytes=1))
+        await store.submit(lambda tx: tx.retain(A, 0, 2))
+        await store.close()
+        running = Running(sim)
+        await running.until_folded()
+        assert running.folder.lost_records == 2
+        (letter,) = [msgspec.json.decode(record) for record in records_of(running.store, LETTERS)]
+        assert letter["reason"] == "fold sum steps over offsets 0 to 2: 2 records are gone"
+        assert letter["source"] == "plant-a/a"
+        await running.tasks.stop()
+        await running.store.submit(put(b"5"))
+        await running.store.submit(lambda tx: tx.retain(A, 0, 10))
+        await running.store.close()
+        running = Running(sim)
+        await running.until_folded()
+        assert running.folder.lost_records == 1, "all of it is gone"
+        assert len(records_of(running.store, LETTERS)) == 2
+
+    run(main)
+
+
+def test_retention_that_is_on_disk_and_not_yet_published_is_waited_for():
+    async def main() -> None:
+        sim = SimStore()
+        store = sim.open()
+        for n in range(3):
+            await store.submit(put(b"%d" % 10**n, retention_bytes=1))
+        before = store.stream(A)
+        assert before is not None
+        await store.submit(lambda tx: tx.retain(A, 0, 2))
+        after = store.stream(A)
+        assert after is not None
+        store._streams[A] = before
+        failures: list[BaseException] = []
+        folder = Folder(store, Sum(), sim.limits, sim.clock.wall_ms)
+        Tasks(failures.append).start(folder.run(), "fold")
+        await asyncio.sleep(5)
+        assert (failures, total(store)) == ([], 0)
+        store._streams[A] = after
+        await store.submit(put(b"1000"))
+        while total(store) < 1100:
+            await asyncio.sleep(0.01)
+        assert failures == []
+
+    run(main)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from littoral.core.errors import InvalidInput
-from littoral.core.hlc import COUNTER_BITS, FUTURE_SKEW_MS
+from littoral.core.hlc import COUNTER_BITS, FUTURE_SKEW_MS, hlc_ms
 from littoral.core.kv import KvEntry, KvPage
 from littoral.store.kv import kv_down_stream, kv_namespace, kv_stream
 from littoral.store.store import Store
@@ -100,6 +100,26 @@ def test_a_write_from_too_far_in_the_future_is_refused_and_undone():
         await merge(store, entry("k", b"just", edge))
         # One clock that is wrong does not drag ours along: what it was refused left no trace.
         assert (await store.submit(lambda tx: tx.kv_put("ns", "x", b""))).hlc < NOW + beyond
+
+    run(main)
+
+
+def test_a_node_that_started_a_day_fast_is_heard_again_once_its_clock_is_right():
+    async def main() -> None:
+        sim = SimStore()
+        day = 86_400_000
+        sim.clock.step(day)
+        store = sim.open()
+        early = await store.submit(lambda tx: tx.kv_put("ns", "early", b""))
+        sim.clock.step(-day)
+        other = await store.submit(lambda tx: tx.kv_put("ns", "other", b""))
+        assert hlc_ms(other.hlc) - sim.clock.wall_ms() < FUTURE_SKEW_MS
+        again = await store.submit(lambda tx: tx.kv_put("ns", "early", b"again"))
+        assert again.hlc == early.hlc + 1
+        assert store.kv_get("ns", "early") == again
+        sim.cut_power()
+        other = await sim.open().submit(lambda tx: tx.kv_put("ns", "other", b""))
+        assert hlc_ms(other.hlc) - sim.clock.wall_ms() < FUTURE_SKEW_MS
 
     run(main)
 

@@ -244,3 +244,51 @@ def test_any_delivery_converges_to_the_source_through_a_relay(data: st.DataObjec
         assert records_of(relay, NAME) == records_of(root, NAME) == source
 
     run(main)
+
+
+class TestAStreamMadeAnew:
+    def test_replaces_the_copy_which_is_set_aside(self):
+        (old,) = history(3, lineage="l.1")
+        first, second = history(1, 1, lineage="l.2", mark="x")
+
+        async def main() -> None:
+            store = SimStore("eu").open()
+            verdicts = []
+            for batch in (old, second, first, second):
+                (outcome,) = await take(store, stored(batch))
+                verdicts.append((outcome.verdict, outcome.next))
+            assert verdicts == [(Verdict.APPEND, 3), (Verdict.GAP, 0), (Verdict.APPEND, 1), (Verdict.APPEND, 2)]
+            assert records_of(store, NAME) == [b"0x", b"1x"]
+            aside = StreamName("plant-a", "former/windows")
+            assert records_of(store, aside) == [b"0", b"1", b"2"]
+            info = store.stream(aside)
+            assert info is not None
+            assert info.reach == "node", "it goes no further"
+            (third,) = history(1, lineage="l.3", mark="y")
+            await take(store, stored(third))
+            assert (records_of(store, NAME), records_of(store, aside)) == ([b"0y"], [b"0x", b"1x"])
+            assert store.counters.replicated_records == 6
+
+        run(main)
+
+    def test_what_is_of_an_earlier_one_or_of_another_store_does_not(self):
+        (held,) = history(2, lineage="l.5")
+        lines = [(stored(held), Verdict.APPEND, 2)]
+        for lineage in ("l.4", "m.6", "l", "l." + "9" * 30):
+            (other,) = history(3, lineage=lineage, mark="x")
+            lines.append((stored(other), Verdict.DIVERGED, 2))
+        assert transcript(*lines) == [b"0", b"1"]
+
+    def test_has_another_lineage_also_after_a_restart(self):
+        async def main() -> None:
+            sim = SimStore("plant-a")
+            lineages = []
+            for _ in range(3):
+                store = sim.open()
+                info = await store.submit(lambda tx: tx.open_stream(NAME))
+                lineages.append(info.lineage)
+                await store.submit(lambda tx: tx.delete_stream(NAME))
+                await store.close()
+            assert lineages == [f"{store.lineage}.{number}" for number in (1, 2, 3)]
+
+        run(main)

@@ -11,6 +11,7 @@ import pytest
 from littoral.core.errors import Conflict, LimitReached, Unavailable
 from littoral.core.limits import Limits
 from littoral.store.store import Store
+from littoral.store.stream import StreamInfo
 from littoral.store.transaction import Transaction
 from littoral.store.writer import ThreadWriter
 from tests.support.stores import local_store, name, records_of
@@ -148,5 +149,39 @@ def test_one_that_never_began_takes_nothing_and_stops():
         with pytest.raises(Unavailable):
             writer.submit(lambda tx: None)
         await writer.stop()
+
+    asyncio.run(main())
+
+
+def test_a_thread_that_dies_tells_who_waits_and_who_watches_over_it(tmp_path: Path):
+    async def main() -> None:
+        def die(tx: Transaction) -> None:
+            raise SystemExit("the test says so")
+
+        async with local_store(tmp_path) as store:
+            async with held(store):
+                waiting = [store.submit(append(b"0"))]
+                dying = store.submit(die)
+                waiting.append(dying)
+            results = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), DEADLINE_S)
+            assert [type(result) for result in results] == [Unavailable, Unavailable]
+            with pytest.raises(RuntimeError, match=r"ended: SystemExit\('the test says so'\)"):
+                await asyncio.wait_for(store.writer_ended(), DEADLINE_S)
+            with pytest.raises(Unavailable):
+                store.submit(append(b"1"))
+
+    asyncio.run(main())
+
+
+def test_a_watcher_that_fails_ends_the_writer_and_leaves_nobody_waiting(tmp_path: Path):
+    async def main() -> None:
+        def fail(info: StreamInfo) -> None:
+            raise ZeroDivisionError
+
+        async with local_store(tmp_path) as store:
+            store.watch(fail)
+            assert await asyncio.wait_for(store.submit(append(b"0")), DEADLINE_S) == 0
+            with pytest.raises(ZeroDivisionError):
+                await asyncio.wait_for(store.writer_ended(), DEADLINE_S)
 
     asyncio.run(main())

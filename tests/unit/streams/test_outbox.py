@@ -171,3 +171,39 @@ def test_what_retention_took_before_it_was_sent_is_stepped_over():
         assert frame[0].earliest == info.first
 
     play(story, stream_bytes=1)
+
+
+def test_retention_that_is_on_disk_and_not_yet_published_ends_nobody():
+    async def story(sim: SimStore) -> None:
+        assert sim.store is not None
+        for text in (b"1", b"2", b"3"):
+            await append(sim, "plant-a/s", text)
+        outbox = Outbox(sim.store, "cloud")
+        before = sim.store.stream(name("plant-a/s"))
+        assert before is not None
+        assert await sim.store.submit(lambda tx: tx.retain(name("plant-a/s"), 0, 2)) == 2
+        after = sim.store.stream(name("plant-a/s"))
+        assert after is not None
+        sim.store._streams[before.name] = before
+        assert outbox.take(ALL, 100) == []
+        assert outbox.depth("telemetry").oldest_ms is None
+        sim.store._streams[before.name] = after
+        assert [stored.batch.first for stored in outbox.take(ALL, 100)] == [2]
+
+    play(story, stream_bytes=1)
+
+
+def test_a_deleted_stream_is_forgotten_and_another_of_its_name_begins_at_its_beginning():
+    async def story(sim: SimStore) -> None:
+        assert sim.store is not None
+        outbox = Outbox(sim.store, "cloud")
+        sim.store.watch(outbox.note, outbox.forget)
+        await append(sim, "plant-a/s", b"1", b"2")
+        outbox.set_mark(name("plant-a/s"), 2)
+        outbox.block(name("plant-a/s"), "diverged")
+        await sim.store.submit(lambda tx: tx.delete_stream(name("plant-a/s")))
+        assert outbox.names() == []
+        await append(sim, "plant-a/s", b"3")
+        assert [stored.batch.records() for stored in outbox.take(ALL, 100)] == [[b"3"]]
+
+    play(story)

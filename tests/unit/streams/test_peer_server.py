@@ -9,7 +9,7 @@ import pytest
 
 from littoral.core.errors import Forbidden, InvalidInput, MethodNotAllowed, NotFound
 from littoral.core.http import Request, Response, StreamingResponse
-from littoral.store.batch import StoredBatch
+from littoral.store.batch import StoredBatch, chain_after
 from littoral.store.replica import ReplicaOutcome, Verdict
 from littoral.streams.peer_server import HEARTBEAT_S
 from littoral.testing.loop import run
@@ -198,5 +198,49 @@ def test_a_body_that_is_no_message_is_the_childs_fault(path: str):
     async def story(both: Neighbours) -> None:
         with pytest.raises(InvalidInput, match="Run the same version on both nodes"):
             await both.server.handle(CHILD, Request("POST", path, body=b"\xc1"))
+
+    play(story)
+
+
+def test_a_stream_that_a_child_is_to_have_from_now_on_is_told_though_it_does_not_move():
+    async def story(both: Neighbours) -> None:
+        await both.append(both.parent, name("cloud/orders"), b"1")
+        response = await channel(both)
+        assert await heard(response) == {}
+        both.family.followed.add(name("cloud/orders"))
+        both.server.review()
+        assert await heard(response) == {"cloud/orders": 1}
+
+    play(story)
+
+
+def test_a_child_is_given_no_more_at_once_than_it_asks_for():
+    async def story(both: Neighbours) -> None:
+        both.family.followed.add(name("cloud/orders"))
+        for _ in range(4):
+            await both.append(both.parent, name("cloud/orders"), b"x" * 100)
+        query = {"stream": "cloud/orders", "offset": "0"}
+        assert len(await ask(both, "GET", peer.READ, list[StoredBatch], **query)) == 4
+        assert len(await ask(both, "GET", peer.READ, list[StoredBatch], **query, most="1")) == 1
+        with pytest.raises(InvalidInput, match="most 'x' is not a whole number"):
+            await ask(both, "GET", peer.READ, list[StoredBatch], **query, most="x")
+
+    play(story)
+
+
+@pytest.mark.parametrize(
+    "change", [{"next": 0}, {"first": 5}, {"first": -1}, {"next": 1 << 63}, {"appended_ms": 1 << 63}, {"codec": 7}]
+)
+def test_impossible_numbers_from_a_child_are_refused_and_what_else_is_in_the_frame_is_taken(change: dict[str, int]):
+    async def story(both: Neighbours) -> None:
+        (stored,) = await frame_of(both, b"1")
+        batch = msgspec.structs.replace(stored.batch, path="forged", **change)
+        if batch.first >= 0:
+            chain = chain_after(batch.chain_before, batch.first, batch.next, batch.payload)
+            batch = msgspec.structs.replace(batch, chain=chain)
+        forged = msgspec.structs.replace(stored, batch=batch)
+        outcomes = await ask(both, "POST", peer.BATCHES, list[ReplicaOutcome], [forged, stored])
+        assert [outcome.verdict for outcome in outcomes] == [Verdict.CORRUPT, Verdict.APPEND]
+        assert both.parent.stream(name(f"{CHILD}/forged")) is None
 
     play(story)

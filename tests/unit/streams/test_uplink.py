@@ -2,13 +2,18 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 
+import msgspec
 import pytest
 
 from littoral.core.errors import StorageFull
 from littoral.core.http import AnyResponse, Request, Response
-from littoral.store.batch import StoredBatch
+from littoral.core.kv import KvEntry
+from littoral.store.batch import CHAIN_START, StoredBatch, make_batch
 from littoral.store.replica import ReplicaOutcome, Verdict
+from littoral.store.transaction import Transaction
+from littoral.streams.kv_again import UNSENT
 from littoral.streams.uplink import SILENCE_S
 from littoral.testing.loop import run
 from littoral.wire import peer
@@ -25,6 +30,13 @@ def play(story: Callable[[Neighbours], Awaitable[None]], seed: int = 1, **limits
         await both.stop()
 
     run(main, seed=seed)
+
+
+async def at_parent_from_another_store(both: Neighbours, *records: bytes) -> None:
+    """The parent has them of the child's stream; the child's store is older than they are."""
+    batch = make_batch(S, both.child.lineage + ".7", 0, records, 0, CHAIN_START)
+    stored = StoredBatch(batch, "application/json", "telemetry", "root", 0)
+    await both.parent.submit(lambda tx: tx.append_replica(stored, CHILD))
 
 
 def test_records_reach_the_parent_with_origin_and_offsets(seed: int):
@@ -152,10 +164,7 @@ def test_a_parent_that_is_ahead_blocks_that_stream_and_no_other(seed: int):
     """The child's store was restored: the parent has records that are lost here."""
 
     async def story(both: Neighbours) -> None:
-        await both.append(both.child, S, b"1", b"2", b"3")
-        stored = both.child.read_stored(S, 0, 1 << 20)
-        await both.parent.submit(lambda tx: [tx.append_replica(each, CHILD) for each in stored])
-        await both.child.submit(lambda tx: tx.delete_stream(S))
+        await at_parent_from_another_store(both, b"1", b"2", b"3")
         await both.append(both.child, S, b"other")
         await both.append(both.child, name(f"{CHILD}/well"), b"1")
         both.uplink = both.make_uplink()
@@ -170,10 +179,7 @@ def test_a_parent_that_is_ahead_blocks_that_stream_and_no_other(seed: int):
 
 def test_a_stream_whose_history_forked_is_blocked_and_says_where(seed: int):
     async def story(both: Neighbours) -> None:
-        await both.append(both.child, S, b"1")
-        stored = both.child.read_stored(S, 0, 1 << 20)
-        await both.parent.submit(lambda tx: [tx.append_replica(each, CHILD) for each in stored])
-        await both.child.submit(lambda tx: tx.delete_stream(S))
+        await at_parent_from_another_store(both, b"1")
         await both.append(both.child, S, b"other")
         await both.append(both.child, S, b"more")
         both.uplink = both.make_uplink()
@@ -272,3 +278,137 @@ def test_a_batch_that_was_damaged_on_the_way_blocks_its_stream(seed: int):
         assert both.at_parent(S) == []
 
     play(story, seed)
+
+
+@pytest.mark.parametrize("direction", ["up", "down"])
+def test_a_link_too_slow_for_a_frame_gets_smaller_ones_until_it_drains(direction: str, seed: int):
+    async def story(both: Neighbours) -> None:
+        stream = S if direction == "up" else name("cloud/orders")
+        from_store, to_store = (both.child, both.parent) if direction == "up" else (both.parent, both.child)
+        both.family.followed.add(name("cloud/orders"))
+
+        async def slow(request: Request) -> AnyResponse:
+            response = await both._handle(request)
+            size = len(request.body) + (len(response.body) if isinstance(response, Response) else 0)
+            await asyncio.sleep(size / SLOW_BYTES_PER_S)
+            return response
+
+        both.network.serve(URL, slow)
+        for _ in range(40):
+            await both.append(from_store, stream, both.below.random.token_bytes(10_000))
+        # A single batch that is larger than the smallest frame.
+        await both.append(from_store, stream, both.below.random.token_bytes(60_000))
+        both.start()
+        async with asyncio.timeout(3600):
+            while len(records_of(to_store, stream)) < 41:
+                await asyncio.sleep(1)
+        assert records_of(to_store, stream) == records_of(from_store, stream)
+        pace = both.uplink._up if direction == "up" else both.uplink._down
+        both.network.serve(URL, both._handle)
+        for _ in range(12):
+            await both.append(from_store, stream, b"more")
+            await asyncio.sleep(60)
+        assert pace.bytes == 1 << 20, "a link that is quick again gets large frames again"
+
+    play(story, seed)
+
+
+SLOW_BYTES_PER_S = 2_000
+
+
+def test_a_stream_that_was_deleted_and_made_anew_arrives_whole_and_what_was_there_is_set_aside(seed: int):
+    async def story(both: Neighbours) -> None:
+        both.start()
+        await both.append(both.child, S, b"1", b"2", b"3")
+        await both.until(lambda: both.at_parent(S) == [b"1", b"2", b"3"])
+        await both.child.submit(lambda tx: tx.delete_stream(S))
+        assert S not in both.uplink.outbox.names()
+        await both.append(both.child, S, b"new")
+        await both.until(lambda: both.at_parent(S) == [b"new"])
+        assert both.at_parent(name(f"{CHILD}/former/s")) == [b"1", b"2", b"3"]
+        await both.append(both.child, S, b"newer")
+        await both.until(lambda: both.at_parent(S) == [b"new", b"newer"])
+        assert both.uplink.outbox.blocked == {}
+        assert both.uplink.state.sessions == 1
+
+    play(story, seed)
+
+
+def test_a_stream_made_anew_while_the_link_was_cut_arrives_whole(seed: int):
+    async def story(both: Neighbours) -> None:
+        both.start()
+        await both.append(both.child, S, b"1", b"2", b"3")
+        await both.until(lambda: both.at_parent(S))
+        both.link.cut()
+        await both.until(lambda: not both.uplink.state.connected)
+
+        def anew(tx: Transaction) -> None:
+            tx.delete_stream(S)
+            tx.open_stream(S)
+            tx.append(S, [b"new"])
+
+        await both.child.submit(anew)
+        both.link.restore()
+        await both.until(lambda: both.at_parent(S) == [b"new"])
+        assert both.uplink.outbox.blocked == {}
+
+    play(story, seed)
+
+
+def test_what_comes_down_and_cannot_be_taken_over_blocks_its_stream_only(seed: int):
+    async def story(both: Neighbours) -> None:
+        bad, good = name("cloud/bad"), name("cloud/good")
+        both.family.followed |= {bad, good}
+
+        async def handle(request: Request) -> AnyResponse:
+            if request.path == peer.READ and request.query["stream"] == str(bad):
+                return Response(200, (), b"nonsense")
+            return await both._handle(request)
+
+        both.network.serve(URL, handle)
+        await both.append(both.parent, bad, b"1")
+        await both.append(both.parent, good, b"1")
+        both.start()
+        await both.until(lambda: records_of(both.child, good) == [b"1"])
+        assert "is not what this version" in both.uplink.outbox.blocked[bad]
+        assert both.uplink.state.sessions == 1
+
+    play(story, seed)
+
+
+def test_key_value_writes_that_retention_took_unsent_are_said_again(seed: int):
+    async def story(both: Neighbours) -> None:
+        stream = name(f"{CHILD}/kv/lines")
+
+        def at_parent() -> dict[str, bytes | None]:
+            entries = [msgspec.msgpack.decode(record, type=KvEntry) for record in both.at_parent(stream)]
+            return {entry.key: entry.value for entry in entries}
+
+        def write(n: int, tx: Transaction) -> None:
+            tx.kv_put("lines", f"k{n}", b"%d" % n)
+
+        async def put(first: int) -> None:
+            for n in range(first, first + 30):
+                await both.child.submit(partial(write, n))
+
+        await put(0)
+        info = both.child.stream(stream)
+        assert info is not None
+        assert await both.child.submit(lambda tx: tx.retain(stream, 0, 1000)) > 20
+        both.start()
+        await both.until(lambda: len(at_parent()) == 30)
+        await both.until(lambda: not both.child.state(UNSENT))
+        both.link.cut()
+        await both.until(lambda: not both.uplink.state.connected)
+        await put(30)
+        await both.child.submit(lambda tx: tx.retain(stream, 0, 1000))
+        # The process ends as soon as it is noted that something is to be said again.
+        both.link.restore()
+        await both.until(lambda: both.child.state(UNSENT))
+        await both.tasks.stop()
+        both.uplink = both.make_uplink()
+        both.start()
+        await both.until(lambda: at_parent() == {f"k{n}": b"%d" % n for n in range(60)})
+        await both.until(lambda: not both.child.state(UNSENT))
+
+    play(story, seed, stream_bytes=200, kv_list_keys=7)

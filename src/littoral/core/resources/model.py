@@ -244,7 +244,7 @@ class StreamSink(_Part, frozen=True):
 
 
 class MqttSink(_Part, frozen=True):
-    """Publish at this node's broker."""
+    """Publish at this node's broker: at most once, after the commit; not at all if the process is killed between."""
 
     topic: Annotated[str, Meta(min_length=1, max_length=1024, description="{key} and {rule} are filled in")]
 
@@ -275,7 +275,8 @@ class RuleSpec(_Part, frozen=True):
     """For json: where the number is. For number: not allowed, the payload is it."""
     timestamp: TimestampField | Literal["arrival"] = "arrival"
     sequence: Field | None = None
-    """A number the device gives its readings; one that was seen already is a duplicate and is not counted again."""
+    """A number the device gives its readings; one that was seen already is a duplicate and is not counted again. Without
+    it, a reading that the device sends again (QoS 1: when it heard no answer) is counted twice."""
     window: Window | None = None
     aggregates: list[Aggregate] = msgspec.field(default_factory=lambda: ["count", "min", "max", "mean"])
     detect: Detect | None = None

@@ -59,8 +59,12 @@ class FlatReading(Protocol):
 class ReadingDecoder:
     """Reads payloads as one rule wants them."""
 
-    def __init__(self, rule: str, spec: RuleSpec) -> None:
-        """Raises InvalidResource where the fields do not fit the way of decoding, or each other."""
+    def __init__(self, rule: str, spec: RuleSpec, ahead_most_ms: int) -> None:
+        """ahead_most_ms: how far a reading's time may be ahead of its arrival.
+
+        Raises InvalidResource where the fields do not fit the way of decoding, or each other.
+        """
+        self._ahead_most_ms = ahead_most_ms
         fields = _fields(spec)
         _check_fields(rule, spec, fields)
         timestamp = spec.timestamp
@@ -93,14 +97,21 @@ class ReadingDecoder:
         return Reading(
             _checked_key(get["key"](found)) if "key" in get else topic,
             _checked_value(cast("float", get["value"](found))),
-            self._time(get["timestamp"](found)) if "timestamp" in get else _checked_time(arrived_ms),
+            self._time(get["timestamp"](found), arrived_ms) if "timestamp" in get else _checked_time(arrived_ms),
             _checked_sequence(cast("int", get["sequence"](found))) if "sequence" in get else None,
         )
 
-    def _time(self, found: object) -> int:
+    def _time(self, found: object, arrived_ms: int) -> int:
         if self._rfc3339:
-            return _checked_time((cast("datetime", found) - _EPOCH) // timedelta(milliseconds=1))
-        return to_ms(cast("int | float", found), self.scale)
+            ms = _checked_time((cast("datetime", found) - _EPOCH) // timedelta(milliseconds=1))
+        else:
+            ms = to_ms(cast("int | float", found), self.scale)
+        # From the past anything may come: a replay. The watermark of a key never steps back, so one reading from the
+        # far future would make all that follow late.
+        if ms - arrived_ms > self._ahead_most_ms:
+            detail = f"Timestamp {ms} ms is {ms - arrived_ms} ms ahead of this node's clock; limit event-ahead-ms"
+            raise Unreadable("invalid", detail)
+        return ms
 
 
 def to_ms(timestamp: float, scale: int) -> int:

@@ -32,6 +32,8 @@ class Host(Protocol):
 
     ahead: dict[str, Callable[[], None]]
     """By key, what settles a fold that runs ahead."""
+    ahead_most_ms: int
+    """How far a reading's time may be ahead of its arrival."""
 
     def fold(self, topic: str, payload: bytes, arrived_ms: int, reading_id: str | None) -> None:
         """Take in a reading by the usual way."""
@@ -64,14 +66,12 @@ def flat_fold(  # noqa: C901 - four short functions over the same variables
         except UNDECODABLE:
             by_the_rule(payload)
             return
-        timestamp = reading.timestamp
-        value = reading.value
+        timestamp, value = reading.timestamp, reading.value
         if not (oldest <= timestamp <= until and least <= value <= most):
             by_the_rule(payload)
             return
         if timestamp >= latest:
-            latest = timestamp
-            last = value
+            latest, last = timestamp, value
         elif timestamp > latest - surely_earlier:
             by_the_rule(payload)
             return
@@ -99,7 +99,9 @@ def flat_fold(  # noqa: C901 - four short functions over the same variables
         windows, window = those, those.current
         count, mean, m2, low, high = window.count, window.mean, window.m2, window.min, window.max
         last, latest = window.last, window.last_ts / scale
-        oldest, until = window.first_ts / scale, (windows.fast_until - 1) / scale
+        # Our clock goes on, so what is not too far ahead of it now is not when it arrives.
+        until_ms = min(windows.fast_until - 1, wall_ms() + rule.ahead_most_ms)
+        oldest, until = window.first_ts / scale, until_ms / scale
         rule.ahead[topic] = settle
 
     def settle() -> None:

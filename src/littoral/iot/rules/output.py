@@ -6,9 +6,7 @@ from typing import Literal
 import msgspec
 
 from littoral.iot.rules.window import Number
-
-FIRST_BYTES = 64
-"""How much of a payload a dead letter keeps: enough to recognise it, whatever its size."""
+from littoral.store.dead_letters import DeadLetter
 
 Reason = Literal["late", "malformed", "invalid", "too-many-keys"]
 """late: its window was emitted. malformed: not JSON, or no number. invalid: a field is missing, of another type or out
@@ -60,20 +58,8 @@ class Alert(msgspec.Struct, frozen=True):
         return _encode(self)
 
 
-class DeadLetter(msgspec.Struct, frozen=True):
-    """A reading that a rule could not use."""
-
-    rule: str
-    topic: str
-    reason: Reason
-    detail: str
-    """For a person: what exactly is wrong."""
-    first: bytes
-    """The payload's first 64 bytes."""
-    arrived_ms: int
-
-
 Output = WindowResult | Alert | DeadLetter
+"""A dead letter is a reading that the rule could not use."""
 
 
 def output_id(*parts: str | int) -> str:

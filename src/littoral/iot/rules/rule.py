@@ -17,9 +17,9 @@ from typing import cast
 
 import msgspec
 
-from littoral.core.errors import InvalidResource
+from littoral.core.errors import InvalidResource, StorageCorrupt
 from littoral.core.intake import Fold
-from littoral.core.limits import RULE_KEYS, RULE_WINDOWS, Limits
+from littoral.core.limits import EVENT_AHEAD_MS, RULE_KEYS, RULE_OUTPUTS, RULE_WINDOWS, Limits
 from littoral.core.resources.model import Rule, RuleSpec
 from littoral.core.resources.units import parse_duration_ms
 from littoral.iot.rules.decode import (
@@ -30,9 +30,10 @@ from littoral.iot.rules.decode import (
     Unreadable,
 )
 from littoral.iot.rules.flat_fold import flat_fold
-from littoral.iot.rules.output import FIRST_BYTES, Alert, DeadLetter, Output, Reason, WindowResult, output_id
+from littoral.iot.rules.output import Alert, Output, Reason, WindowResult, output_id
 from littoral.iot.rules.state import KeyState
 from littoral.iot.rules.window import Window, open_windows_most
+from littoral.store.dead_letters import SHOWN_BYTES, DeadLetter, head_text
 
 
 class Counters(msgspec.Struct):
@@ -45,7 +46,9 @@ class Counters(msgspec.Struct):
     undecodable: int = 0
     """Malformed or invalid."""
     refused: int = 0
-    """Of a key beyond the limit rule-keys."""
+    """Of a key beyond the limit rule-keys; or of QoS 0, while as much waits to be stored as rule-outputs allows."""
+    lost: int = 0
+    """Stored, but taken by retention before the rule had folded them."""
     windows: int = 0
     alerts: int = 0
 
@@ -64,7 +67,10 @@ class CompiledRule:
         self._counters = Counters()
         self._limits = limits
         _check(self.name, self.spec, limits)
-        self._decoder = ReadingDecoder(self.name, self.spec)
+        self._outputs_most = limits[RULE_OUTPUTS]
+        self.ahead_most_ms = limits[EVENT_AHEAD_MS]
+        """See flat_fold.Host."""
+        self._decoder = ReadingDecoder(self.name, self.spec, self.ahead_most_ms)
         self._states: dict[str, KeyState] = {}
         self._dirty: list[KeyState] = []
 
@@ -75,11 +81,15 @@ class CompiledRule:
         and the same if the reading is folded again; None for one that is not stored.
         """
         self._counters.readings += 1
+        if reading_id is None and len(self.outputs) >= self._outputs_most:
+            self._limits.hit(RULE_OUTPUTS)
+            self._counters.refused += 1
+            return
         try:
             reading = self._decoder.read(topic, payload, arrived_ms)
         except Unreadable as error:
             self._counters.undecodable += 1
-            self._bury(topic, payload, arrived_ms, error.reason, error.detail)
+            self._bury(topic, payload, arrived_ms, reading_id, error.reason, error.detail)
             return
         if self.ahead and (settle := self.ahead.pop(reading.key, None)) is not None:
             settle()
@@ -87,7 +97,7 @@ class CompiledRule:
         if state is None:
             self._counters.refused += 1
             detail = f"the rule has {len(self._states)} keys; limit rule-keys"
-            self._bury(topic, payload, arrived_ms, "too-many-keys", detail)
+            self._bury(topic, payload, arrived_ms, reading_id, "too-many-keys", detail)
             return
         if state.seen is not None and not state.seen.add(cast("int", reading.sequence)):
             self._counters.duplicates += 1
@@ -98,7 +108,7 @@ class CompiledRule:
             if closed is None:
                 self._counters.late += 1
                 detail = f"{reading.ts} ms is in a window that was emitted; the latest is {state.windows.watermark} ms"
-                self._bury(topic, payload, arrived_ms, "late", detail)
+                self._bury(topic, payload, arrived_ms, reading_id, "late", detail)
                 return
             for window in closed:
                 self._emit(state.key, window)
@@ -154,18 +164,32 @@ class CompiledRule:
         self._dirty.clear()
         return saved
 
-    def restore(self, saved: Mapping[str, bytes]) -> None:
-        """Go back to what was committed; everything since is forgotten. Raises StorageCorrupt."""
+    def lose(self, readings: int) -> None:
+        """That many stored readings are gone before they were folded."""
+        self._counters.lost += readings
+
+    def restore(self, saved: Mapping[str, bytes]) -> dict[str, StorageCorrupt]:
+        """Go back to what was committed; everything since is forgotten.
+
+        Returns the keys whose state cannot be read, with the reason: those begin anew, and count as changed.
+        """
         self._settle()
         self.outputs.clear()
         self._dirty.clear()
+        damaged: dict[str, StorageCorrupt] = {}
         # Closures of `intake` hold on to states, so those are emptied in place and not replaced.
         for key, state in self._states.items():
             if key not in saved:
                 state.load(None)
         for key, data in saved.items():
             state = self._states.get(key) or self._states.setdefault(key, KeyState(key, self.spec))
-            state.load(data)
+            try:
+                state.load(data)
+            except StorageCorrupt as error:
+                state.load(None)
+                self._changed(state)
+                damaged[key] = error
+        return damaged
 
     def _settle(self) -> None:
         for settle in self.ahead.values():
@@ -225,9 +249,14 @@ class CompiledRule:
             )
         )
 
-    def _bury(self, topic: str, payload: Payload, arrived_ms: int, reason: Reason, detail: str) -> None:
-        first = bytes(payload[:FIRST_BYTES])
-        self.outputs.append(DeadLetter(self.name, topic, reason, detail, first, arrived_ms))
+    def _bury(
+        self, topic: str, payload: Payload, arrived_ms: int, reading_id: str | None, reason: Reason, detail: str
+    ) -> None:
+        if reading_id is None and len(self.outputs) >= self._outputs_most // 2:
+            self._limits.hit(RULE_OUTPUTS)
+            return
+        head = head_text(bytes(payload[:SHOWN_BYTES]))
+        self.outputs.append(DeadLetter(topic, f"rule {self.name}: {reason}: {detail}", head, arrived_ms))
 
 
 def _check(name: str, spec: RuleSpec, limits: Limits) -> None:

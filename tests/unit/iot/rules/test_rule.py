@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from littoral.core.errors import InvalidResource, StorageCorrupt
+from littoral.core.errors import InvalidResource
 from littoral.core.limits import RULE_KEYS, RULE_WINDOWS, Limits
 from littoral.core.resources.model import Rule
-from littoral.iot.rules import Alert, CompiledRule, DeadLetter, WindowResult
+from littoral.iot.rules import Alert, CompiledRule, WindowResult
+from littoral.store.dead_letters import DeadLetter, head_text
 
 ALL = ["count", "min", "max", "mean", "stddev", "first", "last"]
 PLAIN = {"value": {"path": "v"}, "timestamp": {"path": "ts", "unit": "ms"}, "aggregates": ALL}
@@ -133,7 +134,7 @@ def test_the_intake_knows_what_to_bury_in_the_midst_of_a_window(payload):
     intake(payload)
     (letter,) = rule.take_outputs()
     assert isinstance(letter, DeadLetter)
-    assert letter.reason == "invalid"
+    assert letter.reason.startswith("rule hot: invalid: ")
 
 
 def test_a_reading_of_the_current_window_closes_an_earlier_one():
@@ -185,7 +186,8 @@ def test_a_late_reading_is_a_dead_letter_and_is_not_scored():
     (window, letter) = folded(rule, {"v": 1, "ts": 1}, {"v": 1, "ts": 30}, {"v": 1, "ts": 2})
     assert isinstance(window, WindowResult)
     assert isinstance(letter, DeadLetter)
-    assert (letter.reason, letter.topic, letter.first, letter.arrived_ms) == ("late", "t/1", b'{"v": 1, "ts": 2}', 7)
+    assert letter.reason.startswith("rule hot: late: ")
+    assert (letter.source, letter.head, letter.at_ms) == ("t/1", '{"v": 1, "ts": 2}', 7)
     assert (rule.counters.late, rule.counters.undecodable) == (1, 0)
 
 
@@ -261,9 +263,9 @@ def test_what_cannot_be_used_is_counted_and_buried_and_the_rule_goes_on(payload,
     rule.intake("t/1", lambda: 7)(payload)
     (letter,) = folded(rule, payload)[1:]
     assert isinstance(letter, DeadLetter)
-    assert letter.reason == reason
-    assert detail in letter.detail
-    assert letter.first == payload[:64]
+    assert letter.reason.startswith(f"rule hot: {reason}: ")
+    assert detail in letter.reason
+    assert letter.head == head_text(payload)
     assert rule.counters.undecodable == 2
     assert folded(rule, {"v": 1, "ts": 1}) == []
     assert list(rule.take_dirty()) == ["t/1"]
@@ -313,7 +315,29 @@ def test_times_without_a_zone_or_out_of_range_are_buried(timestamp):
     rule = compiled(PLAIN | {"timestamp": {"path": "ts", "unit": "rfc3339"}, "window": {"tumbling": "1ms"}})
     (letter,) = folded(rule, {"v": 1, "ts": timestamp})
     assert isinstance(letter, DeadLetter)
-    assert letter.reason == "invalid"
+    assert letter.reason.startswith("rule hot: invalid: ")
+
+
+@pytest.mark.parametrize("unit", ["ms", "s", "rfc3339"])
+def test_one_reading_from_the_far_future_does_not_make_the_others_late(unit):
+    rule = compiled(PLAIN | {"timestamp": {"path": "ts", "unit": unit}, "window": {"tumbling": "1h"}})
+    day = 86_400_000
+    written = {"ms": day + 8, "s": (day + 8000) / 1000, "rfc3339": "1970-01-02T00:00:08Z"}[unit]
+    present = 5 if unit != "rfc3339" else "1970-01-01T00:00:05Z"
+    letter = folded(rule, {"v": 1, "ts": written})[0]
+    assert isinstance(letter, DeadLetter)
+    assert "limit event-ahead-ms" in letter.reason
+    assert folded(rule, {"v": 1, "ts": present}) == []
+    assert rule.counters.late == 0
+
+
+def test_the_intake_sees_the_far_future_in_the_midst_of_a_window():
+    rule = compiled(PLAIN | {"window": {"tumbling": "48h"}})
+    intake = rule.intake("t/1", lambda: 0)
+    intake(b'{"v":1,"ts":3}')
+    intake(b'{"v":1,"ts":86400000}')
+    intake(b'{"v":1,"ts":86400001}')
+    assert len(rule.take_outputs()) == 1
 
 
 def test_nested_fields_and_names_of_any_kind_are_found():
@@ -339,14 +363,14 @@ def test_nested_fields_and_names_of_any_kind_are_found():
 def test_a_key_that_cannot_be_one_is_buried(key):
     (letter,) = folded(compiled(BY_KEY), {"v": 1, "ts": 1, "device": {"id": key}})
     assert isinstance(letter, DeadLetter)
-    assert letter.reason == "invalid"
+    assert letter.reason.startswith("rule hot: invalid: ")
 
 
 @pytest.mark.parametrize("number", [-1, 2**63, 1.5, "7", None])
 def test_a_number_that_cannot_be_one_is_buried(number):
     (letter,) = folded(compiled(NUMBERED), {"v": 1, "ts": 1, "n": number})
     assert isinstance(letter, DeadLetter)
-    assert letter.reason == "invalid"
+    assert letter.reason.startswith("rule hot: invalid: ")
 
 
 def test_keys_are_bounded_and_those_known_go_on():
@@ -355,7 +379,8 @@ def test_keys_are_bounded_and_those_known_go_on():
     folded(rule, {"v": 1, "ts": 1}, topic="t/1")
     (letter,) = folded(rule, {"v": 1, "ts": 1}, topic="t/2")
     assert isinstance(letter, DeadLetter)
-    assert (letter.reason, rule.counters.refused, limits.reached[RULE_KEYS.name]) == ("too-many-keys", 1, 1)
+    assert letter.reason.startswith("rule hot: too-many-keys: ")
+    assert (rule.counters.refused, limits.reached[RULE_KEYS.name]) == (1, 1)
     assert folded(rule, {"v": 1, "ts": 1}, topic="t/1") == []
 
 
@@ -385,5 +410,8 @@ def test_a_lateness_that_would_keep_too_many_windows_open_is_refused():
 
 
 def test_state_that_is_damaged_is_told():
-    with pytest.raises(StorageCorrupt, match="t/1"):
-        compiled(WINDOWED).restore({"t/1": b"\xc1"})
+    rule = compiled(WINDOWED)
+    damaged = rule.restore({"t/1": b"\xc1"})
+    assert "t/1" in str(damaged["t/1"])
+    assert folded(rule, {"v": 1, "ts": 1}) == []
+    assert list(rule.take_dirty()) == ["t/1"]
