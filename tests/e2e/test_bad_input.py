@@ -130,6 +130,16 @@ class TestJoining:
         assert "its CA is not the one that the join token names: this is another tree" in log
         assert "Create a token at the node you mean, with `littoral token create plant-a`" in log
 
+    def test_a_stranger_has_little_to_say(self, cloud: RealNode):
+        anyone = ssl.create_default_context(cafile=str(cloud.data_dir / "identity" / "ca.pem"))
+        with (
+            socket.create_connection(("127.0.0.1", cloud.port("join")), 10) as raw,
+            anyone.wrap_socket(raw, server_hostname="127.0.0.1") as connection,
+        ):
+            connection.sendall(b"POST /v1/join/enrol HTTP/1.1\r\nHost: h\r\nContent-Length: 65537\r\n\r\n")
+            answer = connection.recv(65536)
+            assert answer.startswith(b"HTTP/1.1 413 ")
+
     def test_no_secret_is_in_any_log(self, cloud: RealNode, site: RealNode):
         token = cloud.token("plant-a")
         site.start(token)

@@ -12,6 +12,8 @@ from littoral.iot.rules import Alert, CompiledRule, WindowResult
 
 FACTORY = Path(__file__).parents[3] / "examples" / "factory"
 SITE = "plant-a"
+ARRIVED_MS = 1_500_000_000_000
+"""In 2017: after what the recordings hold."""
 RESOURCES = [
     resource
     for resource in decode_resources((FACTORY / "rules.yaml").read_text(), "rules.yaml")
@@ -43,7 +45,7 @@ def rules():
     for resource in RESOURCES:
         rule = CompiledRule(resource, SITE, Limits())
         for reading in verify.recorded(rule.name):
-            rule.fold(f"factory/{SITE}/{rule.name}/temperature", payload(reading), 0, None)
+            rule.fold(f"factory/{SITE}/{rule.name}/temperature", payload(reading), ARRIVED_MS, None)
         found.append((rule, rule.take_outputs()))
     return found
 
@@ -95,7 +97,7 @@ def test_a_part_of_the_recordings_is_judged_as_a_part(tmp_path):
     for resource in RESOURCES:
         rule = CompiledRule(resource, SITE, Limits())
         for reading in verify.recorded(rule.name, 100, 2000):
-            rule.fold(f"factory/{SITE}/{rule.name}/temperature", payload(reading), 0, None)
+            rule.fold(f"factory/{SITE}/{rule.name}/temperature", payload(reading), ARRIVED_MS, None)
         for output in rule.take_outputs():
             assert isinstance(output, WindowResult | Alert)
             found["windows" if isinstance(output, WindowResult) else "alerts"].append(output.document().decode())
