@@ -164,8 +164,7 @@ def test_what_retention_took_before_it_was_sent_is_stepped_over():
         await sim.store.submit(lambda tx: tx.retain(name("plant-a/s"), 1 << 60, 2))
         info = sim.store.stream(name("plant-a/s"))
         assert info is not None
-        if info.first == 0:
-            pytest.skip("retention keeps what fits")
+        assert info.first > 0, "retention of one byte has taken something"
         frame = outbox.take(ALL, 100)
         assert frame[0].batch.first == info.first
         assert frame[0].earliest == info.first
