@@ -61,7 +61,8 @@ def print_table(rows: Sequence[Row]) -> None:
         if row.ratios:
             ratio += f" ({min(row.ratios):.2f}–{max(row.ratios):.2f})"
         table.add_row(row.what, f"{row.ours:,.0f} {row.unit}", peer, ratio, row.verdict)
-    console = Console()
+    # Where nobody looks at a screen, lines are not broken for one.
+    console = Console(width=None if sys.stdout.isatty() else 140)
     console.print(table)
     console.print(f"{os.cpu_count()} cores, Python {sys.version.split()[0]}, the load generator on the same machine")
 
