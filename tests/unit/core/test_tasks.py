@@ -111,4 +111,6 @@ def test_an_exception_while_stopping_reaches_the_owner_too():
 
 
 def test_stop_with_nothing_to_stop():
-    asyncio.run(Tasks(never_fails).stop())
+    tasks = Tasks(never_fails)
+    asyncio.run(tasks.stop())
+    assert len(tasks) == 0
