@@ -36,7 +36,7 @@ class Intake:
     def route(self, topic):
         return lambda payload: self.folded.append((topic, bytes(payload)))
 
-    def store(self, records):
+    def store(self, records, order):
         future = asyncio.get_running_loop().create_future()
         if self.fail:
             future.set_exception(StorageFull("append to stream", "n/readings", "no space is left"))

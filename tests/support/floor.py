@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
+from littoral.core.order import Order
 from littoral.core.resources import Rule
 from littoral.iot.readings import RawReading
 from littoral.iot.rule_engine import RuleEngine
@@ -41,7 +42,7 @@ class Floor:
         for n in range(first, last):
             payload = msgspec.json.encode({"n": n, "ts": n, "value": float(n % 5)})
             records.append(msgspec.msgpack.encode(RawReading(topic, payload, n)))
-        await self.engine.store(records)
+        await self.engine.store(records, Order())
 
     def windows(self) -> list[tuple[int, int]]:
         rows = [msgspec.json.decode(record) for record in records_of(self.store, name("plant-a/windows"))]

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from littoral.core.order import Order
+
 Fold = Callable[[bytes], None]
 """Takes one payload, which it may keep. Never raises for what a device sent."""
 
@@ -16,6 +18,7 @@ class Intake(Protocol):
         topic until `routes_changed` of the broker is called."""
         ...
 
-    def store(self, records: Sequence[bytes]) -> "asyncio.Future[object]":
-        """Append raw readings (msgpack [topic, payload, arrived_ms]); done once they are synced to disk."""
+    def store(self, records: Sequence[bytes], order: Order) -> "asyncio.Future[object]":
+        """Append raw readings (msgpack [topic, payload, arrived_ms]); done once they are synced to disk. Nothing of an
+        order is stored once something of it could not be."""
         ...

@@ -113,16 +113,25 @@ class DesiredFold:
 def submit_desired(tx: Transaction, records: Sequence[DesiredRecord]) -> int:
     """At the root: append those `records` that change something; returns how many did."""
     name = StreamName(tx.node, DESIRED)
-    tx.open_stream(name, content_type="application/msgpack", lane="control", reach="node")
+    # What is not folded yet may have changed the resource since: then nothing is known to be as it is wanted.
+    info = tx.open_stream(name, content_type="application/msgpack", lane="control", reach="node")
+    folded = tx.fold_offset(DesiredFold.name, name) == info.next
     changed = []
     for record in records:
         held = tx.get_state(DESIRED, record.key)
-        if (held is None and record.document is None) or (held and _decode(held).revision == record.revision):
+        if folded and _is_as(record, held):
             continue
         changed.append(encode_record(record))
     if changed:
         tx.append(name, changed)
     return len(changed)
+
+
+def _is_as(record: DesiredRecord, held: bytes | None) -> bool:
+    """Whether the resource is folded as `record` wants it."""
+    if held is None:
+        return record.document is None
+    return _decode(held).revision == record.revision
 
 
 def wanted(store: Store) -> tuple[dict[str, Wanted], list[str]]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from littoral.core.intake import Intake
 from littoral.core.limits import MQTT_UNSTORED, MQTT_UNSTORED_BYTES, Limits
+from littoral.core.order import Order
 
 _PUBACK = b"\x40\x02"
 
@@ -14,7 +15,7 @@ class Acks:
     """Collects the QoS 1 publishes of one read, stores them in one call, and acknowledges each after it is synced.
 
     PUBACKs go out in the order of the publishes [MQTT-4.6.0-2], so a batch waits for those before it. If a batch
-    cannot be stored, nothing from it on is acknowledged: the client sends it again.
+    cannot be stored, nothing from it on is acknowledged, nor stored: the client sends it again, and its order is kept.
     """
 
     __slots__ = (
@@ -25,6 +26,7 @@ class Acks:
         "_ids",
         "_intake",
         "_limits",
+        "_order",
         "_records",
         "_unstored",
         "_unstored_bytes",
@@ -40,6 +42,7 @@ class Acks:
         """acknowledge: gets PUBACK frames and their number; failed: gets the store's error, once."""
         self._intake = intake
         self._limits = limits
+        self._order = Order()
         self._acknowledge = acknowledge
         self._failed = failed
         self._records: list[bytes] = []
@@ -64,7 +67,7 @@ class Acks:
         self._unstored += len(ids)
         self._unstored_bytes += size
         try:
-            future = self._intake.store(records)
+            future = self._intake.store(records, self._order)
         except Exception as error:  # noqa: BLE001 - whatever it is, the client must not be acknowledged, and is told
             self._failed(error)
             return
@@ -95,7 +98,9 @@ class Acks:
             and self._unstored_bytes <= self._limits[MQTT_UNSTORED_BYTES] // 2
         )
 
-    def _done(self, _: "asyncio.Future[object]") -> None:
+    def _done(self, stored: "asyncio.Future[object]") -> None:
+        if not stored.cancelled():
+            stored.exception()  # looked at here: what follows a batch that failed is in nobody's hands any more
         while self._batches and self._batches[0][0].done():
             future, ids, size = self._batches.popleft()
             self._unstored -= len(ids)

@@ -15,6 +15,7 @@ from littoral.core.clock import Clock
 from littoral.core.errors import InvalidInput
 from littoral.core.intake import Fold, Intake
 from littoral.core.limits import MQTT_SESSIONS, MQTT_TOPICS, Limits
+from littoral.core.order import Order
 from littoral.core.tasks import Tasks
 from littoral.iot.broker_counters import BrokerCounters, BrokerStatistics
 from littoral.iot.channel import Channel
@@ -180,7 +181,7 @@ class Broker:
     def _store_will(self, topic: str, payload: bytes) -> None:
         """Keep a will as the reading it is; nobody waits for an acknowledgement, so a failure is counted and logged."""
         record = msgspec.msgpack.encode((topic, payload, self.clock.wall_ms()))
-        self.intake.store([record]).add_done_callback(self._will_stored)
+        self.intake.store([record], Order()).add_done_callback(self._will_stored)
 
     def _will_stored(self, future: "asyncio.Future[object]") -> None:
         if future.cancelled() or future.exception() is not None:

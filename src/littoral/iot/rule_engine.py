@@ -7,10 +7,12 @@ from typing import cast
 from littoral.core.errors import LittoralError
 from littoral.core.intake import Fold
 from littoral.core.limits import Limits
+from littoral.core.order import Order
 from littoral.core.resources import Rule
 from littoral.core.tasks import Tasks
 from littoral.iot.readings import open_readings, readings_stream
 from littoral.iot.rule_runner import Publish, RuleRunner, forget_rule
+from littoral.store.committer import OrderedJob
 from littoral.store.store import Store
 from littoral.store.transaction import Transaction
 
@@ -91,7 +93,7 @@ class RuleEngine:
 
         return fold_all
 
-    def store(self, records: Sequence[bytes]) -> "asyncio.Future[object]":
+    def store(self, records: Sequence[bytes], order: Order) -> "asyncio.Future[object]":
         """See Intake.store."""
         name = readings_stream(self._store.node)
 
@@ -100,7 +102,7 @@ class RuleEngine:
                 open_readings(tx)
             return tx.append(name, records)
 
-        return cast("asyncio.Future[object]", self._store.submit(append))
+        return cast("asyncio.Future[object]", self._store.submit(OrderedJob(append, order)))
 
     async def stop(self) -> None:
         """End all rules."""

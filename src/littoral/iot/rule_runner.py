@@ -13,6 +13,7 @@ the two. And a device that sends a reading of QoS 1 again has it counted twice, 
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Collection
 
 import msgspec
@@ -40,7 +41,7 @@ from littoral.store.batch import Batch
 from littoral.store.dead_letters import DeadLetter, append_dead_letters, dead_letters
 from littoral.store.store import Store
 from littoral.store.stream import StreamInfo
-from littoral.store.stubborn import commit_stubbornly
+from littoral.store.stubborn import RETRY_S, commit_stubbornly
 from littoral.store.transaction import Transaction
 
 ADOPTED = "rules"
@@ -88,6 +89,9 @@ class RuleRunner:
         self._readings = readings_stream(store.node)
         self._fold = _fold_name(resource.metadata.name)
         self._wake = asyncio.Event()
+        self._checkpoint: asyncio.TimerHandle | None = None
+        """When the effect of QoS 0 readings is committed, if there is any."""
+        self.rule.stirred = self._stirred
         self._matches: dict[str, bool] = {}
         self._unread: list[DeadLetter] = []
         """Of what could not be read; to be put aside with the next commit."""
@@ -120,15 +124,27 @@ class RuleRunner:
             await self._begin()
             while True:
                 self._wake.clear()
-                await self._try_to_catch_up()
+                is_done = await self._try_to_catch_up()
                 await self._write(None)
-                await self._pause()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(None if is_done else RETRY_S):
+                        await self._wake.wait()
         finally:
             stop()
+            if self._checkpoint is not None:
+                self._checkpoint.cancel()
 
     def _note(self, info: StreamInfo) -> None:
         if info.name == self._readings:
             self._wake.set()
+
+    def _stirred(self) -> None:
+        if self._checkpoint is None:
+            self._checkpoint = asyncio.get_running_loop().call_later(CHECKPOINT_S, self._checkpoint_due)
+
+    def _checkpoint_due(self) -> None:
+        self._checkpoint = None
+        self._wake.set()
 
     def _note_failure(self, reason: str) -> None:
         self.failed = reason
@@ -155,16 +171,18 @@ class RuleRunner:
         for key, error in self.rule.restore(saved).items():
             self._put_aside(f"{self._fold}/{key}", str(error), saved[key])
 
-    async def _try_to_catch_up(self) -> None:
+    async def _try_to_catch_up(self) -> bool:
+        """Fold what there is; False if that is to be tried again."""
         try:
             await self._catch_up()
         except (Gone, NotFound):
-            # Retention or deletion is on disk and not yet published; when it is, we are woken.
-            return
+            # Retention or deletion is on disk and not yet published.
+            return False
         except LittoralError as error:
             self.failed = str(error)
-        else:
-            self.failed = ""
+            return False
+        self.failed = ""
+        return True
 
     async def _catch_up(self) -> None:
         info = self._store.stream(self._readings)
@@ -216,10 +234,10 @@ class RuleRunner:
 
     async def _write(self, offset: int | None) -> None:
         """Commit what was folded since the last time; offset None: of QoS 0 readings only."""
+        if offset is None and not (self._unread or self.rule.outputs or self.rule.has_changes):
+            return
         outputs, dirty = self.rule.take_outputs(), self.rule.take_dirty()
         unread, self._unread = self._unread, []
-        if offset is None and not outputs and not dirty and not unread:
-            return
 
         def effect(tx: Transaction) -> None:
             refused = [letter for output in outputs for letter in self._try_to_store(tx, output)]
@@ -271,10 +289,3 @@ class RuleRunner:
         if isinstance(output, WindowResult):
             return self._resource.spec.windows
         return self._resource.spec.alerts if isinstance(output, Alert) else []
-
-    async def _pause(self) -> None:
-        try:
-            async with asyncio.timeout(CHECKPOINT_S):
-                await self._wake.wait()
-        except TimeoutError:
-            return

@@ -15,9 +15,11 @@ import apsw
 import msgspec
 
 from littoral.core.clock import Clock
+from littoral.core.errors import Unavailable
 from littoral.core.hlc import HybridClock
 from littoral.core.limits import Limits
 from littoral.core.names import StreamName
+from littoral.core.order import Order
 from littoral.store.database import storage_error
 from littoral.store.heads import Heads
 from littoral.store.stream import StreamInfo
@@ -26,6 +28,22 @@ from littoral.store.transaction import Transaction
 Job = Callable[[Transaction], Any]
 _STORAGE_ERRORS = (apsw.FullError, apsw.IOError, apsw.ReadOnlyError, apsw.CorruptError, apsw.NoMemError)
 """Errors of the storage, not of a job: SQLite may have rolled back the whole transaction with them."""
+
+
+class OrderedJob:
+    """A job that is not done once another of its order has failed."""
+
+    __slots__ = ("_job", "order")
+
+    def __init__(self, job: Job, order: Order) -> None:
+        self._job = job
+        self.order = order
+
+    def __call__(self, tx: Transaction) -> Any:
+        """Raises Unavailable, or what the job raises."""
+        if self.order.failed is not None:
+            raise Unavailable("write to", "store", f"what came before it could not be written: {self.order.failed}")
+        return self._job(tx)
 
 
 class Committed(msgspec.Struct, frozen=True):
@@ -77,7 +95,9 @@ class Committer:
         except _STORAGE_ERRORS:
             raise
         except Exception as error:  # noqa: BLE001 -- a boundary: the job's owner gets it from its future
-            return _Failure(storage_error(error, "write to", "store") if isinstance(error, apsw.Error) else error)
+            failure = storage_error(error, "write to", "store") if isinstance(error, apsw.Error) else error
+            _end_order(job, failure)
+            return _Failure(failure)
         self._transaction.flush(full_only=True)
         return result
 
@@ -88,7 +108,14 @@ class Committer:
                 self._connection.execute("ROLLBACK")
         self._transaction.abandon()
         self._heads.rollback()
+        for job in jobs:
+            _end_order(job, failure)
         return Committed([_Failure(failure) for _ in jobs], {})
+
+
+def _end_order(job: Job, failure: Exception) -> None:
+    if isinstance(job, OrderedJob) and job.order.failed is None:
+        job.order.failed = failure
 
 
 class _Failure:

@@ -1,12 +1,24 @@
 """The desired state as a stream and as a fold."""
 
+import asyncio
+from functools import partial
+
 import msgspec
 import pytest
 
 from littoral.core.errors import InvalidInput
 from littoral.core.resources import Namespace, Rule
 from littoral.core.resources.model import Metadata, Window
-from littoral.fleet.desired import DesiredFold, DesiredRecord, check_record, encode_record, record_of, wanted
+from littoral.fleet.desired import (
+    DesiredFold,
+    DesiredRecord,
+    check_record,
+    encode_record,
+    record_of,
+    submit_desired,
+    wanted,
+)
+from littoral.store.transaction import Transaction
 from littoral.testing.loop import run
 from littoral.testing.tree import SimTree
 from tests.support.stores import SimStore, name
@@ -30,6 +42,32 @@ def test_the_newest_record_of_each_resource_counts_and_a_withdrawn_one_is_gone(s
         records = len(root.records("cloud/desired"))
         await tree.apply(root, changed)
         assert len(root.records("cloud/desired")) == records, "what is desired already is not written again"
+        await tree.stop()
+
+    run(main, seed=seed)
+
+
+def _submit(records: list[DesiredRecord], tx: Transaction) -> int:
+    return submit_desired(tx, records)
+
+
+def test_what_was_changed_and_at_once_changed_back_is_as_it_was_last_wanted(seed: int):
+    """The fold is a step behind: what it says is no reason to leave out a change."""
+
+    async def main() -> None:
+        tree = SimTree(seed)
+        root = await tree.start_root("cloud")
+        first = record_of(namespace("lines"), None)
+        other = record_of(
+            msgspec.structs.replace(namespace("lines"), metadata=Metadata(name="lines", labels={"a": "b"})), None
+        )
+        await root.running.store.submit(partial(_submit, [first]))
+        await tree.until(lambda: "Namespace/lines" in root.running.desired.wanted)
+        changes = ([other], [first], [DesiredRecord("Namespace", "lines", "", None)], [first])
+        submitted = [root.running.store.submit(partial(_submit, records)) for records in changes]
+        await asyncio.gather(*submitted)
+        await asyncio.sleep(1)
+        assert root.running.desired.wanted["Namespace/lines"].revision == first.revision
         await tree.stop()
 
     run(main, seed=seed)

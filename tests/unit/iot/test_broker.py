@@ -1,6 +1,7 @@
 """The broker over connections in memory; `>>` and `<<` as methods: `client.sends(packet)`, `client.gets(packet)`."""
 
 import asyncio
+import gc
 import logging
 
 import msgspec
@@ -45,7 +46,7 @@ class FakeIntake:
             return None
         return lambda payload: self.folded.append((topic, bytes(payload)))
 
-    def store(self, records):
+    def store(self, records, order):
         future = asyncio.get_running_loop().create_future()
         self.stores.append((future, [msgspec.msgpack.decode(record) for record in records]))
         return future
@@ -394,10 +395,27 @@ def test_a_failed_store_closes_the_connection_without_an_ack(caplog):
     assert "no space is left" in caplog.text
 
 
+def test_what_follows_a_batch_that_could_not_be_stored_leaves_no_complaint_behind(caplog):
+    """asyncio logs every exception that nobody looked at; a full disk would give one for each publish under way."""
+
+    async def main():
+        world = World()
+        client = world.client().sends(publish("a", b"1", 1)).sends(publish("a", b"2", 2))
+        for future, _ in world.intake.stores:
+            future.set_exception(StorageFull("append to stream", "n/readings", "no space is left"))
+        await turn()
+        assert client.closed
+        world.intake.stores.clear()
+        gc.collect()
+
+    asyncio.run(main())
+    assert "never retrieved" not in caplog.text
+
+
 def test_a_store_that_refuses_at_once_closes_the_connection(monkeypatch, caplog):
     world = World()
 
-    def refuse(records):
+    def refuse(records, order):
         raise StorageFull("append to stream", "n/readings", "no space is left")
 
     monkeypatch.setattr(world.intake, "store", refuse)

@@ -4,6 +4,7 @@ import asyncio
 
 import msgspec
 
+from littoral.core.order import Order
 from littoral.core.resources import Rule
 from littoral.core.resources.model import Metadata, Window
 from tests.support.floor import TOPIC, Floor, play
@@ -81,7 +82,7 @@ def test_a_topic_goes_to_every_rule_that_wants_it():
 
 def test_readings_are_stored_before_anybody_is_told():
     async def story(floor: Floor) -> None:
-        stored = floor.engine.store([msgspec.msgpack.encode(["t", b"1", 0])])
+        stored = floor.engine.store([msgspec.msgpack.encode(["t", b"1", 0])], Order())
         assert not stored.done()
         await stored
         floor.sim.cut_power()

@@ -7,6 +7,8 @@ import apsw
 import pytest
 
 from littoral.core.errors import Conflict, StorageError, StorageFull
+from littoral.core.order import Order
+from littoral.store.committer import OrderedJob
 from littoral.store.transaction import Transaction
 from littoral.testing.disk import CutAt, Point, assert_wal
 from littoral.testing.loop import run
@@ -33,6 +35,33 @@ def test_jobs_of_one_group_share_a_transaction_a_sync_and_a_batch():
         assert spans == list(range(50))
         assert sim.disk.counts["sync"] == syncs + 1
         assert len(store.read(A, 0, 1 << 20)) == 1
+
+    run(main)
+
+
+@pytest.mark.parametrize("fault", ["commit", "job"])
+def test_what_follows_a_failure_in_its_order_does_not_overtake_it(fault: str):
+    """A device sends again what was not acknowledged, in its order: what was stored behind the gap would come before it."""
+
+    async def main() -> None:
+        sim = SimStore()
+        store = sim.open()
+        order = Order()
+
+        def fail(tx: Transaction) -> None:
+            raise Conflict("do", "it", "this is a test")
+
+        await store.submit(OrderedJob(append(b"0"), order))
+        sim.disk.read_only = fault == "commit"
+        first = store.submit(OrderedJob(append(b"1") if fault == "commit" else fail, order))
+        while not first.done():
+            await asyncio.sleep(0.001)
+        sim.disk.read_only = False
+        others = [store.submit(OrderedJob(append(b"2"), order)), store.submit(OrderedJob(append(b"9"), Order()))]
+        results = await asyncio.gather(first, *others, return_exceptions=True)
+        assert [type(each).__name__ for each in results[1:]] == ["Unavailable", "int"]
+        assert "what came before it could not be written" in str(results[1])
+        assert records_of(store, A) == [b"0", b"9"]
 
     run(main)
 

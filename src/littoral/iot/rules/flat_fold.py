@@ -34,6 +34,8 @@ class Host(Protocol):
     """By key, what settles a fold that runs ahead."""
     ahead_most_ms: int
     """How far a reading's time may be ahead of its arrival."""
+    stirred: Callable[[], None]
+    """Call it when a fold begins to run ahead."""
 
     def fold(self, topic: str, payload: bytes, arrived_ms: int, reading_id: str | None) -> None:
         """Take in a reading by the usual way."""
@@ -103,6 +105,7 @@ def flat_fold(  # noqa: C901 - four short functions over the same variables
         until_ms = min(windows.fast_until - 1, wall_ms() + rule.ahead_most_ms)
         oldest, until = window.first_ts / scale, until_ms / scale
         rule.ahead[topic] = settle
+        rule.stirred()
 
     def settle() -> None:
         nonlocal oldest

@@ -64,6 +64,8 @@ class CompiledRule:
         self.ahead: dict[str, Callable[[], None]] = {}
         """By key, what settles a fold of `intake` that runs ahead; see flat_fold."""
         self.outputs: list[Output] = []
+        self.stirred: Callable[[], None] = lambda: None
+        """Called when there begins to be something that `take_outputs` or `take_dirty` would return."""
         self._counters = Counters()
         self._limits = limits
         _check(self.name, self.spec, limits)
@@ -200,6 +202,7 @@ class CompiledRule:
         if not state.is_dirty:
             state.is_dirty = True
             self._dirty.append(state)
+            self.stirred()
 
     def _new_state(self, key: str) -> KeyState | None:
         if len(self._states) >= self._limits[RULE_KEYS]:
@@ -256,6 +259,7 @@ class CompiledRule:
             self._limits.hit(RULE_OUTPUTS)
             return
         head = head_text(bytes(payload[:SHOWN_BYTES]))
+        self.stirred()
         self.outputs.append(DeadLetter(topic, f"rule {self.name}: {reason}: {detail}", head, arrived_ms))
 
 
