@@ -13,7 +13,7 @@ from littoral.gateway.meters import Meters
 from littoral.iot.broker_counters import BrokerCounters
 from littoral.node.control import GatewayReport
 from littoral.node.gateway_metrics import GatewayMetrics
-from littoral.node.hub_metrics import broker_metrics, limit_metrics, status_metrics, store_metrics
+from littoral.node.hub_metrics import broker_metrics, kv_metrics, limit_metrics, status_metrics, store_metrics
 from littoral.node.status import AppStatus, LaneStatus, LinkStatus, NodeStatus, RuleStatus
 from littoral.store.store import StoreCounters
 from littoral.telemetry.metrics import Family, Histogram
@@ -70,6 +70,7 @@ def families() -> Iterable[Family | Histogram]:
     """Every family there is."""
     yield from status_metrics(example_status())
     yield from store_metrics(StoreCounters())
+    yield from kv_metrics(0, 0, 0)
     yield from broker_metrics(BrokerCounters(closed={"lost": 1}))
     yield from limit_metrics(Limits())
     gateways = GatewayMetrics()

@@ -56,13 +56,16 @@ class NoSnapshots:
     def part(self, name: StreamName, cursor: str | None, most_bytes: int) -> SnapshotPart:
         raise AssertionError
 
+    def siblings(self, name: StreamName) -> list[StreamName]:
+        return []
+
     def begin(self, tx: Transaction, name: StreamName) -> None:
         raise AssertionError
 
-    def take(self, tx: Transaction, name: StreamName, items: Sequence[bytes]) -> None:
+    def take(self, tx: Transaction, name: StreamName, part: SnapshotPart, after: str | None) -> None:
         raise InvalidInput("take", "snapshot", "none is expected")
 
-    def finish(self, tx: Transaction, name: StreamName, offset: int) -> None:
+    def finish(self, tx: Transaction, name: StreamName, offset: int, horizon: int) -> None:
         raise AssertionError
 
 

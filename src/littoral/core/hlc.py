@@ -10,6 +10,8 @@ from littoral.core.clock import Clock
 from littoral.core.errors import InvalidInput
 
 COUNTER_BITS = 16
+HLC_MOST = (1 << 63) - 1
+"""What SQLite holds."""
 FUTURE_SKEW_MS = 60_000
 """How far ahead of our own clock another node's timestamp may be. A record beyond it is refused, because
 accepting it would let one wrong clock win every later conflict."""
@@ -21,6 +23,11 @@ fast, and then heard of NTP) takes them back with it: else the neighbours would 
 def hlc_ms(timestamp: int) -> int:
     """The wall-clock part of a timestamp, in milliseconds since the epoch."""
     return timestamp >> COUNTER_BITS
+
+
+def hlc_at(wall_ms: int) -> int:
+    """The first timestamp of a moment, given in milliseconds since the epoch."""
+    return wall_ms << COUNTER_BITS
 
 
 class HybridClock:

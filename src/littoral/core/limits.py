@@ -169,6 +169,13 @@ KV_CACHE_BYTES = _limit(
     "kv-cache-bytes", 32 * MIB, "bytes", "drop-oldest", "read-through values are kept in memory, and may be large"
 )
 KV_LIST_KEYS = _limit("kv-list-keys", 1000, "keys", "wait", "most of one page of a listing; as in Workers KV")
+KV_TOMBSTONE_S = _limit(
+    "kv-tombstone-seconds",
+    30 * 86_400,
+    "seconds",
+    "drop-oldest",
+    "every key that was ever deleted would stay for ever; for as long a node may be away, and its old writes still count",
+)
 FUNCTION_WALL_MS = _limit("function-wall-ms", 10_000, "milliseconds", "kill", "default of an app's wallTimeMs")
 FUNCTION_INFLIGHT = _limit(
     "function-inflight", 1000, "requests per worker", "reject", "a busy app must not queue for ever"

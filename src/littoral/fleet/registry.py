@@ -41,6 +41,8 @@ CHANGES_EVERY_S = 10.0
 """Less than a child waits for an answer; long enough to send some frames over a slow link."""
 MEMBERS = "members"
 """The scope that the key-value fold reads, too."""
+SUBTREE = "subtree"
+"""The scope that snapshots read, too."""
 
 
 class Registry:
@@ -66,7 +68,7 @@ class Registry:
         self._limits = limits
         self._changed = changed
         self._children = _load(store, "children", ChildRecord)
-        self._via = {node: via.decode() for node, via in store.state("subtree").items()}
+        self._via = {node: via.decode() for node, via in store.state(SUBTREE).items()}
         self._members = _load(store, MEMBERS, list[Member])
         self._greetings: dict[str, object] = {}
         """Of each child, the latest: an older one that waited says what is no longer so."""
@@ -214,7 +216,7 @@ class Registry:
             before = self._via.get(node)
             self._via[node] = via
             try:
-                await self._put("subtree", node, via.encode())
+                await self._put(SUBTREE, node, via.encode())
             except BaseException:
                 if before is None:
                     del self._via[node]

@@ -1,25 +1,27 @@
 """What is folded from the parent's streams, as snapshots: key-value tables and the desired state."""
 
-from collections.abc import Sequence
-
 import msgspec
 
+from littoral.core.kv import KvEntry
 from littoral.core.names import StreamName
 from littoral.fleet.desired import DESIRED, DesiredFold, DesiredRecord
-from littoral.fleet.kv_fold import KvFold
+from littoral.fleet.kv_fold import KvFold, put_write_aside
+from littoral.fleet.registry import SUBTREE
 from littoral.store.dead_letters import append_dead_letters, dead_letters
 from littoral.store.folder import apply_or_put_aside
-from littoral.store.kv import kv_namespace
+from littoral.store.kv import kv_down_stream, kv_namespace, kv_stream
 from littoral.store.store import Store
 from littoral.store.stream import StreamInfo
 from littoral.store.transaction import Transaction
 from littoral.streams.bootstrap import SnapshotPart
+from littoral.streams.kv_again import all_shipped
 
 ENTRIES_AT_ONCE = 512
 """Key-value entries in one part."""
 ARRIVING = "desired-arriving"
 """Scope of the desired state of a snapshot whose parts have not all come."""
 
+_decode_entry = msgspec.msgpack.Decoder(KvEntry).decode
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(DesiredRecord).decode
 
@@ -31,6 +33,11 @@ class FoldSnapshots:
         self._store = store
         self._kv = kv
         self._desired = desired
+        self.dropped_entries = 0
+        """Key-value entries that had been deleted while this node was away. Counted on the writer."""
+        self._sent_to: dict[str, int] = {}
+        """Of each namespace, up to where this node's stream holds nothing that the parent has not but what the parts of
+        the snapshot under way appended. The writer's."""
 
     def covers(self, name: StreamName) -> bool:
         """See Snapshots.covers."""
@@ -48,17 +55,18 @@ class FoldSnapshots:
         namespace = kv_namespace(name.path)
         if namespace is None:
             return self._desired_part(cursor)
+        entries, horizon = self._store.kv_snapshot(namespace, cursor or "", ENTRIES_AT_ONCE)
         items: list[bytes] = []
         size = 0
         after = cursor
-        for entry in self._store.kv_entries(namespace, after or "", ENTRIES_AT_ONCE):
+        for entry in entries:
             item = _encode(entry)
             size += len(item)
             if items and size > most_bytes:
-                return SnapshotPart(items, after)
+                return SnapshotPart(items, after, horizon)
             items.append(item)
             after = entry.key
-        return SnapshotPart(items, after if len(items) == ENTRIES_AT_ONCE else None)
+        return SnapshotPart(items, after if len(items) == ENTRIES_AT_ONCE else None, horizon)
 
     def _desired_part(self, cursor: str | None) -> SnapshotPart:
         """One resource at a time: with an app's code it may be large."""
@@ -68,30 +76,68 @@ class FoldSnapshots:
             return SnapshotPart([], None)
         return SnapshotPart([state[keys[0]]], keys[0] if len(keys) > 1 else None)
 
+    def siblings(self, name: StreamName) -> list[StreamName]:
+        """See Snapshots.siblings."""
+        namespace = kv_namespace(name.path)
+        if namespace is None:
+            return []
+        both = (kv_stream(name.origin, namespace), kv_down_stream(name.origin, namespace))
+        return [each for each in both if each != name]
+
     def begin(self, tx: Transaction, name: StreamName) -> None:
         """See Snapshots.begin."""
-        if name.path == DESIRED:
+        if (namespace := kv_namespace(name.path)) is not None:
+            self._sent_to.pop(namespace, None)
+        else:
             tx.clear_state(ARRIVING)
 
-    def take(self, tx: Transaction, name: StreamName, items: Sequence[bytes]) -> None:
+    def take(self, tx: Transaction, name: StreamName, part: SnapshotPart, after: str | None) -> None:
         """See Snapshots.take."""
-        if name.path == DESIRED:
-            for item in items:
-                try:
-                    tx.put_state(ARRIVING, _decode(item).key, item)
-                except msgspec.DecodeError as error:
-                    append_dead_letters(tx, dead_letters(f"snapshot of {name}", str(error), item, tx.now_ms))
+        namespace = kv_namespace(name.path)
+        if namespace is not None:
+            sent = all_shipped(tx, namespace) or all_shipped(tx, namespace, self._sent_to.get(namespace, 0))
+            apply_or_put_aside(tx, self._kv, name, 0, part.items)
+            for entry in self._drop_absent(tx, namespace, part, after):
+                below = entry.node == tx.node or tx.get_state(SUBTREE, entry.node) is not None
+                if below and not sent:
+                    # It may never reach the parent: then nobody else has heard of it, or is going to.
+                    put_write_aside(tx, f"snapshot of {name}", namespace, entry, part.horizon)
+            own = tx.stream(kv_stream(tx.node, namespace))
+            if sent and own is not None:
+                # What this part has appended is no write of anybody's.
+                self._sent_to[namespace] = own.next
             return
-        apply_or_put_aside(tx, self._kv, name, 0, items)
+        for item in part.items:
+            try:
+                tx.put_state(ARRIVING, _decode(item).key, item)
+            except msgspec.DecodeError as error:
+                append_dead_letters(tx, dead_letters(f"snapshot of {name}", str(error), item, tx.now_ms))
 
-    def finish(self, tx: Transaction, name: StreamName, offset: int) -> None:
+    def _drop_absent(self, tx: Transaction, namespace: str, part: SnapshotPart, after: str | None) -> list[KvEntry]:
+        """What lives here and is missing from the part, which holds all keys in (after, cursor], was deleted while this
+        node was away, as far as the parent has forgotten deletions. Returns it."""
+        try:
+            present = frozenset(_decode_entry(item).key for item in part.items)
+        except msgspec.DecodeError:
+            # It was put aside. Whatever its key is, it is not missing.
+            return []
+        dropped = tx.kv_bury_absent(namespace, after or "", part.cursor, present, part.horizon)
+        self.dropped_entries += len(dropped)
+        return dropped
+
+    def finish(self, tx: Transaction, name: StreamName, offset: int, horizon: int) -> None:
         """See Snapshots.finish."""
-        if name.path == DESIRED:
+        namespace = kv_namespace(name.path)
+        if namespace is None:
             # What is not in the snapshot was withdrawn while this node did not hear of it.
             arrived = tx.state(ARRIVING)
             tx.clear_state(DESIRED)
             tx.clear_state(ARRIVING)
             for key, value in arrived.items():
                 tx.put_state(DESIRED, key, value)
-        fold = self._desired.name if name.path == DESIRED else self._kv.name
+        elif horizon:
+            # This table now lacks the tombstones that the parent's lacks, and those below are told so in turn. Not
+            # earlier: while parts are missing, a key that is not here may well live at the parent.
+            tx.kv_raise_horizon(namespace, horizon)
+        fold = self._desired.name if namespace is None else self._kv.name
         tx.set_fold(fold, name, offset)

@@ -6,6 +6,7 @@ simulator gives it simulated ones.
 
 import asyncio
 import logging
+from collections.abc import Iterator
 
 from littoral.core.backoff import Backoff
 from littoral.core.errors import LittoralError
@@ -18,11 +19,12 @@ from littoral.fleet.kv_calls import KvCalls
 from littoral.fleet.kv_fold import KvFold
 from littoral.fleet.registry import Registry
 from littoral.fleet.snapshots import FoldSnapshots
+from littoral.fleet.tombstones import Tombstones
 from littoral.iot.broker import Broker
 from littoral.iot.rule_engine import RuleEngine
 from littoral.node.desired_state import Apps, DesiredState
 from littoral.node.enrolment import establish_identity, renew, root_identity
-from littoral.node.hub_metrics import broker_metrics, limit_metrics, status_metrics, store_metrics
+from littoral.node.hub_metrics import broker_metrics, kv_metrics, limit_metrics, status_metrics, store_metrics
 from littoral.node.join_api import JoinApi
 from littoral.node.mqtt_login import MqttLogin
 from littoral.node.operator_api import OperatorApi, ResourceEntry
@@ -41,7 +43,7 @@ from littoral.store.store import Store, open_store
 from littoral.streams.peer_server import PeerServer
 from littoral.streams.server import StreamServer
 from littoral.streams.uplink import Uplink
-from littoral.telemetry.metrics import Metrics
+from littoral.telemetry.metrics import Family, Metrics
 from littoral.wire.peer import Member
 
 RENEWAL_CHECK_S = 3600.0
@@ -83,9 +85,10 @@ class Hub:
             store, parent, self.desired.namespace, seams.clock, seams.random, limits, self._subtree_changed
         )
         self._desired_fold = DesiredFold(self.name, parent)
-        self._kv_fold = KvFold(self.name, parent)
-        self._snapshots = FoldSnapshots(store, self._kv_fold, self._desired_fold)
+        self.kv_fold = KvFold(self.name, parent)
+        self._snapshots = FoldSnapshots(store, self.kv_fold, self._desired_fold)
         self.uplink = self._make_uplink()
+        self.tombstones = Tombstones(store, self.uplink.outbox if self.uplink else None, seams.clock, limits, self.warn)
         calls = KvCalls(self.uplink.call) if self.uplink else None
         self.keyvalue = KeyValueService(store, self.desired.namespace, self._holds, calls, seams.clock, limits)
         self.rules = RuleEngine(store, limits, seams.clock.wall_ms, self._note_failure)
@@ -97,6 +100,7 @@ class Hub:
         self.metrics = Metrics()
         self.metrics.add(lambda: status_metrics(self.report.now()))
         self.metrics.add(lambda: store_metrics(store.counters))
+        self.metrics.add(self._kv_metrics)
         self.metrics.add(lambda: broker_metrics(self.broker.counters))
         self.metrics.add(lambda: limit_metrics(limits))
         self._make_apis(authority)
@@ -167,12 +171,13 @@ class Hub:
         clock = self.seams.clock
         desired = Folder(self.store, self._desired_fold, self.limits, clock.wall_ms, self._desired_changed)
         self._tasks.start(desired.run(), "fold desired")
-        self._tasks.start(Folder(self.store, self._kv_fold, self.limits, clock.wall_ms).run(), "fold kv")
+        self._tasks.start(Folder(self.store, self.kv_fold, self.limits, clock.wall_ms).run(), "fold kv")
         self.desired.attach(self.rules, apps)
         if self.uplink is not None:
             self._tasks.start(self.uplink.run(), "uplink")
         self._tasks.start(self._renew_in_time(), "renewal")
         self._tasks.start(Retention(self.store, clock, self.warn).run(), "retention")
+        self._tasks.start(self.tombstones.run(), "tombstones")
         self._tasks.start(self.streams.run(self.warn), "expiry")
         self._tasks.start(self.store.writer_ended(), "store writer")
         self._tasks.start(self.report.run(), "status")
@@ -207,6 +212,9 @@ class Hub:
         self.peers.review()
         if self.uplink is not None:
             self.uplink.greet_again()
+
+    def _kv_metrics(self) -> Iterator[Family]:
+        return kv_metrics(self.tombstones.forgotten, self.kv_fold.refused_entries, self._snapshots.dropped_entries)
 
     def _holds(self, namespace: Namespace) -> bool:
         """Whether a namespace is held or read through here: it is placed here or below, or this is the root, the system

@@ -52,6 +52,20 @@ def store_metrics(counters: StoreCounters) -> Iterator[Family]:
     )
 
 
+def kv_metrics(forgotten: int, refused: int, dropped: int) -> Iterator[Family]:
+    """What is counted of deletions that are long past."""
+    yield _one("littoral_kv_forgotten_tombstones", "counter", "Tombstones older than kv-tombstone-seconds.", forgotten)
+    yield _one(
+        "littoral_kv_refused_writes",
+        "counter",
+        "Late writes of children's to keys that may have been deleted since; they are in the dead letters.",
+        refused,
+    )
+    yield _one(
+        "littoral_kv_dropped_entries", "counter", "Entries found deleted after this node had been away.", dropped
+    )
+
+
 def broker_metrics(counters: BrokerCounters) -> Iterator[Family]:
     """What the broker counts."""
     yield _one("littoral_mqtt_received_bytes", "counter", "Bytes read from MQTT clients.", counters.received_bytes)

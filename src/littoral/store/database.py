@@ -15,6 +15,7 @@ from littoral.core.errors import (
     StorageFull,
     StorageReadOnly,
 )
+from littoral.store.migrations import migrate
 from littoral.store.schema import FORMAT_VERSION, SCHEMA
 
 DATABASE = "store.db"
@@ -57,7 +58,8 @@ def translated(operation: str, subject: str) -> Iterator[None]:
 
 
 def open_database(disk: Disk) -> apsw.Connection:
-    """The writer's connection: created if absent, WAL, every commit synced, format checked.
+    """The writer's connection: created if absent, WAL, every commit synced, an older format brought up
+    to this one.
 
     Raises: IncompatibleStore, StorageError.
     """
@@ -92,6 +94,8 @@ def _prepare(connection: apsw.Connection, path: str, *, exclusive: bool) -> None
         with connection:
             connection.execute(SCHEMA)
             connection.pragma("user_version", FORMAT_VERSION)
+    else:
+        migrate(connection, version)
 
 
 def _configure(connection: apsw.Connection, path: str) -> None:

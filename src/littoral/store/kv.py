@@ -6,11 +6,19 @@ divided tree converges. Two streams keep what came from above from being sent up
 
     kv/<namespace>       own writes, and those from below that won: goes to the parent and to the children
     kv-down/<namespace>  those from the parent that won: goes to the children only
+
+Tombstones are forgotten in time. Of each namespace the table keeps its horizon: the greatest timestamp of a tombstone
+that is missing here because it was forgotten. A living write up to the horizon, for a key that does not live here, is
+doubtful: the key may have been deleted since. Above the horizon nothing is, and where nothing was forgotten nothing
+ever is. What becomes of a doubtful write is decided where its writer is below (`littoral.store.transaction`); a write
+that is not to be applied anywhere is answered with a tombstone that stands in for the one forgotten.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import apsw
+import msgspec
 
 from littoral.core.hlc import HybridClock
 from littoral.core.kv import KvEntry, KvPage
@@ -38,6 +46,27 @@ def kv_down_stream(node: str, namespace: str) -> StreamName:
     return StreamName(node, KV_DOWN_STREAMS + namespace)
 
 
+def stand_in(entry: KvEntry) -> KvEntry:
+    """The tombstone that wins over `entry`, and over nothing that is later: a write in between may be known elsewhere.
+
+    It names no node. So all who refuse the same write say the same, and no node's own write is ever equal to it.
+    """
+    return KvEntry(entry.key, None, entry.hlc + 1, "")
+
+
+class Merged(msgspec.Struct, frozen=True):
+    """What became of neighbours' writes."""
+
+    won: list[KvEntry]
+    """Those that are now in the table; with the tombstones written in place of those refused."""
+    doubtful: list[KvEntry]
+    """Those up to the horizon whose keys did not live here: refused, or taken at their word."""
+    buried: list[KvEntry]
+    """The tombstones in the table that living writes lost to."""
+    horizon: int
+    """The namespace's."""
+
+
 class KvTable:
     """The writer's view of the table."""
 
@@ -47,24 +76,80 @@ class KvTable:
 
     def write_local(self, namespace: str, key: str, value: bytes | None, node: str) -> KvEntry:
         """Write with a fresh timestamp. It wins over what the key holds here, also if that is from a clock that was
-        ahead; such a one does not drag the other keys along."""
+        ahead; such a one does not drag the other keys along. It also wins over what may have been forgotten: who sets
+        a clock back finds no more of the key than its tombstone would have told."""
         held = read_entry(self._connection, namespace, key)
-        entry = KvEntry(key, value, self._hlc.after(held.hlc if held else 0), node)
+        after = held.hlc if held else 0
+        if held is None or held.value is None:
+            after = max(after, read_horizon(self._connection, namespace))
+        entry = KvEntry(key, value, self._hlc.after(after), node)
         self._write(namespace, entry)
         return entry
 
-    def merge(self, namespace: str, entries: Sequence[KvEntry]) -> list[KvEntry]:
-        """Write those entries that win; returns them. Raises InvalidInput for one too far in the future."""
-        won = []
+    def merge(self, namespace: str, entries: Sequence[KvEntry], *, refuse: bool) -> Merged:
+        """Write those entries that win; with `refuse`, a tombstone in place of each that is doubtful. Raises
+        InvalidInput for one too far in the future."""
+        horizon = read_horizon(self._connection, namespace)
+        merged = Merged([], [], [], horizon)
         for entry in entries:
             self._hlc.observe(entry.hlc)
-            row = self._connection.execute(
-                "SELECT hlc, node FROM kv WHERE namespace=? AND key=?", (namespace, entry.key)
-            ).fetchone()
-            if row is None or (entry.hlc, entry.node) > (row[0], row[1]):
-                self._write(namespace, entry)
-                won.append(entry)
-        return won
+            hlc, node, lives = self._held(namespace, entry.key)
+            if (entry.hlc, entry.node) <= (hlc, node):
+                if entry.value is not None and not lives:
+                    merged.buried.append(KvEntry(entry.key, None, hlc, node))
+                continue
+            if entry.value is not None and entry.hlc <= horizon and not lives:
+                # A tombstone that is held says nothing here: it may have come after a later one was forgotten.
+                merged.doubtful.append(entry)
+                if refuse:
+                    entry = stand_in(entry)  # noqa: PLW2901 -- it takes the refused one's place
+            self._write(namespace, entry)
+            merged.won.append(entry)
+        return merged
+
+    def bury_absent(
+        self, namespace: str, after: str, last: str | None, present: frozenset[str], horizon: int
+    ) -> list[KvEntry]:
+        """Write tombstones over the living entries up to `horizon` with keys in (after, last] that are not `present`;
+        last: None for all keys that follow. Returns the entries that lived."""
+        rows = self._connection.execute(
+            "SELECT key, value, hlc, node FROM kv WHERE namespace=? AND key>? AND (? IS NULL OR key<=?)"
+            " AND value IS NOT NULL AND hlc<=? ORDER BY key",
+            (namespace, after, last, last, horizon),
+        )
+        absent = [KvEntry(*row) for row in rows if row[0] not in present]
+        for entry in absent:
+            self._write(namespace, stand_in(entry))
+        return absent
+
+    def forget(self, namespace: str, before: int, most: int) -> int:
+        """Forget up to `most` tombstones of the namespace older than the timestamp `before`, the oldest first; returns
+        how many."""
+        rows: Any = self._connection.execute(
+            "SELECT key, hlc FROM kv INDEXED BY kv_tombstones WHERE value IS NULL AND namespace=? AND hlc<?"
+            " ORDER BY hlc LIMIT ?",
+            (namespace, before, most),
+        ).fetchall()
+        if rows:
+            self.raise_horizon(namespace, rows[-1][1])
+            self._connection.executemany(
+                "DELETE FROM kv WHERE namespace=? AND key=?", [(namespace, key) for key, _ in rows]
+            )
+        return len(rows)
+
+    def raise_horizon(self, namespace: str, hlc: int) -> None:
+        """Tombstones up to `hlc` may be missing here from now on."""
+        self._connection.execute(
+            "INSERT INTO horizons(namespace, hlc) VALUES(?,?) ON CONFLICT DO UPDATE SET hlc=max(hlc, excluded.hlc)",
+            (namespace, hlc),
+        )
+
+    def _held(self, namespace: str, key: str) -> tuple[int, str, bool]:
+        """(hlc, node) of what the key holds, before all others where it holds nothing; and whether it lives."""
+        row = self._connection.execute(
+            "SELECT hlc, node, value IS NOT NULL FROM kv WHERE namespace=? AND key=?", (namespace, key)
+        ).fetchone()
+        return (row[0], row[1], bool(row[2])) if row else (-1, "", False)
 
     def _write(self, namespace: str, entry: KvEntry) -> None:
         self._connection.execute(
@@ -106,6 +191,30 @@ def read_page(connection: apsw.Connection, namespace: str, prefix: str, cursor: 
     if len(keys) > limit:
         return KvPage(keys[:limit], keys[limit - 1])
     return KvPage(keys, None)
+
+
+def read_horizon(connection: apsw.Connection, namespace: str) -> int:
+    """The greatest timestamp of a tombstone of the namespace that is missing here; 0 where none is."""
+    row = connection.execute("SELECT hlc FROM horizons WHERE namespace=?", (namespace,)).fetchone()
+    return row[0] if row else 0
+
+
+def namespaces_with_tombstones(connection: apsw.Connection, before: int) -> list[str]:
+    """The namespaces that hold tombstones older than the timestamp `before`: two steps in an index for each namespace
+    that holds any, however many they are."""
+    found: list[str] = []
+    at = ""
+    while True:
+        row = connection.execute(
+            "SELECT namespace, hlc FROM kv INDEXED BY kv_tombstones WHERE value IS NULL AND namespace>?"
+            " ORDER BY namespace, hlc LIMIT 1",
+            (at,),
+        ).fetchone()
+        if row is None:
+            return found
+        at = row[0]
+        if row[1] < before:
+            found.append(at)
 
 
 def greatest_hlc(connection: apsw.Connection) -> int:

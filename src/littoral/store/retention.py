@@ -1,6 +1,7 @@
 """Deleting what retention no longer keeps, in small pieces, so that no write waits long for it."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 from littoral.core.clock import Clock
@@ -9,6 +10,7 @@ from littoral.store.store import Store
 from littoral.store.stream import StreamInfo
 
 EVERY_S = 1.0
+"""At most once in this time is anything deleted: a stream at its bound grows beyond it with every record."""
 BY_AGE_EVERY_S = 30.0
 BATCHES_AT_ONCE = 64
 """Deleted in one transaction: well below a sync's time."""
@@ -23,18 +25,37 @@ class Retention:
         self._clock = clock
         self._warn = warn
         self._aged_s = clock.monotonic_s()
+        self._due = asyncio.Event()
+        """A stream has more bytes than it may, or the disk refused to delete."""
         self.dropped_batches = 0
 
     async def run(self) -> None:
         """Work until cancelled."""
-        while True:
-            await asyncio.sleep(EVERY_S)
-            by_age = self._clock.monotonic_s() - self._aged_s >= BY_AGE_EVERY_S
-            if by_age:
-                self._aged_s = self._clock.monotonic_s()
-            for info in self._store.streams():
-                if info.bytes > info.retention_bytes or (by_age and info.retention_ms is not None and info.count):
-                    await self._retain(info)
+        stop = self._store.watch(self._note)
+        try:
+            self._due.set()
+            while True:
+                await asyncio.sleep(EVERY_S)
+                await self._until_due()
+                by_age = self._clock.monotonic_s() - self._aged_s >= BY_AGE_EVERY_S
+                if by_age:
+                    self._aged_s = self._clock.monotonic_s()
+                for info in self._store.streams():
+                    if info.bytes > info.retention_bytes or (by_age and info.retention_ms is not None and info.count):
+                        await self._retain(info)
+        finally:
+            stop()
+
+    def _note(self, info: StreamInfo) -> None:
+        if info.bytes > info.retention_bytes:
+            self._due.set()
+
+    async def _until_due(self) -> None:
+        """Until there are bytes to delete, or ages to look at."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, self._aged_s + BY_AGE_EVERY_S - self._clock.monotonic_s())):
+                await self._due.wait()
+        self._due.clear()
 
     async def _retain(self, info: StreamInfo) -> None:
         now_ms = self._clock.wall_ms()
@@ -44,5 +65,6 @@ class Retention:
                 count = await self._store.submit(lambda tx: tx.retain(info.name, now_ms, BATCHES_AT_ONCE))
             except LittoralError as error:
                 self._warn(str(error))
+                self._due.set()
                 return
             self.dropped_batches += count

@@ -1,7 +1,8 @@
 """The tables of `store.db`. `docs/reference/store-format.md` describes them for people; both change together."""
 
-FORMAT_VERSION = 1
-"""PRAGMA user_version. A store with a greater one was written by a newer Littoral and is not touched."""
+FORMAT_VERSION = 2
+"""PRAGMA user_version. A store with a greater one was written by a newer Littoral and is not touched; one with a
+lesser is brought up to it by `littoral.store.migrations`."""
 
 SCHEMA = """
 CREATE TABLE meta(
@@ -69,5 +70,10 @@ CREATE TABLE kv(
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX kv_by_hlc ON kv(hlc);
-CREATE INDEX kv_tombstones ON kv(hlc) WHERE value IS NULL;
+CREATE INDEX kv_tombstones ON kv(namespace, hlc) WHERE value IS NULL;
+
+CREATE TABLE horizons(
+    namespace TEXT PRIMARY KEY,
+    hlc       INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 """

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar, cast
 
 import apsw
@@ -20,7 +20,7 @@ from littoral.store import kv
 from littoral.store.batch import BATCH_COLUMNS, Batch, StoredBatch
 from littoral.store.committer import Committed, Committer
 from littoral.store.database import DATABASE, open_database, open_reader, translated
-from littoral.store.replica import FORMER_STREAMS
+from littoral.store.replica import FORMER_STREAMS, ReplicaOutcome
 from littoral.store.stream import StreamInfo
 from littoral.store.transaction import Transaction
 from littoral.store.writer import Writer
@@ -42,6 +42,14 @@ class StoreCounters(msgspec.Struct):
     """To streams of this node's own."""
     replicated_records: int = 0
     """To copies of other nodes' streams."""
+    verdicts: dict[str, int] = {}
+    """Batches that neighbours sent, by what became of them (littoral.store.replica)."""
+
+    def judged(self, outcomes: Sequence[ReplicaOutcome]) -> None:
+        """Count what became of a frame."""
+        for outcome in outcomes:
+            verdict = outcome.verdict.value
+            self.verdicts[verdict] = self.verdicts.get(verdict, 0) + 1
 
 
 class Store:
@@ -113,7 +121,8 @@ class Store:
                 if batches and size > max_bytes:
                     break
                 batches.append(Batch(name.origin, name.path, *row))
-            rows.close()
+            # The statement ends with its cursor. Not by close(): apsw 3.54 then keeps the cursor for ever.
+            del rows
         if batches and batches[0].first > offset and name.origin == self.node:
             # Retention is on disk already and not yet published: our own streams have no other holes.
             raise _gone(name, offset, batches[0].first)
@@ -187,9 +196,27 @@ class Store:
             return kv.read_page(self._reader, namespace, prefix, cursor, limit)
 
     def kv_entries(self, namespace: str, after: str, limit: int) -> list[KvEntry]:
-        """Entries in order of keys, tombstones included: a snapshot's part."""
+        """Entries in order of keys, tombstones included."""
+        return self.kv_snapshot(namespace, after, limit)[0]
+
+    def kv_snapshot(self, namespace: str, after: str, limit: int) -> tuple[list[KvEntry], int]:
+        """A snapshot's part: entries in order of keys, tombstones included, and the horizon of the namespace at the
+        same moment."""
+        with translated("read namespace", namespace), self._reader:
+            # In one transaction: a tombstone that is forgotten in between would be in neither.
+            entries = kv.read_entries(self._reader, namespace, after, limit)
+            horizon = kv.read_horizon(self._reader, namespace)
+        return entries, horizon
+
+    def kv_horizon(self, namespace: str) -> int:
+        """The greatest timestamp of a tombstone of the namespace that was forgotten; 0 where none was."""
         with translated("read namespace", namespace):
-            return kv.read_entries(self._reader, namespace, after, limit)
+            return kv.read_horizon(self._reader, namespace)
+
+    def kv_with_tombstones(self, before: int) -> list[str]:
+        """The namespaces that hold tombstones older than the timestamp `before`."""
+        with translated("look for tombstones in", "store"):
+            return kv.namespaces_with_tombstones(self._reader, before)
 
     async def writer_ended(self) -> None:
         """Return after `close`. Raises what ended the writer before: the node must not go on."""
@@ -200,7 +227,9 @@ class Store:
         await self._writer.stop()
         if self._reader is not self._connection:
             self._reader.close()
-        self._connection.close()
+        with contextlib.suppress(apsw.Error):
+            # A disk that takes no writes keeps SQLite from tidying up; the next start does it. Nothing is lost by that.
+            self._connection.close()
 
     def abandon(self) -> None:
         """As when the process dies: the files are let go of as they are, without a word to anybody."""

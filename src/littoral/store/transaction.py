@@ -16,7 +16,7 @@ from littoral.core.limits import BATCH_BYTES, BATCH_RECORDS, RECORD_BYTES, STREA
 from littoral.core.names import StreamName, check_node_name, check_stream_path
 from littoral.store.batch import BATCH_COLUMNS, CHAIN_START, MOST_OFFSET, Batch, StoredBatch, make_batch, trim
 from littoral.store.heads import Heads, insert_stream, update_stream
-from littoral.store.kv import KV_STREAMS, KvTable, kv_stream, read_entries
+from littoral.store.kv import KV_STREAMS, KvTable, Merged, kv_down_stream, kv_stream, read_entries, stand_in
 from littoral.store.replica import FORMER_STREAMS, ReplicaOutcome, Verdict, begins_anew, judge, lineage_of
 from littoral.store.stream import Reach, Span, StreamInfo
 
@@ -291,6 +291,11 @@ class Transaction:
             self._heads.set(msgspec.structs.replace(info, first=first, bytes=size))
         return count
 
+    def set_retention(self, name: StreamName, retention_bytes: int) -> None:
+        """Keep at most so many bytes of the stream from now on; `retain` takes the rest. Raises NotFound."""
+        info = msgspec.structs.replace(self._existing("set retention of", name), retention_bytes=retention_bytes)
+        self._heads.set(info)
+
     # Folds
 
     def fold_offset(self, fold: str, source: StreamName) -> int:
@@ -338,15 +343,55 @@ class Transaction:
         self._publish_kv(kv_stream(self.node, namespace), [entry])
         return entry
 
-    def kv_merge(self, namespace: str, entries: Sequence[KvEntry], publish: StreamName | None) -> list[KvEntry]:
-        """Apply other nodes' writes by last writer wins; returns those that won, appended to `publish` if given.
+    def kv_merge_from_below(self, namespace: str, entries: Sequence[KvEntry]) -> Merged:
+        """Apply writes of a child's, or of nodes below it, by last writer wins; what wins is published to all neighbours.
 
+        A doubtful one is refused, and the tombstone in its place published as a write of this node's: so it goes again
+        wherever it is. Who wrote it has to be told.
         Raises: InvalidInput for an entry too far in the future.
         """
-        won = self._kv.merge(namespace, entries)
-        if won and publish is not None:
-            self._publish_kv(publish, won)
-        return won
+        merged = self._kv.merge(namespace, entries, refuse=True)
+        self._publish_kv(kv_stream(self.node, namespace), merged.won)
+        # Whoever sent what lost to a tombstone may have forgotten it: see `kv_merge_from_above`.
+        self._publish_kv(kv_down_stream(self.node, namespace), merged.buried)
+        return merged
+
+    def kv_merge_from_above(self, namespace: str, entries: Sequence[KvEntry]) -> Merged:
+        """Apply the parent's writes by last writer wins; what wins is published to the children.
+
+        A doubtful one is applied: this node forgets only what its parent has, so that the parent's word counts for more
+        than this node's doubt. But the parent's two streams are read one after the other, and the tombstone may have
+        been in the one that came first. So the write is published to the parent, too, which says its tombstone again
+        where it has it, refuses the write where that is forgotten there, and is silent where the key lives.
+        Raises: InvalidInput for an entry too far in the future.
+        """
+        merged = self._kv.merge(namespace, entries, refuse=False)
+        doubtful = frozenset(merged.doubtful)
+        certain = [entry for entry in merged.won if entry not in doubtful]
+        self._publish_kv(kv_down_stream(self.node, namespace), certain)
+        self._publish_kv(kv_stream(self.node, namespace), merged.doubtful)
+        return merged
+
+    def kv_bury_absent(
+        self, namespace: str, after: str, last: str | None, present: frozenset[str], horizon: int
+    ) -> list[KvEntry]:
+        """Delete the living entries up to `horizon` with keys in (after, last] that are not `present` at the parent,
+        which has forgotten tombstones up to there; last: None for all keys that follow. Returns them.
+
+        The tombstones are published to all neighbours, as a write of this node's: should the parent know better by now
+        than when it was asked, both end with the same.
+        """
+        absent = self._kv.bury_absent(namespace, after, last, present, horizon)
+        self._publish_kv(kv_stream(self.node, namespace), [stand_in(entry) for entry in absent])
+        return absent
+
+    def kv_forget(self, namespace: str, before: int, most: int) -> int:
+        """Forget up to `most` tombstones of the namespace older than the timestamp `before`; returns how many."""
+        return self._kv.forget(namespace, before, most)
+
+    def kv_raise_horizon(self, namespace: str, hlc: int) -> None:
+        """The table now lacks tombstones that a neighbour has forgotten, up to `hlc`."""
+        self._kv.raise_horizon(namespace, hlc)
 
     def kv_publish_again(self, namespace: str, after: str, most_entries: int, most_bytes: int) -> str | None:
         """Append what the table holds now, tombstones included, to this node's stream again: the entries with keys
@@ -366,6 +411,8 @@ class Transaction:
         return part[-1].key
 
     def _publish_kv(self, name: StreamName, entries: Sequence[KvEntry]) -> None:
+        if not entries:
+            return
         reach: Reach = "link" if name.path.startswith(KV_STREAMS) else "node"
         self.open_stream(name, content_type="application/msgpack", lane="state", reach=reach)
         self.append(name, [_encode_entries(entry) for entry in entries])

@@ -40,6 +40,12 @@ class Writer(Protocol):
         ...
 
 
+def refuse_job(limits: Limits, waiting: int) -> LimitReached:
+    """The error for a job that finds so many waiting that it cannot."""
+    limits.hit(COMMIT_QUEUE_JOBS)
+    return LimitReached("write to", "store", f"{waiting} jobs are waiting for the disk", "Slow down; try again later")
+
+
 class ThreadWriter:
     """One thread that owns the connection."""
 
@@ -60,10 +66,7 @@ class ThreadWriter:
         if self._stopping or self._thread is None:
             raise Unavailable("write to", "store", "it is closed")
         if len(self._queue) >= self._limits[COMMIT_QUEUE_JOBS]:
-            self._limits.hit(COMMIT_QUEUE_JOBS)
-            raise LimitReached(
-                "write to", "store", f"{len(self._queue)} jobs are waiting for the disk", "Slow down; try again later"
-            )
+            raise refuse_job(self._limits, len(self._queue))
         future: asyncio.Future[object] = self._loop.create_future()
         with self._work:
             self._queue.append((job, future))

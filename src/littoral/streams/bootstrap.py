@@ -14,9 +14,11 @@ the chain hash at which it was taken up; the child applies the pages, and then f
       ├───────────────────────────────────►│
 
 What is folded must not mind seeing a write again that the snapshot already holds: both folds take the newest.
+
+A state may be folded from several streams of the parent's. Where one of them has lost its beginning, all are begun anew:
+what is still held of another may be older than the state that the snapshot gave, and would undo some of it.
 """
 
-from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
@@ -35,6 +37,8 @@ class SnapshotPart(msgspec.Struct, frozen=True):
     items: list[bytes]
     cursor: str | None
     """Where to go on; None at the end."""
+    horizon: int = 0
+    """See `littoral.wire.peer.SnapshotPage`."""
 
 
 class Snapshots(Protocol):
@@ -52,16 +56,24 @@ class Snapshots(Protocol):
         """At the parent: the state from `cursor` on; at least one item if there is any, then up to `most_bytes`."""
         ...
 
+    def siblings(self, name: StreamName) -> list[StreamName]:
+        """The other streams that the same state is folded from."""
+        ...
+
     def begin(self, tx: Transaction, name: StreamName) -> None:
         """At the child: parts follow, from the first on; what came of an earlier snapshot that broke off is void."""
         ...
 
-    def take(self, tx: Transaction, name: StreamName, items: Sequence[bytes]) -> None:
-        """At the child: apply a part. An item that cannot be applied is put aside, as one of the stream would be."""
+    def take(self, tx: Transaction, name: StreamName, part: SnapshotPart, after: str | None) -> None:
+        """At the child: apply a part. An item that cannot be applied is put aside, as one of the stream would be.
+
+        after: the cursor of the part before; None for the first."""
         ...
 
-    def finish(self, tx: Transaction, name: StreamName, offset: int) -> None:
-        """At the child: all parts are applied, and the stream is followed from `offset`: move the fold there."""
+    def finish(self, tx: Transaction, name: StreamName, offset: int, horizon: int) -> None:
+        """At the child: all parts are applied, and the stream is followed from `offset`: move the fold there.
+
+        horizon: the greatest of the parts'."""
         ...
 
 
@@ -72,7 +84,9 @@ def snapshot_page(
     offset = snapshots.position(info)
     part = snapshots.part(info.name, cursor, most_bytes)
     chain = _chain_at(store, info, offset)
-    return SnapshotPage(info.lineage, offset, chain, info.content_type, info.lane, info.reach, part.items, part.cursor)
+    return SnapshotPage(
+        info.lineage, offset, chain, info.content_type, info.lane, info.reach, part.items, part.cursor, part.horizon
+    )
 
 
 def _chain_at(store: Store, info: StreamInfo, offset: int) -> bytes:

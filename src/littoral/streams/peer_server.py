@@ -112,6 +112,7 @@ class PeerServer:
 
         had = {stored.batch.name: self._tail(stored.batch.name) for stored in frame}
         outcomes = await self._store.submit(partial(take_over, frame, child))
+        self._store.counters.judged(outcomes)
         for stored, outcome in zip(frame, outcomes, strict=True):
             if outcome.verdict in (Verdict.APPEND, Verdict.TRIM, Verdict.SKIP):
                 self.received_records += outcome.next - max(stored.batch.first, had[stored.batch.name])
@@ -135,7 +136,8 @@ class PeerServer:
 
         A child has one channel: a newer one ends the older, which the child may have lost without our knowing.
         """
-        changed: set[StreamName] = set()
+        changed: dict[StreamName, None] = {}
+        """In the order in which they did."""
         wake = asyncio.Event()
         if (older := self._newest.get(child)) is not None:
             older.set()
@@ -143,7 +145,7 @@ class PeerServer:
 
         def note(info: StreamInfo) -> None:
             if self._family.follows(child, info):
-                changed.add(info.name)
+                changed[info.name] = None
                 wake.set()
 
         def note_all() -> None:
@@ -151,7 +153,7 @@ class PeerServer:
                 note(info)
 
         note_all()
-        stop = self._store.watch(note, changed.discard)
+        stop = self._store.watch(note, lambda name: changed.pop(name, None))
         self._channels.append(note_all)
         self.connected[child] = self.connected.get(child, 0) + 1
         try:

@@ -10,13 +10,14 @@ Nothing here decides what is stored twice or lost: the receiver's high-water mar
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 import msgspec
 
 from littoral.core.backoff import Backoff
 from littoral.core.clock import Clock
-from littoral.core.errors import Gone, InvalidInput, LittoralError, PeerUnreachable, Unavailable
+from littoral.core.errors import Gone, InvalidInput, LittoralError, NotFound, PeerUnreachable, Unavailable
 from littoral.core.http import Request, Response
 from littoral.core.lanes import LANES, Lane
 from littoral.core.limits import READ_BYTES, RETRY_DELAY_MS, UPLINK_BATCH_BYTES, Limits
@@ -28,7 +29,7 @@ from littoral.store.replica import ReplicaOutcome, Verdict, begins_anew
 from littoral.store.store import Store
 from littoral.store.stream import StreamInfo
 from littoral.store.transaction import Transaction
-from littoral.streams.bootstrap import Snapshots
+from littoral.streams.bootstrap import SnapshotPart, Snapshots
 from littoral.streams.kv_again import KvAgain
 from littoral.streams.outbox import UPLINK_FOLD, Outbox
 from littoral.streams.pace import REQUEST_TIMEOUT_S, Pace
@@ -47,7 +48,8 @@ EVENT_BYTES_MOST = 4 << 20
 """Of one event on the notification channel: the tails of as many streams as a node may hold."""
 NOT_TAKEN = (Verdict.DIVERGED, Verdict.CORRUPT, Verdict.REFUSED)
 MARKS_EVERY_S = 1.0
-"""How often the parent's marks are kept on disk; they only serve the queue depth shown after a restart."""
+"""How often the parent's marks are kept on disk; they serve the queue depth shown after a
+restart, and what is said of writes that may not have been sent."""
 
 Headers = Callable[[str, str], dict[str, str]]
 """Authentication headers for a request: (method, path) -> headers with a fresh node token."""
@@ -67,6 +69,8 @@ class UplinkState(msgspec.Struct):
     followed_records: int = 0
     bootstraps: int = 0
     """Streams begun from a snapshot."""
+    said_again: int = 0
+    """Times that key-value writes were appended again because retention had taken them unsent."""
 
 
 class Uplink:
@@ -100,12 +104,14 @@ class Uplink:
         self.outbox = Outbox(store, parent)
         self._up = Pace(limits[UPLINK_BATCH_BYTES])
         self._down = Pace(limits[READ_BYTES])
-        self._kv_again = KvAgain(store, self.outbox, limits)
+        self._kv_again = KvAgain(store, self.outbox, limits, self._said_again)
         self.state = UplinkState(since_ms=clock.wall_ms())
         self._work = {URGENT: asyncio.Event(), OTHER: asyncio.Event()}
         self._again = asyncio.Event()
         self._greeted_s: float | None = None
         """When the parent answered this session's hello."""
+        self._begun: set[StreamName] = set()
+        """Streams that were begun from a snapshot in this session."""
         self._marks_kept_s = 0.0
         store.watch(self._noted, self.outbox.forget)
 
@@ -126,8 +132,12 @@ class Uplink:
         """What `members` answers has changed: tell the parent, by a new session."""
         self._again.set()
 
+    def _said_again(self) -> None:
+        self.state.said_again += 1
+
     def _noted(self, info: StreamInfo) -> None:
         self.outbox.note(info)
+        self._kv_again.changed(info)
         for lanes, event in self._work.items():
             if info.lane in lanes:
                 event.set()
@@ -143,6 +153,7 @@ class Uplink:
     async def _session(self) -> None:
         self._again.clear()
         self._greeted_s = None
+        self._begun.clear()
         try:
             await self._hello()
             async with asyncio.TaskGroup() as session:
@@ -181,6 +192,7 @@ class Uplink:
         self.state.since_ms = self._clock.wall_ms()
         self.state.last_error = ""
         self.state.sessions += 1
+        self._keep_marks()
         self._greeted_s = self._clock.monotonic_s()
 
     async def _await_news(self) -> None:
@@ -260,27 +272,38 @@ class Uplink:
         if name in self.outbox.blocked:
             return
         if self._store.stream(name) is None and self._snapshots.covers(name):
-            await self._bootstrap(name)
+            await self._begin(name)
         while (have := self._have(mark)) < mark.next:
             query = {"stream": str(name), "offset": str(have), "most": str(self._down.bytes)}
             try:
                 response = await self._call("GET", peer.READ, query=query, pace=self._down)
             except Gone:
-                await self._bootstrap(name)
+                await self._begin(name)
                 continue
             frame = peer.decode(response.body, list[StoredBatch], "stream")
             if not frame:
                 return
             outcomes = await self._store.submit(partial(take_over, frame, self.outbox.parent))
+            self._store.counters.judged(outcomes)
             self.state.followed_records += outcomes[-1].next - have
             if self._have(mark) <= have:
                 self.outbox.block(name, f"{outcomes[-1].verdict.value} at offset {have} of our copy of the parent's")
                 return
 
+    async def _begin(self, name: StreamName) -> None:
+        """Begin a stream from a snapshot, and with it those that the same state is folded from: what is held here of
+        them may end before the snapshot was taken, and what follows there be older than it."""
+        await self._bootstrap(name)
+        for sibling in self._snapshots.siblings(name):
+            if self._store.stream(sibling) is not None and sibling not in self._begun:
+                with suppress(NotFound):  # the parent has it no more
+                    await self._bootstrap(sibling)
+
     async def _bootstrap(self, name: StreamName) -> None:
         """Take over what the parent has folded from a stream, and follow the stream from there."""
         head: peer.SnapshotPage | None = None
         cursor: str | None = None
+        horizon = 0
         while True:
             query = {"stream": str(name), "most": str(self._down.bytes)}
             query |= {"cursor": cursor} if cursor is not None else {}
@@ -290,14 +313,17 @@ class Uplink:
             if head is None:
                 head = page
                 await self._store.submit(partial(self._snapshots.begin, name=name))
-            await self._store.submit(partial(self._snapshots.take, name=name, items=page.items))
+            part = SnapshotPart(page.items, page.cursor, page.horizon)
+            await self._store.submit(partial(self._snapshots.take, name=name, part=part, after=cursor))
+            horizon = max(horizon, page.horizon)
             cursor = page.cursor
             if cursor is None:
                 break
-        await self._store.submit(partial(self._begin_copy, name, head))
+        await self._store.submit(partial(self._begin_copy, name, head, horizon))
+        self._begun.add(name)
         self.state.bootstraps += 1
 
-    def _begin_copy(self, name: StreamName, head: peer.SnapshotPage, tx: Transaction) -> None:
+    def _begin_copy(self, name: StreamName, head: peer.SnapshotPage, horizon: int, tx: Transaction) -> None:
         tx.reset_replica(
             name,
             lineage=head.lineage,
@@ -308,7 +334,7 @@ class Uplink:
             reach=head.reach,
             via=self.outbox.parent,
         )
-        self._snapshots.finish(tx, name, head.offset)
+        self._snapshots.finish(tx, name, head.offset, horizon)
 
     def _have(self, mark: peer.Mark) -> int:
         """Up to where we have what the mark is of."""

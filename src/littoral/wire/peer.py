@@ -5,12 +5,13 @@ The child opens every connection. `hello` begins a session and tells the child w
 that the child follows; `read` fetches them, and `snapshot` what is folded from one whose beginning is gone.
 """
 
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 import zstandard
 
 from littoral.core.errors import InvalidInput
+from littoral.core.hlc import HLC_MOST
 from littoral.core.lanes import Lane
 from littoral.core.limits import RECORD_BYTES, UPLINK_BATCH_BYTES
 from littoral.core.resources import Tier
@@ -56,6 +57,9 @@ class SnapshotPage(msgspec.Struct, frozen=True, array_like=True):
     items: list[bytes]
     cursor: str | None
     """Give it to the next call; None at the end."""
+    horizon: Annotated[int, msgspec.Meta(ge=0, le=HLC_MOST)] = 0
+    """Of a key-value namespace: the greatest timestamp of a tombstone that the parent has forgotten. A parent that
+    does not say has forgotten none."""
 
 
 class Hello(msgspec.Struct, frozen=True):

@@ -1,6 +1,7 @@
 """Key-value across a tree: replicated, and read through with a cache."""
 
 import asyncio
+import base64
 from collections.abc import Awaitable, Callable
 from functools import partial
 
@@ -8,6 +9,7 @@ import msgspec
 import pytest
 
 from littoral.core.errors import Forbidden, InvalidInput, NotFound, TooLarge, Unavailable
+from littoral.core.hlc import hlc_at
 from littoral.core.http import Request, Response
 from littoral.core.kv import KvEntry
 from littoral.core.names import StreamName
@@ -28,7 +30,7 @@ from littoral.testing.tree import SimNode, SimTree
 from littoral.wire import peer
 from littoral.wire.peer import Member
 from tests.support.neighbours import uplink_of
-from tests.support.stores import SimStore, name
+from tests.support.stores import SimStore, name, records_of
 
 
 def namespace(text: str, spec: NamespaceSpec) -> Namespace:
@@ -216,6 +218,38 @@ def test_what_wins_is_published_in_the_direction_it_goes_on(source: str, publish
         assert fold.merged_entries == 1
         with pytest.raises(InvalidInput, match="it is no key-value entry"):
             await store.submit(lambda tx: fold.apply(tx, name(source), 0, [b"\xc1"]))
+
+    run(main)
+
+
+def test_a_doubtful_write_of_a_childs_is_put_aside_and_the_parents_is_not():
+    async def main() -> None:
+        sim = SimStore("eu")
+        store = sim.open()
+        fold = KvFold("eu", "cloud")
+        await store.submit(partial(know, Member("plant-a", "site", {}), LINES))
+        now = hlc_at(sim.clock.wall_ms())
+        await store.submit(lambda tx: tx.kv_merge_from_above("lines", [KvEntry("k", None, now + 5, "cloud")]))
+        await store.submit(lambda tx: tx.kv_forget("lines", now + 6, 10))
+        late = msgspec.msgpack.encode(KvEntry("k", b"late", now + 4, "plant-a"))
+        await store.submit(lambda tx: fold.apply(tx, name("plant-a/kv/lines"), 7, [late]))
+        entry = store.kv_get("lines", "k")
+        assert entry is not None
+        assert entry.value is None
+        (letter,) = (msgspec.json.decode(record) for record in records_of(store, name("eu/dead-letters")))
+        assert letter["source"] == "plant-a/kv/lines"
+        assert letter["reason"] == (
+            "cannot apply write of key 'k' in namespace lines: plant-a made it at 2023-11-14T22:13:20+00:00, and this"
+            " node knows no longer which keys were deleted since: it has forgotten deletions up to"
+            " 2023-11-14T22:13:20+00:00. Write it again if it is still wanted"
+        )
+        assert base64.b64decode(letter["record"]) == late
+        assert (fold.refused_entries, fold.merged_entries) == (1, 0)
+        await store.submit(lambda tx: fold.apply(tx, name("cloud/kv/lines"), 0, [late]))
+        other = msgspec.msgpack.encode(KvEntry("other", b"late", now + 4, "plant-a"))
+        await store.submit(lambda tx: fold.apply(tx, name("cloud/kv/lines"), 0, [other]))
+        assert store.kv_page("lines", "", None, 10).keys == ["other"]
+        assert fold.refused_entries == 1
 
     run(main)
 

@@ -13,6 +13,7 @@ from littoral.fleet.kv_fold import KvFold
 from littoral.fleet.snapshots import ENTRIES_AT_ONCE, FoldSnapshots
 from littoral.store.store import Store
 from littoral.store.transaction import Transaction
+from littoral.streams.bootstrap import SnapshotPart
 from littoral.testing.loop import run
 from littoral.testing.tree import SimTree
 from tests.support.stores import SimStore, name, records_of
@@ -53,11 +54,13 @@ def test_what_the_snapshot_does_not_hold_was_withdrawn():
         await site.submit(lambda tx: tx.open_stream(stream))
         # A first try broke off after something that is no longer there.
         await site.submit(lambda tx: ours.begin(tx, stream))
-        await site.submit(lambda tx: ours.take(tx, stream, [msgspec.msgpack.encode(withdrawn)]))
+        await site.submit(
+            lambda tx: ours.take(tx, stream, SnapshotPart([msgspec.msgpack.encode(withdrawn)], None), None)
+        )
         await site.submit(lambda tx: ours.begin(tx, stream))
-        await site.submit(lambda tx: ours.take(tx, stream, part.items))
+        await site.submit(lambda tx: ours.take(tx, stream, part, None))
         assert set(site.state(DESIRED)) == {kept.key, withdrawn.key}, "until all of it has come, all stays"
-        await site.submit(lambda tx: ours.finish(tx, stream, 1))
+        await site.submit(lambda tx: ours.finish(tx, stream, 1, 0))
         assert set(site.state(DESIRED)) == {kept.key}
 
     run(main)
@@ -72,9 +75,9 @@ def test_an_entry_that_cannot_be_applied_is_put_aside_and_the_others_are_taken()
             KvEntry("b", b"2", FAR_AHEAD, "cloud"),
             KvEntry("c", b"3", 1, "cloud"),
         ]
-        items = [msgspec.msgpack.encode(entry) for entry in entries]
-        await site.submit(lambda tx: ours.take(tx, name("cloud/kv/lines"), items))
-        await site.submit(lambda tx: ours.take(tx, name("cloud/desired"), [b"nonsense"]))
+        part = SnapshotPart([msgspec.msgpack.encode(entry) for entry in entries], None)
+        await site.submit(lambda tx: ours.take(tx, name("cloud/kv/lines"), part, None))
+        await site.submit(lambda tx: ours.take(tx, name("cloud/desired"), SnapshotPart([b"nonsense"], None), None))
         assert [entry.key for entry in site.kv_entries("lines", "", 10)] == ["a", "c"]
         letters = [msgspec.json.decode(record) for record in records_of(site, name("plant-a/dead-letters"))]
         assert "ahead of this node's clock" in letters[0]["reason"]

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from littoral.core.errors import InvalidInput
 from littoral.core.hlc import COUNTER_BITS, FUTURE_SKEW_MS, hlc_ms
 from littoral.core.kv import KvEntry, KvPage
-from littoral.store.kv import kv_down_stream, kv_namespace, kv_stream
+from littoral.core.names import StreamName
+from littoral.store.kv import kv_down_stream, kv_namespace, kv_stream, stand_in
 from littoral.store.store import Store
 from littoral.store.transaction import Transaction
 from littoral.testing.clock import EPOCH_MS
@@ -26,7 +27,11 @@ def entry(key: str, value: bytes | None, hlc: int = 0, node: str = "n") -> KvEnt
 
 
 async def merge(store: Store, *entries: KvEntry) -> list[KvEntry]:
-    return await store.submit(lambda tx: tx.kv_merge("ns", entries, None))
+    return (await store.submit(lambda tx: tx.kv_merge_from_below("ns", entries))).won
+
+
+def published(store: Store, stream: StreamName) -> list[KvEntry]:
+    return [msgspec.msgpack.decode(record, type=KvEntry) for record in records_of(store, stream)]
 
 
 def table(store: Store) -> list[KvEntry]:
@@ -41,8 +46,7 @@ def test_a_local_write_is_newer_than_all_before_it_and_is_published():
         assert written.node == "plant-a"
         assert written.hlc > NOW + (30_000 << COUNTER_BITS)
         assert store.kv_get("ns", "k") == written
-        published = records_of(store, kv_stream("plant-a", "ns"))
-        assert [msgspec.msgpack.decode(record, type=KvEntry) for record in published] == [written]
+        assert published(store, kv_stream("plant-a", "ns"))[1:] == [written]
         info = store.stream(kv_stream("plant-a", "ns"))
         assert info is not None
         assert (info.reach, info.lane) == ("link", "state")
@@ -53,12 +57,12 @@ def test_a_local_write_is_newer_than_all_before_it_and_is_published():
 def test_the_last_writer_wins_and_only_what_won_goes_on():
     async def main() -> None:
         store = SimStore().open()
-        down = kv_down_stream("plant-a", "ns")
         old, new = entry("k", b"old", 1), entry("k", b"new", 2)
-        assert await store.submit(lambda tx: tx.kv_merge("ns", [new, old, new], down)) == [new]
-        assert await store.submit(lambda tx: tx.kv_merge("ns", [new, old], down)) == []
+        assert (await store.submit(lambda tx: tx.kv_merge_from_above("ns", [new, old, new]))).won == [new]
+        assert (await store.submit(lambda tx: tx.kv_merge_from_above("ns", [new, old]))).won == []
         assert store.kv_get("ns", "k") == new
-        assert len(records_of(store, down)) == 1
+        assert published(store, kv_down_stream("plant-a", "ns")) == [new]
+        assert store.stream(kv_stream("plant-a", "ns")) is None
 
     run(main)
 
@@ -120,6 +124,125 @@ def test_a_node_that_started_a_day_fast_is_heard_again_once_its_clock_is_right()
         sim.cut_power()
         other = await sim.open().submit(lambda tx: tx.kv_put("ns", "other", b""))
         assert hlc_ms(other.hlc) - sim.clock.wall_ms() < FUTURE_SKEW_MS
+
+    run(main)
+
+
+async def forget(store: Store, hlc: int, most: int = 100) -> int:
+    return await store.submit(lambda tx: tx.kv_forget("ns", NOW + hlc, most))
+
+
+OWN, DOWN = kv_stream("plant-a", "ns"), kv_down_stream("plant-a", "ns")
+
+
+def test_tombstones_are_forgotten_the_oldest_first_and_the_horizon_is_the_greatest_of_them():
+    async def main() -> None:
+        store = SimStore().open()
+        await merge(store, entry("alive", b"v", 1), *(entry(f"k{n}", None, n) for n in (5, 2, 9, 3)))
+        await store.submit(lambda tx: tx.kv_put("other", "k", None))
+        assert store.kv_horizon("ns") == 0
+        assert await forget(store, 9, most=2) == 2
+        assert [each.key for each in table(store)] == ["alive", "k5", "k9"]
+        assert store.kv_horizon("ns") == NOW + 3
+        assert await forget(store, 9, most=2) == 1
+        assert await forget(store, 9, most=2) == 0
+        assert [each.key for each in table(store)] == ["alive", "k9"]
+        assert (store.kv_horizon("ns"), store.kv_horizon("other")) == (NOW + 5, 0)
+        assert store.kv_with_tombstones(NOW + 9) == []
+        assert store.kv_with_tombstones(NOW + 10) == ["ns"]
+        assert store.kv_with_tombstones(NOW + (1 << 40)) == ["ns", "other"]
+
+    run(main)
+
+
+def test_a_late_write_from_below_to_a_key_that_may_have_been_deleted_is_refused_everywhere():
+    async def main() -> None:
+        store = SimStore().open()
+        await merge(store, entry("k", None, 5), entry("alive", b"old", 1))
+        await forget(store, 6)
+        late = entry("k", b"late", 4, "plant-b")
+        merged = await store.submit(lambda tx: tx.kv_merge_from_below("ns", [late]))
+        assert merged.doubtful == [late]
+        # It wins over the write that is refused, and not over one made after it; and whoever refuses says the same.
+        tombstone = KvEntry("k", None, late.hlc + 1, "")
+        assert merged.won == [tombstone] == [stand_in(late)]
+        assert store.kv_get("ns", "k") == tombstone
+        assert published(store, OWN)[-1] == tombstone
+        # The writer wrote once more before the key was deleted.
+        again = entry("k", b"later", 5, "plant-b")
+        assert (await store.submit(lambda tx: tx.kv_merge_from_below("ns", [again]))).doubtful == [again]
+        # What lives here was not deleted; what is later than all that was forgotten, neither.
+        for sure in (entry("alive", b"new", 3), entry("k", b"new", 7), entry("new", b"v", 6)):
+            assert await merge(store, sure) == [sure]
+        assert store.kv_page("ns", "", None, 10).keys == ["alive", "k", "new"]
+
+    run(main)
+
+
+def test_a_late_write_is_applied_where_nothing_was_forgotten():
+    async def main() -> None:
+        store = SimStore().open()
+        await store.submit(lambda tx: tx.kv_merge_from_below("other", [entry("k", None, 9)]))
+        await store.submit(lambda tx: tx.kv_forget("other", NOW + 10, 10))
+        await merge(store, entry("gone", None, 8))
+        late = entry("k", b"late", -(90 * 86_400_000) << COUNTER_BITS)
+        assert await merge(store, late) == [late]
+        assert store.kv_get("ns", "k") == late
+
+    run(main)
+
+
+def test_a_late_write_from_above_is_applied_and_said_to_the_parent_which_may_know_of_its_deletion():
+    async def main() -> None:
+        child, parent = SimStore("plant-a").open(), SimStore("cloud").open()
+        written, deleted = entry("k", b"v", 4), entry("k", None, 5)
+        await parent.submit(lambda tx: tx.kv_merge_from_below("ns", [written, deleted]))
+        # Of the parent's two streams, the child read the one with the deletion first, and forgot it.
+        await child.submit(lambda tx: tx.kv_merge_from_above("ns", [deleted]))
+        await forget(child, 6)
+        fresh = entry("fresh", b"v", 6)
+        await child.submit(lambda tx: tx.kv_merge_from_above("ns", [written, fresh]))
+        assert child.kv_get("ns", "k") == written
+        assert published(child, OWN) == [written]
+        assert published(child, DOWN) == [deleted, fresh]
+        await parent.submit(lambda tx: tx.kv_merge_from_below("ns", published(child, OWN)))
+        answer = published(parent, kv_down_stream("cloud", "ns"))
+        assert answer == [deleted]
+        await child.submit(lambda tx: tx.kv_merge_from_above("ns", answer))
+        assert child.kv_get("ns", "k") == deleted
+
+    run(main)
+
+
+def test_what_is_missing_at_the_parent_is_deleted_as_far_as_its_horizon_and_no_further():
+    async def main() -> None:
+        store = SimStore().open()
+        held = [entry(key, key.encode(), n) for n, key in enumerate("abcdef", 1)]
+        await merge(store, *held, entry("ca", None, 1))
+        absent = await store.submit(lambda tx: tx.kv_bury_absent("ns", "a", "e", frozenset("b"), NOW + 4))
+        assert absent == [held[2], held[3]]
+        assert store.kv_page("ns", "", None, 10).keys == ["a", "b", "e", "f"]
+        assert published(store, OWN)[-2:] == [stand_in(held[2]), stand_in(held[3])]
+        absent = await store.submit(lambda tx: tx.kv_bury_absent("ns", "e", None, frozenset(), NOW + 6))
+        assert absent == [held[5]]
+
+    run(main)
+
+
+def test_a_local_write_wins_over_a_deletion_that_was_forgotten_though_the_clock_was_set_back():
+    async def main() -> None:
+        sim = SimStore()
+        store = sim.open()
+        await store.submit(lambda tx: tx.kv_put("ns", "k", None))
+        deleted = store.kv_get("ns", "k")
+        assert deleted is not None
+        await forget(store, 1 << 40)
+        sim.clock.step(-86_400_000)
+        for key in ("k", "new"):
+            written = await store.submit(partial(Transaction.kv_put, namespace="ns", key=key, value=b"v"))
+            assert written.hlc > deleted.hlc
+        sim.cut_power()
+        assert sim.open().kv_horizon("ns") == deleted.hlc
 
     run(main)
 

@@ -45,6 +45,22 @@ def test_a_stream_is_kept_within_its_bytes():
     run(main)
 
 
+def test_it_begins_soon_after_a_stream_has_outgrown_its_bytes():
+    async def main() -> None:
+        running = Running()
+        for n in range(20):
+            await running.put(b"%08d" % n, retention_bytes=300)
+        await asyncio.sleep(BY_AGE_EVERY_S * 1.5)
+        for n in range(20):
+            await running.put(b"%08d" % n, retention_bytes=300)
+        await asyncio.sleep(2)
+        info = running.store.stream(A)
+        assert info is not None
+        assert 0 < info.bytes <= 300
+
+    run(main)
+
+
 def test_the_default_comes_from_the_limits():
     async def main() -> None:
         running = Running(stream_bytes=50)

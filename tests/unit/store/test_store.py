@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import subprocess
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from littoral.core.errors import (
     StorageFull,
     StorageReadOnly,
 )
+from littoral.store.schema import FORMAT_VERSION
 from littoral.store.store import VERSION_FILE, Store
 from littoral.store.stream import StreamInfo
 from littoral.store.transaction import Transaction
@@ -51,6 +53,24 @@ class TestReading:
             assert len(store.read(A, 0, 1)) == 1, "at least one, whatever its size"
             size = len(store.read(A, 0, 1)[0].payload)
             assert len(store.read(A, 0, 2 * size)) == 2
+
+        run(main)
+
+    def test_leaves_no_cursor_behind(self):
+        """A node reads for months."""
+
+        def cursors() -> int:
+            gc.collect()
+            return sum(isinstance(each, apsw.Cursor) for each in gc.get_objects())
+
+        async def main() -> None:
+            store = SimStore().open()
+            for n in range(4):
+                await store.submit(append(b"%d" % n))
+            before = cursors()
+            for most_bytes in (1, 1 << 20) * 10:
+                assert store.read(A, 0, most_bytes)
+            assert cursors() == before
 
         run(main)
 
@@ -189,10 +209,10 @@ class TestOpening:
             sim = SimStore()
             store = sim.open()
             await store.submit(append(b"0"))
-            store.committer._connection.pragma("user_version", 2)
+            store.committer._connection.pragma("user_version", FORMAT_VERSION + 1)
             await store.close()
             before = sim.disk.read("store.db")
-            with pytest.raises(IncompatibleStore, match="its format is version 2, this Littoral knows up to 1"):
+            with pytest.raises(IncompatibleStore, match="its format is version 3, this Littoral knows up to 2"):
                 sim.open()
             assert sim.disk.read("store.db") == before
 
@@ -376,3 +396,18 @@ def test_every_commit_is_synced_on_real_files_too(tmp_path: Path):
             assert msgspec.structs.asdict(await store.submit(lambda tx: tx.open_stream(A)))["next"] == 0
 
     asyncio.run(main())
+
+
+def test_a_disk_that_takes_no_writes_does_not_keep_a_store_from_closing():
+    async def main() -> None:
+        sim = SimStore()
+        store = sim.open()
+        await store.submit(append(b"kept"))
+        sim.disk.read_only = True
+        await store.close()
+        sim.disk.read_only = False
+        store = sim.open()
+        assert records_of(store, A) == [b"kept"]
+        await store.close()
+
+    run(main)

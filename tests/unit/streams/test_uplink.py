@@ -11,6 +11,7 @@ from littoral.core.errors import StorageFull
 from littoral.core.http import AnyResponse, Request, Response
 from littoral.core.kv import KvEntry
 from littoral.store.batch import CHAIN_START, StoredBatch, make_batch
+from littoral.store.kv import kv_stream
 from littoral.store.replica import ReplicaOutcome, Verdict
 from littoral.store.transaction import Transaction
 from littoral.streams.kv_again import UNSENT
@@ -21,6 +22,11 @@ from tests.support.neighbours import CHILD, URL, Neighbours
 from tests.support.stores import name, records_of
 
 S = name(f"{CHILD}/s")
+
+
+def said(record: bytes) -> tuple[str, bytes | None]:
+    entry = msgspec.msgpack.decode(record, type=KvEntry)
+    return entry.key, entry.value
 
 
 def play(story: Callable[[Neighbours], Awaitable[None]], seed: int = 1, **limits: int) -> None:
@@ -412,3 +418,24 @@ def test_key_value_writes_that_retention_took_unsent_are_said_again(seed: int):
         await both.until(lambda: not both.child.state(UNSENT))
 
     play(story, seed, stream_bytes=200, kv_list_keys=7)
+
+
+def test_key_value_writes_of_which_retention_left_nothing_are_said_again(seed: int):
+    """There is no record after them, whose way up would show that they are missing."""
+
+    async def story(both: Neighbours) -> None:
+        await both.child.submit(lambda tx: tx.kv_put("lines", "k", b"kept"))
+        stream = kv_stream(CHILD, "lines")
+        assert await both.child.submit(lambda tx: tx.retain(stream, 0, 1000)) == 1
+        both.start()
+        await both.until(lambda: [said(record) for record in both.at_parent(stream)] == [("k", b"kept")])
+        await both.until(lambda: not both.child.state(UNSENT))
+
+        # The same while a frame is under way.
+        both.link.cut("requests")
+        await both.child.submit(lambda tx: tx.kv_put("lines", "k", b"new"))
+        assert await both.child.submit(lambda tx: tx.retain(stream, 0, 1000)) >= 1
+        both.link.restore()
+        await both.until(lambda: said(both.at_parent(stream)[-1]) == ("k", b"new"))
+
+    play(story, seed, stream_bytes=1)

@@ -5,6 +5,7 @@ import pytest
 import zstandard
 
 from littoral.core.errors import InvalidInput
+from littoral.core.hlc import HLC_MOST
 from littoral.wire import peer
 
 HELLO = peer.Hello(1, "plant-a", [peer.Member("plant-a", "site", {"line": "3"})], [("plant-a", "windows")])
@@ -31,3 +32,32 @@ def test_a_small_body_that_would_fill_the_memory_is_refused():
     assert len(bomb) < 10_000
     with pytest.raises(InvalidInput, match="unpacks to 16777217 bytes"):
         peer.unpack(bomb, bytes, "batches")
+
+
+class OlderSnapshotPage(msgspec.Struct, frozen=True, array_like=True):
+    """As it was before there were horizons."""
+
+    lineage: str
+    offset: int
+    chain: bytes
+    content_type: str
+    lane: str
+    reach: str
+    items: list[bytes]
+    cursor: str | None
+
+
+def test_pages_of_older_and_newer_nodes_are_understood():
+    older = OlderSnapshotPage("l", 1, b"", "t", "state", "link", [b"i"], "c")
+    page = peer.decode(peer.encode(older), peer.SnapshotPage, "snapshot")
+    assert (page.items, page.cursor, page.horizon) == ([b"i"], "c", 0)
+    newer = msgspec.structs.replace(page, horizon=HLC_MOST)
+    assert peer.decode(peer.encode(newer), peer.SnapshotPage, "snapshot") == newer
+    assert peer.decode(peer.encode(newer), OlderSnapshotPage, "snapshot") == older
+
+
+@pytest.mark.parametrize("horizon", [-1, HLC_MOST + 1])
+def test_a_horizon_that_is_no_time_is_refused(horizon: int):
+    page = peer.SnapshotPage("l", 1, b"", "t", "state", "link", [], None, horizon)
+    with pytest.raises(InvalidInput, match="read snapshot"):
+        peer.decode(peer.encode(page), peer.SnapshotPage, "snapshot")
