@@ -63,7 +63,7 @@ class CertificateAuthority:
         builder = builder.not_valid_before(now - BACKDATED).not_valid_after(now + timedelta(days=AUTHORITY_DAYS))
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         builder = builder.add_extension(x509.KeyUsage(**_AUTHORITY, **_NEITHER), critical=True)
-        return cls(key, builder.sign(key, SHA256()))
+        return cls(key, builder.sign(key, SHA256(), ecdsa_deterministic=True))
 
     @classmethod
     def load(cls, disk: Disk) -> "CertificateAuthority | None":
@@ -115,7 +115,7 @@ class CertificateAuthority:
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         builder = builder.add_extension(x509.KeyUsage(**_SIGNING, **_NEITHER), critical=True)
         builder = builder.add_extension(uses, critical=False).add_extension(names, critical=False)
-        certificate = builder.sign(self._key, SHA256())
+        certificate = builder.sign(self._key, SHA256(), ecdsa_deterministic=True)
         return Issued(certificate.public_bytes(Encoding.PEM), serial_of(certificate), not_after_ms(certificate))
 
 

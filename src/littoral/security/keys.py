@@ -48,8 +48,8 @@ def public_der(key: object) -> bytes:
 
 
 def sign(key: ec.EllipticCurvePrivateKey, data: bytes) -> bytes:
-    """An ECDSA signature, DER."""
-    return key.sign(data, ec.ECDSA(SHA256()))
+    """An ECDSA signature, DER. Deterministic (RFC 6979): no randomness to get wrong, and a simulation repeats exactly."""
+    return key.sign(data, ec.ECDSA(SHA256(), deterministic_signing=True))
 
 
 def signature_fits(public_key: bytes, data: bytes, signature: bytes) -> bool:

@@ -58,7 +58,7 @@ def make_request(key: ec.EllipticCurvePrivateKey, node: str, advertise: Sequence
     builder = (
         x509.CertificateSigningRequestBuilder().subject_name(node_subject(node)).add_extension(names, critical=False)
     )
-    return builder.sign(key, SHA256()).public_bytes(Encoding.PEM)
+    return builder.sign(key, SHA256(), ecdsa_deterministic=True).public_bytes(Encoding.PEM)
 
 
 def node_subject(node: str) -> x509.Name:

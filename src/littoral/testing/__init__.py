@@ -7,7 +7,11 @@ time and from one seed, so that an hour of faults takes seconds and every failur
 - `clock`: a wall clock on that loop, with offset, drift and steps.
 - `random`: seeded chance, split into independent named streams.
 - `disk`: files and SQLite databases in memory that know what was synced, and lose the rest when the power is cut.
-- `net`: nodes that call each other over links with delay, loss and cuts.
+- `store`: one node's store on such a disk. `supervision`: nodes that are started again, operators who ask again.
+- `crash`: a workload with the power cut at each of its writes and syncs.
+- `net`: nodes that call each other over links with delay, loss, duplication, reordering, bandwidth and cuts.
+- `tree`: whole trees of real nodes on all of these.
+- `simulation`: trees under work and faults from a seed, with everything that was promised checked; `littoral sim`.
 
     async def main() -> None:
         network = SimNetwork(SeededRandom(7))

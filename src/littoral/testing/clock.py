@@ -30,6 +30,12 @@ class SimClock:
         """The loop's time: steps and drift of the wall clock do not touch it."""
         return self._loop.time()
 
+    def drift(self, ppm: float) -> None:
+        """Gain so many microseconds each second from now on: a bad oscillator, or a correction that is spread out."""
+        now_ms = self.wall_ms()
+        self._rate = 1 + ppm / 1_000_000
+        self._epoch_ms += now_ms - self.wall_ms()
+
     def step(self, milliseconds: int) -> None:
         """Set the wall clock forward, or back, as an operator or NTP does."""
         self._epoch_ms += milliseconds

@@ -14,7 +14,7 @@ PACKET_MOST_BYTES = 1 << 20
 
 
 class SimDevice:
-    """Publishes with QoS 1. Call `connect` when its node is up, and again after each loss."""
+    """Publishes with QoS 1. Call `connect` when its node is up, and now and then, as it may have been closed."""
 
     def __init__(self, client_id: str, broker: Callable[[], Broker | None]) -> None:
         """broker: of the node, or None while it is down."""
@@ -22,6 +22,7 @@ class SimDevice:
         self.acknowledged = 0
         self._broker = broker
         self._connection: Connection | None = None
+        self._channel: CallbackChannel | None = None
         self._unacknowledged: OrderedDict[int, tuple[str, bytes]] = OrderedDict()
         self._last_id = 0
         self._rest = b""
@@ -34,13 +35,14 @@ class SimDevice:
         return len(self._unacknowledged)
 
     def connect(self) -> bool:
-        """Connect if the node is up, and send again what was not acknowledged. Returns whether it is connected."""
+        """Connect, unless it is connected, and send again what was not acknowledged; False if the node is down."""
         broker = self._broker()
         if broker is None:
             return False
-        if self._connection is None:
+        if self._connection is None or self._channel is None or self._channel.closed:
             self._rest = b""
-            self._connection = broker.connect(CallbackChannel(self._hear))
+            self._channel = CallbackChannel(self._hear)
+            self._connection = broker.connect(self._channel)
             self._put(mqtt.Connect(self.client_id, clean_session=True, keep_alive_s=0))
             for packet_id, (topic, payload) in list(self._unacknowledged.items()):
                 self._send(packet_id, topic, payload, again=True)
@@ -65,7 +67,7 @@ class SimDevice:
         self._put(mqtt.Publish(topic, payload, qos=1, duplicate=again, packet_id=packet_id))
 
     def _put(self, packet: mqtt.Packet) -> None:
-        if self._connection is not None:
+        if self._connection is not None and self._channel is not None and not self._channel.closed:
             self._connection.receive(mqtt.encode(packet))
 
     def _hear(self, data: bytes) -> None:

@@ -14,7 +14,7 @@ fails for ever. SQLite sees the disk through a VFS of its own. It has no shared 
 a word, which is what `assert_wal` is for.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from itertools import count
 from pathlib import PurePosixPath
@@ -23,11 +23,12 @@ import apsw
 import msgspec
 
 from littoral.core.errors import StorageError, StorageFull, StorageReadOnly
-from littoral.testing.disk_file import SimFile, Survival
+from littoral.testing.clock import EPOCH_MS
+from littoral.testing.disk_file import Hit, SimFile, Survival
 from littoral.testing.disk_vfs import ChangeKind, SimVfs, assert_wal
 from littoral.testing.random import SeededRandom
 
-__all__ = ["ChangeKind", "CutAt", "Point", "PowerCut", "SimDisk", "Survival", "assert_wal"]
+__all__ = ["ChangeKind", "CutAt", "Hit", "Point", "PowerCut", "SimDisk", "Survival", "assert_wal"]
 
 LOG_POINTS = 100_000
 """Points that `log` remembers; older ones are forgotten, the counters are not."""
@@ -79,25 +80,33 @@ class SimDisk:
         self.read_only = False
         self.failing = False
         """Every access fails as with a defective medium. Nothing is lost by it."""
+        self.failing_changes = 0
+        """So many changes to come fail with an I/O error."""
+        self.error_rate = 0.0
+        """Probability that a change fails with an I/O error."""
+        self.sync_delay_s = 0.0
+        """How long a sync of the store takes, on average: from half of it to half as much again."""
         self.latency: Callable[[Point], None] | None = None
         """Called before each point takes place: where a test lets time pass."""
+        self.wall_ms: Callable[[], int] = lambda: EPOCH_MS
+        """The time that SQLite is told."""
         self.on_cut: Callable[[], None] | None = None
         """Called when the power goes, also when a schedule cut it: where a test kills the node."""
         self.log: deque[Point] = deque(maxlen=LOG_POINTS)
         self.counts: dict[ChangeKind, int] = {"write": 0, "truncate": 0, "sync": 0, "remove": 0}
+        self.points = 0
+        """Points so far."""
+        self.hits: Counter[Hit] = Counter()
+        """How often a fault hit something."""
         self.incarnation = 0
         """How often the power was cut."""
         self._powered = True
         self._files: dict[str, SimFile] = {}
         self._removed: dict[str, SimFile] = {}
         """Files whose removal may still be undone by a cut."""
+        self._used_bytes = 0
         self._cut: CutAt | None = None
         self._vfs = SimVfs(self, self.vfs)
-
-    @property
-    def points(self) -> int:
-        """Points so far."""
-        return sum(self.counts.values())
 
     @property
     def powered(self) -> bool:
@@ -116,16 +125,16 @@ class SimDisk:
 
     def write(self, path: str, data: bytes, *, secret: bool = False) -> None:
         """Replace the file atomically and durably: one write and one sync."""
-        self._check("write file", path)
-        if self.read_only:
-            raise StorageReadOnly("write file", path, "Read-only file system", "Mount it writable")
+        self._check_change("write file", path)
         # The old content stays on the disk until the new one has replaced it.
         if len(data) > self.free_bytes():
+            self.hits["full"] += 1
             raise StorageFull("write file", path, "No space left on device", "Free space")
         file = self._files.get(path) or SimFile()
 
         def replace() -> None:
             self._files[path] = file
+            self._used_bytes += len(data) - len(file.content)
             file.replace(data)
 
         self._take("write", path, replace, length=len(data))
@@ -133,15 +142,13 @@ class SimDisk:
 
     def remove(self, path: str) -> None:
         """Delete the file if it exists, durably."""
-        self._check("remove file", path)
-        if self.read_only:
-            raise StorageReadOnly("remove file", path, "Read-only file system", "Mount it writable")
+        self._check_change("remove file", path)
         if path in self._files:
             self._take("remove", path, lambda: self.unlink(path, durable=True))
 
     def free_bytes(self) -> int:
         """Bytes until `capacity_bytes`; below zero if that was lowered."""
-        return self.capacity_bytes - sum(len(file.content) for file in self._files.values())
+        return self.capacity_bytes - self._used_bytes
 
     def paths(self) -> list[str]:
         """The files there are, in order."""
@@ -158,8 +165,9 @@ class SimDisk:
         self._powered = False
         self.incarnation += 1
         self._cut = None
+        self.hits["cut"] += 1
         for path, file in [*self._files.items(), *self._removed.items()]:
-            image = file.after_cut(self.random, survival)
+            image = file.after_cut(self.random, survival, self.hits)
             if path in self._removed and self._removed[path] is file:
                 # The removal itself was not synced: the file may be back, unless another took its name.
                 if image is None or path in self._files or not _undone(self.random, survival):
@@ -169,12 +177,29 @@ class SimDisk:
                 continue
             self._files[path] = SimFile(image, durable_entry=True)
         self._removed.clear()
+        self._used_bytes = sum(len(file.content) for file in self._files.values())
         if self.on_cut is not None:
             self.on_cut()
 
     def power_on(self) -> None:
         """Let the disk answer again, with what survived."""
         self._powered = True
+
+    def rot(self, path: str, random: SeededRandom) -> int:
+        """Flip one bit of a file at rest, while the power is off; returns the offset of its byte."""
+        assert not self._powered, "what is in use is not at rest"
+        content = self._files[path].content
+        offset = random.randrange(len(content))
+        content[offset] ^= 1 << random.randrange(8)
+        self.hits["rotten"] += 1
+        return offset
+
+    def draw_sync_delay_s(self) -> float:
+        """How long the next sync of the store takes, in virtual seconds."""
+        if self.sync_delay_s <= 0:
+            return 0.0
+        self.hits["slow"] += 1
+        return self.sync_delay_s * self.random.uniform(0.5, 1.5)
 
     # What the VFS calls.
 
@@ -186,6 +211,7 @@ class SimDisk:
             if not create:
                 raise apsw.CantOpenError(f"no file {path}")
             if self.read_only:
+                self.hits["read_only"] += 1
                 raise apsw.ReadOnlyError("the simulated disk is read-only")
             file = self._files[path] = SimFile()
         return file
@@ -197,6 +223,7 @@ class SimDisk:
     def unlink(self, path: str, *, durable: bool) -> None:
         """Remove the name; unless `durable`, a cut may bring it back."""
         file = self._files.pop(path)
+        self._used_bytes -= len(file.content)
         if durable:
             self._sync_directory(path)
         elif file.durable_entry:
@@ -207,6 +234,7 @@ class SimDisk:
         if not self._powered or incarnation != self.incarnation:
             raise PowerCut("the power was cut")
         if self.failing:
+            self.hits["io_error"] += 1
             raise apsw.IOError("the simulated disk fails")
 
     def change(
@@ -215,11 +243,16 @@ class SimDisk:
         """Let SQLite change something: `apply` does, unless a fault prevents it. `size`: offset, length, growth."""
         self.check_access(incarnation)
         if self.read_only:
+            self.hits["read_only"] += 1
             raise apsw.ReadOnlyError("the simulated disk is read-only")
+        if self._fails():
+            raise apsw.IOError("the simulated disk fails")
         offset, length, growth = size
         if growth > 0 and growth > self.free_bytes():
+            self.hits["full"] += 1
             raise apsw.FullError("the simulated disk is full")
         self._take(kind, path, apply, offset=offset, length=length)
+        self._used_bytes += growth
 
     def sync_file(self, path: str, file: SimFile) -> None:
         """Make what was written to `file`, and its name, durable."""
@@ -242,13 +275,32 @@ class SimDisk:
         if not self._powered:
             raise PowerCut("the power was cut")
         if self.failing:
+            self.hits["io_error"] += 1
             raise StorageError(operation, path, "Input/output error")
+
+    def _check_change(self, operation: str, path: str) -> None:
+        self._check(operation, path)
+        if self.read_only:
+            self.hits["read_only"] += 1
+            raise StorageReadOnly(operation, path, "Read-only file system", "Mount it writable")
+        if self._fails():
+            raise StorageError(operation, path, "Input/output error")
+
+    def _fails(self) -> bool:
+        """Whether the change at hand meets an I/O error."""
+        if self.failing_changes > 0:
+            self.failing_changes -= 1
+        elif self.error_rate <= 0 or not self.random.chance(self.error_rate):
+            return False
+        self.hits["io_error"] += 1
+        return True
 
     def _take(
         self, kind: ChangeKind, path: str, apply: Callable[[], None], *, offset: int = 0, length: int = 0
     ) -> None:
         """One point: count it, and cut the power before or after it if it is the one that was waited for."""
         self.counts[kind] += 1
+        self.points += 1
         point = Point(self.points, kind, path, offset, length)
         self.log.append(point)
         if self.latency is not None:

@@ -1,5 +1,6 @@
 """One file of a `SimDisk`: what programs see of it, and what a power cut would leave."""
 
+from collections import Counter
 from typing import Literal
 
 import msgspec
@@ -8,6 +9,19 @@ from littoral.testing.random import SeededRandom
 
 Survival = Literal["seeded", "lost", "kept"]
 """The fate of what was not synced when the power is cut: drawn piece by piece, all lost, or all kept."""
+
+Hit = Literal[
+    "full",
+    "read_only",
+    "io_error",
+    "slow",  # a sync took its time
+    "cut",  # the power went
+    "kept",  # a change that was not synced was there after a cut
+    "lost",  # it was not
+    "torn",  # a part of it was
+    "rotten",  # a byte changed at rest
+]
+"""How a fault shows."""
 
 SECTOR_BYTES = 512
 """What a disk writes as a whole: a write may be torn between two sectors, never within one."""
@@ -35,6 +49,15 @@ class Replace(msgspec.Struct, frozen=True):
 Change = Write | Truncate | Replace
 
 
+class _Undo(msgspec.Struct, frozen=True):
+    """What brings back the content as it was before a change."""
+
+    offset: int
+    data: bytes
+    size: int
+    """Of the whole content."""
+
+
 class SimFile:
     """Content, and the changes since it was last synced."""
 
@@ -45,46 +68,64 @@ class SimFile:
         """Whether the file's name would survive a power cut."""
         self.locks: dict[int, int] = {}
         """SQLite's lock levels, by open handle."""
-        self._durable = bytearray(image)
-        self._unsynced: list[Change] = []
+        self._unsynced: list[tuple[Change, _Undo]] = []
 
     def write(self, offset: int, data: bytes) -> None:
         """Put bytes at an offset; a gap before it reads as zeros."""
-        self._change(Write(offset, data))
+        content, size = self.content, len(self.content)
+        if offset >= size:
+            # As most writes are. Extending copies the bytes once, assigning to a slice twice.
+            self._unsynced.append((Write(offset, data), _Undo(offset, b"", size)))
+            content += bytes(offset - size)
+            content += data
+            return
+        with memoryview(content) as view:
+            old = bytes(view[offset : offset + len(data)])
+        self._unsynced.append((Write(offset, data), _Undo(offset, old, size)))
+        content[offset : offset + len(data)] = data
 
     def truncate(self, size: int) -> None:
         """Set the size."""
-        self._change(Truncate(size))
+        self._change(Truncate(size), size)
 
     def replace(self, data: bytes) -> None:
         """Exchange the whole content."""
-        self._change(Replace(data))
+        self._change(Replace(data), 0)
 
     def sync(self) -> None:
         """What was changed so far, and the name, will survive a power cut."""
-        for change in self._unsynced:
-            _apply(self._durable, change)
         self._unsynced.clear()
         self.durable_entry = True
 
-    def after_cut(self, random: SeededRandom, survival: Survival) -> bytes | None:
-        """What a power cut leaves; None where not even the name does."""
+    def after_cut(self, random: SeededRandom, survival: Survival, hits: Counter[Hit]) -> bytes | None:
+        """What a power cut leaves; None where not even the name does. Counts the fate of every change in `hits`."""
         if not self.durable_entry and not _survives(random, survival):
+            hits["lost"] += 1
             return None
-        image = bytearray(self._durable)
-        for change in self._unsynced:
+        image = self._durable()
+        for change, _ in self._unsynced:
             # The new name of a replacement shows its content, which was synced before it was renamed.
             if isinstance(change, Replace) and not self.durable_entry:
                 _apply(image, change)
                 continue
             kept = _torn(change, random) if survival == "seeded" else change if survival == "kept" else None
+            hits["lost" if kept is None else "kept" if kept is change else "torn"] += 1
             if kept is not None:
                 _apply(image, kept)
         return bytes(image)
 
-    def _change(self, change: Change) -> None:
+    def _durable(self) -> bytearray:
+        """The content as it was last synced."""
+        image = bytearray(self.content)
+        for _, undo in reversed(self._unsynced):
+            del image[undo.size :]
+            image[undo.offset : undo.offset + len(undo.data)] = undo.data
+        return image
+
+    def _change(self, change: Change, offset: int) -> None:
+        """Any change of what lies behind `offset`."""
+        self._unsynced.append((change, _Undo(offset, bytes(self.content[offset:]), len(self.content))))
         _apply(self.content, change)
-        self._unsynced.append(change)
 
 
 def _apply(image: bytearray, change: Change) -> None:

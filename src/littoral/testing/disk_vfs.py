@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 import apsw
 
 from littoral.testing.disk_file import SimFile
+from littoral.testing.random import SeededRandom
 
 ChangeKind = Literal["write", "truncate", "sync", "remove"]
 
@@ -16,6 +17,10 @@ MEMORY_NAME_BYTES = 1024
 """Longest path; SQLite asks for the bound when a VFS is registered."""
 SECTOR_SIZE_BYTES = 4096
 """What SQLite's own VFS for Unix reports: with it SQLite lays out and syncs its files as it does in production."""
+
+UNIX_EPOCH_MS = 210_866_760_000_000
+"""1970-01-01 as SQLite counts time: milliseconds since noon of 24 November 4714 BC."""
+DAY_MS = 86_400_000
 
 _handles = count(1)
 
@@ -31,6 +36,8 @@ class Medium(Protocol):
 
     incarnation: int
     read_only: bool
+    random: SeededRandom
+    wall_ms: Callable[[], int]
 
     def open(self, path: str, *, create: bool) -> SimFile:
         """The file; raises apsw errors."""
@@ -55,7 +62,8 @@ class Medium(Protocol):
     def change(
         self, incarnation: int, kind: ChangeKind, path: str, apply: Callable[[], None], size: tuple[int, int, int]
     ) -> None:
-        """Count a change and apply it, unless a fault prevents it. `size`: offset, length, growth in bytes."""
+        """Count a change and apply it, unless a fault prevents it. `size`: offset, length, growth in bytes
+        (below zero: the file becomes shorter)."""
         ...
 
 
@@ -107,6 +115,18 @@ class SimVfs(apsw.VFS):
         """SQLite asks after a failure; the exception already said it."""
         return 0, None
 
+    def xRandomness(self, numbytes: int) -> bytes:
+        """From the disk's seed. SQLite's own generator is seeded by `seeded_sqlite`, for all disks of a process."""
+        return self._disk.random.token_bytes(numbytes)
+
+    def xCurrentTimeInt64(self) -> int:
+        """The node's wall clock."""
+        return UNIX_EPOCH_MS + self._disk.wall_ms()
+
+    def xCurrentTime(self) -> float:
+        """The node's wall clock, in days."""
+        return self.xCurrentTimeInt64() / DAY_MS
+
     def xSleep(self, microseconds: int) -> int:
         """Waiting for a lock takes no time: whoever holds it cannot run meanwhile."""
         return microseconds
@@ -132,7 +152,8 @@ class SimVfsFile:
     def xRead(self, amount: int, offset: int) -> bytes:
         """Fewer bytes at the end of the file; apsw reports that to SQLite."""
         self._disk.check_access(self._incarnation)
-        return bytes(self._file.content[offset : offset + amount])
+        with memoryview(self._file.content) as content:
+            return bytes(content[offset : offset + amount])
 
     def xWrite(self, data: bytes | bytearray | memoryview, offset: int) -> None:
         """One point."""
@@ -142,7 +163,7 @@ class SimVfsFile:
 
     def xTruncate(self, newsize: int) -> None:
         """One point."""
-        growth = max(0, newsize - len(self._file.content))
+        growth = newsize - len(self._file.content)
         self._change("truncate", lambda: self._file.truncate(newsize), (newsize, 0, growth))
 
     def xSync(self, flags: int) -> None:

@@ -13,7 +13,8 @@ run(main, seed=7)
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 from littoral.core.limits import Limits
 from littoral.core.names import parse_stream_name
@@ -23,9 +24,11 @@ from littoral.fleet.desired import Deployable, record_of, submit_desired
 from littoral.node.hub import Hub, open_hub
 from littoral.node.seams import Seams
 from littoral.node.status import AppStatus
+from littoral.security.identity import Identity
 from littoral.testing.clock import SimClock
 from littoral.testing.device import SimDevice
-from littoral.testing.disk import SimDisk
+from littoral.testing.disk import SimDisk, assert_wal
+from littoral.testing.loop import node_context, running_loop
 from littoral.testing.net import SimNetwork
 from littoral.testing.random import SeededRandom
 from littoral.testing.writer import SimWriter
@@ -46,8 +49,16 @@ class SimNode:
         self.disk = SimDisk(random.fork("disk"))
         self.disk.on_cut = self._died
         self.clock = SimClock(asyncio.get_running_loop())
+        self.disk.wall_ms = self.clock.wall_ms
         self.hub: Hub | None = None
         self.deaths = 0
+        self.renewals = 0
+        """Certificates it got after its first."""
+        self.down = asyncio.Event()
+        """Set while no process of the node runs: what a supervisor waits for."""
+        self.down.set()
+        self._context = node_context(self.name)
+        """Of all that runs here."""
         self._writer: SimWriter | None = None
         self._devices: list[SimDevice] = []
 
@@ -70,6 +81,10 @@ class SimNode:
     async def start(self, token: str | None = None) -> Hub:
         """Switch the node on, or start its process again."""
         assert self.hub is None, f"{self.name} is up already"
+        starting = running_loop().create_task(self._start(token), name=f"start {self.name}", context=self._context)
+        return await starting
+
+    async def _start(self, token: str | None) -> Hub:
         self.disk.power_on()
         network = self.tree.network
         seams = Seams(
@@ -79,13 +94,24 @@ class SimNode:
             writer=self._make_writer,
             joining=lambda ca: network.transport(self.name),
             peers=lambda identity: network.transport(self.name),
+            renewed=self._renewed,
         )
         hub = await open_hub(self.config, seams, _Facts(self), token)
+        assert_wal(hub.store.committer._connection, self.disk.vfs)  # noqa: SLF001 -- nobody else needs to see it
         hub.start(None)
         self.hub = hub
+        self.down.clear()
         network.serve(self.peer_url, hub.peer_api.handle)
         network.serve(self.join_url, hub.join_api.handle)
         return hub
+
+    def pause(self) -> None:
+        """Stop the process where it is, until `resume`: nobody notices but by its silence."""
+        running_loop().pause(self.name)
+
+    def resume(self) -> None:
+        """Let the process go on, with what has come for it meanwhile first."""
+        running_loop().resume(self.name)
 
     def kill(self) -> None:
         """The process dies; what it wrote to files stays, synced or not, for the system is still up."""
@@ -94,6 +120,11 @@ class SimNode:
     def cut_power(self) -> None:
         """The machine loses power: of what was not synced, some is lost."""
         self.disk.cut_power("seeded")
+
+    @property
+    def devices(self) -> Sequence[SimDevice]:
+        """Those that publish here."""
+        return self._devices
 
     def device(self, client_id: str) -> SimDevice:
         """A device that publishes here and sends again what was not acknowledged."""
@@ -117,8 +148,11 @@ class SimNode:
         return records
 
     def _make_writer(self, limits: Limits) -> SimWriter:
-        self._writer = SimWriter(limits, self.random.fork(f"writer{self.deaths}"))
+        self._writer = SimWriter(limits, self.random.fork(f"writer{self.deaths}"), self.disk)
         return self._writer
+
+    def _renewed(self, identity: Identity) -> None:
+        self.renewals += 1
 
     def _died(self) -> None:
         self.deaths += 1
@@ -129,10 +163,14 @@ class SimNode:
         hub, self.hub = self.hub, None
         if hub is not None:
             self.tree.check(hub)
+            self.tree.on_death(self, hub)
             # Not here: the cut may have come in the middle of an operation of SQLite's, which has to return first.
             asyncio.get_running_loop().call_soon(hub.abandon)
+        # A dead process is not paused any more, and its tasks, which are cancelled by then, can end.
+        asyncio.get_running_loop().call_soon(self.resume)
         for device in self._devices:
             device.disconnected()
+        self.down.set()
 
 
 class SimTree:
@@ -143,16 +181,18 @@ class SimTree:
         self.network = SimNetwork(self.random.fork("network"))
         self.nodes: dict[str, SimNode] = {}
         self.failures: list[BaseException] = []
+        self.on_death: Callable[[SimNode, Hub], None] = lambda node, hub: None
+        """Told of each node that dies, and of what ran there; must not touch its disk."""
 
     async def start_root(self, name: str, **limits: int) -> SimNode:
         """Make and start the root."""
-        node = self.add(name, "cloud", None, **limits)
+        node = self.add(name, "cloud", None, limits=limits)
         await node.start()
         return node
 
     async def start_child(self, name: str, tier: Tier, parent: SimNode, **limits: int) -> SimNode:
         """Make a node, enrol it under `parent`, and start it."""
-        node = self.add(name, tier, parent, **limits)
+        node = self.add(name, tier, parent, limits=limits)
         await node.start(await self.token(parent, name))
         return node
 
@@ -195,13 +235,22 @@ class SimTree:
         if failures:
             raise failures[0]
 
-    def add(self, name: str, tier: Tier, parent: SimNode | None, **limits: int) -> SimNode:
-        """Make a node that is still switched off."""
+    def add(
+        self,
+        name: str,
+        tier: Tier,
+        parent: SimNode | None,
+        *,
+        status_interval: str = "5s",
+        limits: Mapping[str, int] = MappingProxyType({}),
+    ) -> SimNode:
+        """Make a node that is still switched off. limits: those that are not the defaults; "_" may stand for "-"."""
         spec = NodeSpec(
             tier=tier,
             parent=Parent(url=parent.peer_url, join_url=parent.join_url) if parent else None,
             listen=Listen(peer="127.0.0.1:1", join="127.0.0.1:2", mqtt="127.0.0.1:3"),
             mqtt=Mqtt(anonymous=True),
+            status_interval=status_interval,
             limits={key.replace("_", "-"): value for key, value in limits.items()},
         )
         config = Node(api_version="littoral/v1", metadata=Metadata(name=name), spec=spec)

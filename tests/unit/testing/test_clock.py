@@ -27,3 +27,16 @@ def test_a_clock_can_be_ahead_drift_and_step_without_touching_the_monotonic_one(
         return readings
 
     assert run(main) == [5000, 1_005_100, -2_594_900]
+
+
+def test_a_drift_that_begins_later_does_not_make_the_clock_jump():
+    async def main() -> list[int]:
+        clock = SimClock(running_loop())
+        await asyncio.sleep(1000)
+        clock.drift(-500_000)
+        readings = [clock.wall_ms() - EPOCH_MS]
+        await asyncio.sleep(10)
+        readings.append(clock.wall_ms() - EPOCH_MS)
+        return readings
+
+    assert run(main) == [1_000_000, 1_005_000]

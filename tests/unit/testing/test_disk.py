@@ -1,5 +1,6 @@
 """The simulated disk: files, faults, and SQLite databases through its VFS."""
 
+from collections import Counter
 from contextlib import suppress
 
 import apsw
@@ -7,6 +8,7 @@ import pytest
 
 from littoral.core.errors import StorageError, StorageFull, StorageReadOnly
 from littoral.testing.disk import CutAt, Point, PowerCut, SimDisk, assert_wal
+from littoral.testing.disk_file import SimFile
 from littoral.testing.random import SeededRandom
 
 
@@ -26,6 +28,10 @@ def close(connection: apsw.Connection) -> None:
     """Close also what belongs to a dead node, which is told that its power is off."""
     with suppress(apsw.Error):
         connection.close()
+
+
+def present_bytes(disk: SimDisk) -> int:
+    return sum(len(disk.read(path) or b"") for path in disk.paths())
 
 
 @pytest.fixture
@@ -104,6 +110,66 @@ class TestFiles:
             disk.read("a")
         disk.failing = False
         assert disk.read("a") == b"x" * 100
+
+    def test_a_fault_counts_what_it_hits(self, disk: SimDisk):
+        disk.write("a", b"x" * 100)
+        disk.capacity_bytes = 150
+        disk.read_only = True
+        with pytest.raises(StorageReadOnly):
+            disk.remove("a")
+        disk.read_only = False
+        with pytest.raises(StorageFull):
+            disk.write("b", b"y" * 51)
+        disk.failing_changes = 2
+        for _ in range(2):
+            with pytest.raises(StorageError, match="Input/output error"):
+                disk.write("b", b"y")
+        disk.write("b", b"y")
+        disk.error_rate = 1
+        with pytest.raises(StorageError):
+            disk.remove("b")
+        assert disk.read("b") == b"y"
+        assert disk.hits == {"read_only": 1, "full": 1, "io_error": 3}
+
+    def test_free_space_follows_every_change(self, disk: SimDisk):
+        disk.capacity_bytes = 100_000
+        used = [disk.free_bytes()]
+        disk.write("a", b"x" * 100)
+        disk.write("a", b"x" * 40)
+        used.append(disk.free_bytes())
+        disk.write("b", b"x" * 10)
+        disk.remove("b")
+        used.append(disk.free_bytes())
+        connection = open_database(disk)
+        connection.execute("create table t (x); pragma wal_checkpoint(truncate)")
+        close(connection)
+        assert used == [100_000, 99_960, 99_960]
+        assert 100_000 - disk.free_bytes() == present_bytes(disk) > 4096
+        disk.cut_power("lost")
+        disk.power_on()
+        assert 100_000 - disk.free_bytes() == present_bytes(disk) > 4096
+
+    def test_changes_that_overlap_are_undone_to_what_was_synced(self):
+        file = SimFile(b"0123456789", durable_entry=True)
+        file.write(2, b"ab")
+        file.write(3, b"cdefghijkl")
+        file.truncate(5)
+        file.write(9, b"x")
+        file.replace(b"yz")
+        file.write(0, b"-")
+        assert bytes(file.content) == b"-z"
+        assert file.after_cut(SeededRandom(1), "lost", Counter()) == b"0123456789"
+        assert file.after_cut(SeededRandom(1), "kept", Counter()) == b"-z"
+
+    def test_a_bit_that_rots_is_one_bit(self, disk: SimDisk):
+        disk.write("a", bytes(100))
+        disk.cut_power()
+        offset = disk.rot("a", SeededRandom(3))
+        disk.power_on()
+        image = disk.read("a")
+        assert image is not None
+        assert [number for number, byte in enumerate(image) if byte] == [offset]
+        assert image[offset].bit_count() == 1
 
     def test_a_slow_disk_calls_whoever_lets_time_pass(self, disk: SimDisk):
         seen: list[Point] = []
@@ -189,6 +255,42 @@ class TestDatabases:
         connection.execute("insert into t values (2)")
         assert connection.execute("select x from t").fetchall() == [(2,)]
         connection.close()
+
+    def test_one_that_fails_now_and_then_fails_some_commits_and_loses_none(self, disk: SimDisk):
+        connection = open_database(disk)
+        connection.execute("create table t (x)")
+        disk.error_rate = 0.1
+        kept = []
+        for number in range(100):
+            with suppress(apsw.IOError):
+                connection.execute("insert into t values (?)", (number,))
+                kept.append(number)
+        disk.error_rate = 0
+        assert 10 < disk.hits["io_error"] < 60
+        assert [number for (number,) in connection.execute("select x from t")] == kept
+        close(connection)
+
+    def test_know_the_time_and_the_chance_of_their_disk(self, disk: SimDisk):
+        connection = open_database(disk)
+        disk.wall_ms = lambda: 1_700_000_000_250
+        assert connection.execute("select strftime('%F %R:%f')").get == "2023-11-14 22:13:20.250"
+        close(connection)
+
+    def test_the_fate_of_what_was_not_synced_is_counted(self):
+        hits = {}
+        for survival in ("lost", "kept", "seeded"):
+            disk = SimDisk(SeededRandom(2))
+            connection = open_database(disk)
+            connection.execute("create table t (x); pragma synchronous=off")
+            for _ in range(20):
+                connection.execute("insert into t values (zeroblob(10000))")
+            disk.cut_power(survival)
+            close(connection)
+            hits[survival] = dict(disk.hits)
+        assert set(hits["lost"]) == {"cut", "lost"}
+        assert set(hits["kept"]) == {"cut", "kept"}
+        assert set(hits["seeded"]) == {"cut", "lost", "kept", "torn"}
+        assert hits["seeded"]["cut"] == 1
 
     def test_temporary_files_are_no_points(self, disk: SimDisk):
         connection = open_database(disk)

@@ -1,12 +1,13 @@
 """The virtual-time event loop."""
 
 import asyncio
+import gc
 import threading
 import time
 
 import pytest
 
-from littoral.testing.loop import Deadlock, Forbidden, TimeLimitExceeded, run, running_loop
+from littoral.testing.loop import Deadlock, Forbidden, TimeLimitExceeded, node_context, run, running_loop
 
 
 def test_an_hour_passes_at_once():
@@ -154,3 +155,88 @@ def test_the_result_and_the_error_of_main_come_out():
     with pytest.raises(KeyError) as caught:
         run(fail, seed=3)
     assert caught.value.__notes__ == ["simulation: seed 3, 2.000000 s"]
+
+
+class TestPause:
+    def test_a_paused_node_does_nothing_and_then_all_of_it_in_order(self):
+        seen: list[str] = []
+
+        def note(what: str) -> None:
+            seen.append(f"{running_loop().time():g} {what}")
+
+        async def work() -> None:
+            running_loop().call_later(4, note, "timer of the task")
+            for _ in range(3):
+                await asyncio.sleep(3)
+                note("step")
+
+        async def main() -> None:
+            loop = running_loop()
+            node = node_context("a")
+            task = loop.create_task(work(), context=node)
+            loop.call_later(2, note, "timer of a", context=node)
+            loop.call_later(2, note, "timer of b", context=node_context("b"))
+            await asyncio.sleep(1)
+            loop.pause("a")
+            assert loop.paused("a")
+            loop.call_soon(note, "called meanwhile", context=node)
+            await asyncio.sleep(9)
+            loop.resume("a")
+            loop.resume("b")
+            await task
+
+        run(main)
+        assert seen == [
+            "2 timer of b",
+            "10 called meanwhile",
+            "10 timer of a",
+            "10 timer of the task",
+            "10 step",
+            "13 step",
+            "16 step",
+        ]
+
+    def test_what_was_cancelled_meanwhile_does_not_run(self):
+        async def main() -> list[str]:
+            loop, seen = running_loop(), list[str]()
+            loop.pause("a")
+            timer = loop.call_later(1, seen.append, "timer", context=node_context("a"))
+            task = loop.create_task(asyncio.sleep(1), context=node_context("a"))
+            await asyncio.sleep(2)
+            timer.cancel()
+            task.cancel()
+            loop.resume("a")
+            await asyncio.wait([task])
+            assert task.cancelled()
+            return seen
+
+        assert run(main) == []
+
+
+def test_garbage_is_collected_at_moments_of_the_run_and_not_of_the_process(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("littoral.testing.loop.COLLECT_PASSES", 100)
+    ended: list[int] = []
+
+    class Forgotten:
+        def __init__(self) -> None:
+            self.itself = self
+
+        def __del__(self) -> None:
+            ended.append(passes)
+
+    passes = 0
+
+    async def main() -> None:
+        nonlocal passes
+        Forgotten()
+        for passes in range(250):  # noqa: B007 -- what `__del__` reads
+            _ = [[] for _ in range(1000)]
+            await asyncio.sleep(0)
+
+    run(main)
+    assert gc.isenabled()
+    first = ended.copy()
+    ended.clear()
+    run(main)
+    assert ended == first
+    assert 90 < first[0] < 110

@@ -7,8 +7,8 @@ import pytest
 
 from littoral.core.errors import NotFound, PeerUnreachable
 from littoral.core.http import AnyResponse, Request, Response, StreamingResponse
-from littoral.testing.loop import run, running_loop
-from littoral.testing.net import SimNetwork
+from littoral.testing.loop import node_context, run, running_loop
+from littoral.testing.net import SimNetwork, Traffic
 from littoral.testing.random import SeededRandom
 
 ROOT = "https://root:8443"
@@ -267,5 +267,183 @@ def test_closing_ends_what_is_in_progress():
         assert len(network.tasks) == 1
         await network.aclose()
         assert len(network.tasks) == 0
+
+    run(main)
+
+
+def test_what_is_sent_at_once_shares_the_bandwidth():
+    async def main() -> None:
+        network = network_of(echo)
+        link = network.link("a", ROOT)
+        link.bytes_per_s = 1000
+        times: list[float] = []
+
+        async def send() -> None:
+            await network.transport("a").request(ROOT, Request("POST", "/", body=bytes(1000)), 60)
+            times.append(running_loop().time())
+
+        await asyncio.gather(*(send() for _ in range(3)))
+        assert times == pytest.approx([2, 3, 4])
+
+    run(main)
+
+
+def test_what_nobody_waits_for_any_more_leaves_the_bandwidth_to_others():
+    async def main() -> None:
+        handled: list[int] = []
+
+        async def note(request: Request) -> AnyResponse:
+            handled.append(len(request.body))
+            return Response()
+
+        network = network_of(note)
+        network.link("a", ROOT).bytes_per_s = 1000
+        transport = network.transport("a")
+        with pytest.raises(PeerUnreachable):
+            await transport.request(ROOT, Request("POST", "/", body=bytes(100_000)), 5)
+        await transport.request(ROOT, Request("POST", "/", body=bytes(1000)), 5)
+        assert running_loop().time() == pytest.approx(6)
+        await asyncio.sleep(200)
+        assert handled == [1000]
+        assert network.counts["requests_lost"] == 1
+
+    run(main)
+
+
+def test_a_copy_of_a_request_reaches_the_handler_and_its_answer_nobody():
+    async def main() -> None:
+        times: list[float] = []
+
+        async def note(request: Request) -> AnyResponse:
+            times.append(running_loop().time())
+            return Response(200, [], b"%d" % len(times))
+
+        network = network_of(note)
+        link = network.link("a", ROOT)
+        link.duplication, link.held_s = 1, 10
+        assert (await network.transport("a").request(ROOT, GET, 5)).body == b"1"
+        await asyncio.sleep(10)
+        assert len(times) == 2
+        assert 0 < times[1] <= 10
+        assert (network.counts["handled"], network.counts["duplicated"], network.counts["answered"]) == (1, 1, 1)
+        await network.transport("a").request(ROOT, GET, 5)
+        network.stop(ROOT)
+        await asyncio.sleep(10)
+        assert len(times) == 3
+        assert network.failures == []
+
+    run(main)
+
+
+def test_streams_are_neither_copied_nor_held_back():
+    async def main() -> None:
+        network = network_of(ticks)
+        link = network.link("a", ROOT)
+        link.duplication = link.reordering = 1
+        link.held_s = 100
+        async with network.transport("a").stream(ROOT, GET, 10) as opened:
+            assert await anext(opened.chunks) == b"0"
+        assert running_loop().time() == 0
+        assert network.counts["duplicated"] == network.counts["held"] == 0
+
+    run(main)
+
+
+def test_later_requests_overtake_one_that_is_held_back():
+    async def main() -> None:
+        order: list[str] = []
+
+        async def note(request: Request) -> AnyResponse:
+            order.append(request.path)
+            return Response()
+
+        network = network_of(note)
+        link = network.link("a", ROOT)
+        link.delay_s, link.reordering, link.held_s = 0.01, 0.5, 3
+        transport = network.transport("a")
+        paths = [f"/{number}" for number in range(20)]
+        await asyncio.gather(*(transport.request(ROOT, Request("GET", path), 60) for path in paths))
+        assert sorted(order) == sorted(paths)
+        assert order != paths
+        assert 2 < network.counts["held"] < 18
+        assert 1 < running_loop().time() < 3.1
+
+    run(main)
+
+
+def test_a_paused_process_takes_requests_and_answers_when_it_goes_on():
+    async def main() -> None:
+        network = SimNetwork(SeededRandom(7))
+        node_context("root").run(network.serve, ROOT, echo)
+        network.link("a", ROOT).delay_s = 0.1
+        loop, transport = running_loop(), network.transport("a")
+        loop.pause("root")
+        patient = asyncio.ensure_future(transport.request(ROOT, GET, 60))
+        with pytest.raises(PeerUnreachable, match="timed out"):
+            await transport.request(ROOT, GET, 5)
+        assert network.counts["handled"] == 0
+        loop.resume("root")
+        assert (await patient).status == 200
+        assert loop.time() == pytest.approx(5.1)
+        assert network.counts["handled"] == 2
+        loop.pause("root")
+        loop.call_later(1, network.stop, ROOT)
+        with pytest.raises(PeerUnreachable, match="reset"):
+            await transport.request(ROOT, GET, 5)
+        loop.resume("root")
+
+    run(main)
+
+
+def test_answers_to_a_paused_process_wait_for_it_and_those_on_their_way_from_one_do_not():
+    async def main() -> None:
+        network = SimNetwork(SeededRandom(7))
+        node_context("root").run(network.serve, ROOT, echo)
+        network.link("a", ROOT).delay_s = 1
+        loop, times = running_loop(), list[float]()
+
+        async def ask() -> None:
+            await network.transport("a").request(ROOT, GET, 60)
+            times.append(loop.time())
+
+        tasks = [loop.create_task(ask(), context=node_context("a"))]
+        await asyncio.sleep(0.5)
+        loop.pause("a")
+        await asyncio.sleep(9.5)
+        loop.resume("a")
+        await asyncio.wait(tasks)
+        tasks = [loop.create_task(ask(), context=node_context("a"))]
+        await asyncio.sleep(1.5)
+        loop.pause("root")
+        await asyncio.wait(tasks)
+        assert times == [10, 12]
+
+    run(main)
+
+
+def test_an_observer_is_told_of_each_request():
+    async def main() -> None:
+        told: list[Traffic] = []
+        network = network_of(echo)
+        network.observe = told.append
+        network.link("a", ROOT).delay_s = 1
+        await network.transport("a").request(ROOT, Request("POST", "/x", body=b"abc"), 5)
+        network.link("a", ROOT).cut("responses")
+        with pytest.raises(PeerUnreachable):
+            await network.transport("a").request(ROOT, GET, 5)
+        with pytest.raises(PeerUnreachable):
+            await network.transport("a").request("https://nowhere", GET, 5)
+        assert [(each.at_s, each.number, each.event, each.size_bytes) for each in told] == [
+            (0, 1, "requests", 3),
+            (1, 1, "handled", 3),
+            (2, 1, "answered", 3),
+            (2, 2, "requests", 0),
+            (3, 2, "handled", 0),
+            (4, 2, "responses_lost", 0),
+            (7, 2, "timeouts", 0),
+            (7, 3, "requests", 0),
+            (7, 3, "refused", 0),
+        ]
+        assert (told[0].source, told[0].target, told[0].method, told[0].path) == ("a", ROOT, "POST", "/x")
 
     run(main)

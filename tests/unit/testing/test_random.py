@@ -1,6 +1,8 @@
 """Chance that repeats."""
 
-from littoral.testing.random import SeededRandom
+import apsw
+
+from littoral.testing.random import SeededRandom, seeded_sqlite
 
 
 def test_a_seed_gives_the_same_draws():
@@ -21,3 +23,20 @@ def test_chance_is_within_its_bounds():
     random = SeededRandom(1)
     assert not any(random.chance(0) for _ in range(100))
     assert all(random.chance(1) for _ in range(100))
+
+
+def drawn_by_sqlite(seed: int) -> bytes:
+    with seeded_sqlite(SeededRandom(seed)):
+        return apsw.randomness(16)
+
+
+def test_sqlite_draws_from_the_seed_and_only_for_so_long():
+    vfs_names = apsw.vfs_names()
+    assert drawn_by_sqlite(1) == drawn_by_sqlite(1)
+    assert drawn_by_sqlite(1) != drawn_by_sqlite(2)
+    with seeded_sqlite(SeededRandom(1)):
+        within = apsw.randomness(16)
+        after_it = apsw.randomness(16)
+    assert within == drawn_by_sqlite(1)
+    assert apsw.randomness(16) != after_it
+    assert apsw.vfs_names() == vfs_names

@@ -1,0 +1,124 @@
+"""One node's store in virtual time, on a disk whose power can be cut."""
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+from littoral.core.errors import LittoralError
+from littoral.core.limits import Limits
+from littoral.store.batch import CHAIN_START, UNLINKED
+from littoral.store.store import Store, open_store
+from littoral.store.stream import StreamInfo
+from littoral.store.transaction import Transaction
+from littoral.testing.clock import SimClock
+from littoral.testing.disk import PowerCut, SimDisk
+from littoral.testing.random import SeededRandom
+from littoral.testing.writer import SimWriter
+
+T = TypeVar("T")
+
+ANSWER_S = 3.0
+"""How long `insist` waits for an answer before it asks again. Virtual."""
+
+
+class SimStore:
+    """One node's disk, and the store that is open on it. Inside `littoral.testing.loop.run` only."""
+
+    def __init__(self, node: str = "plant-a", /, *, seed: int | str = 1, **limits: int) -> None:
+        """limits: of the node, named with "_"."""
+        self.node = node
+        self.limits = Limits({name.replace("_", "-"): value for name, value in limits.items()})
+        self.random = SeededRandom(seed).fork(node)
+        self.clock = SimClock(asyncio.get_running_loop())
+        self.disk = SimDisk(self.random.fork("disk"))
+        self.disk.on_cut = self._power_went
+        self.writer = SimWriter(self.limits, self.random.fork("writer"))
+        self.store: Store | None = None
+        self.deaths = 0
+        """How often the power went. A test that lets others work on the store begins them anew when this has grown."""
+
+    def open(self) -> Store:
+        """Open the store; a second time after `close` or `cut_power`."""
+        self.disk.power_on()
+        self.writer = SimWriter(self.limits, self.random.fork("writer"))
+        self.store = open_store(self.node, self.disk, self.clock, self.random.fork("store"), self.limits, self.writer)
+        return self.store
+
+    def running(self) -> Store:
+        """The open store; opened (again) if it is not. Raises what a restart cannot mend."""
+        while self.store is None:
+            try:
+                self.open()
+            except (LittoralError, PowerCut):
+                if self.disk.powered:
+                    raise
+        return self.store
+
+    async def insist(self, job: Callable[[Transaction], T]) -> T:
+        """Submit a job again until it is answered: a store whose power went says nothing, and may have done it. Raises
+        what the job raises."""
+        while True:
+            store, deaths = self.running(), self.deaths
+            try:
+                async with asyncio.timeout(ANSWER_S):
+                    return await store.submit(job)
+            except (TimeoutError, LittoralError):
+                if self.deaths == deaths:
+                    raise
+
+    async def close(self) -> None:
+        """Close the store in an orderly way, if it is open; the power may go meanwhile."""
+        deaths = self.deaths
+        if self.store is not None:
+            try:
+                await self.store.close()
+            except (LittoralError, PowerCut):
+                if self.deaths == deaths:
+                    raise
+        self.store = None
+
+    def cut_power(self) -> None:
+        """As when the machine loses power."""
+        self.disk.cut_power()
+        self.died()
+
+    def died(self) -> None:
+        """The power is off: nothing of the process remains."""
+        self.writer.kill()
+        store, self.store = self.store, None
+        if store is not None:
+            store.abandon()
+
+    def _power_went(self) -> None:
+        self.deaths += 1
+        self.writer.kill()
+        store, self.store = self.store, None
+        if store is not None:
+            # Not here: the cut may have come in the middle of an operation of SQLite's, which has to return first.
+            asyncio.get_running_loop().call_soon(store.abandon)
+
+
+def check_histories(store: Store) -> None:
+    """Assert that every stream is what its hashes say: no damaged batch, no hole in a stream of the node's own, every
+    chain the continuation of the one before, and the stream's head that of its last batch."""
+    for info in store.streams():
+        _check_history(store, info)
+
+
+def _check_history(store: Store, info: StreamInfo) -> None:
+    following, size = info.first, 0
+    chain = CHAIN_START if info.first == 0 else None
+    for batch in store.read(info.name, info.first, 1 << 40):
+        batch.check()
+        records = batch.records()
+        own = info.name.origin == store.node
+        assert batch.first == following or not own, f"{info.name}: a hole before {batch.first}, expected {following}"
+        assert batch.first >= following, f"{info.name}: {batch.first} is held twice"
+        if batch.first == following and chain is not None and batch.chain_before != UNLINKED:
+            assert batch.chain_before == chain, f"{info.name}: another history from {batch.first} on"
+        assert len(records) == batch.next - batch.first, info.name
+        following, chain, size = batch.next, batch.chain, size + len(batch.payload)
+    if info.next > info.first:
+        assert following == info.next, f"{info.name}: it ends at {following}, its head says {info.next}"
+        assert chain == info.chain, f"{info.name}: its head is of another history"
+    assert size == info.bytes, f"{info.name}: {size} bytes, its head says {info.bytes}"
