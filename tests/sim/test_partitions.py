@@ -9,7 +9,7 @@ from littoral.streams.uplink import Uplink
 from littoral.testing.loop import run
 from littoral.testing.net import Direction, Link
 from littoral.testing.random import SeededRandom
-from littoral.testing.tree import SimNode
+from littoral.testing.tree import SimNode, SimTree
 from tests.support.vertical import (
     READINGS,
     SPIKES,
@@ -42,7 +42,7 @@ async def another_request(vertical: Vertical) -> None:
 
 def simulate(seed: int, main: Callable[[Vertical, SeededRandom], Awaitable[None]], sites: int = 1) -> None:
     async def body() -> None:
-        vertical = Vertical(seed, sites)
+        vertical = Vertical(SimTree(seed), sites)
         await main(vertical, SeededRandom(seed).fork("faults"))
         await vertical.settle()
         vertical.check()
@@ -98,9 +98,9 @@ def test_lost_answers_make_duplicates_of_frames_and_none_of_records(number: int,
 def test_a_site_goes_on_while_its_region_is_dead(seed: int):
     async def main(vertical: Vertical, random: SeededRandom) -> None:
         site = vertical.sites[0]
-        vertical.switch_on()
+        vertical.supervisor.watch_all()
         await vertical.deploy()
-        vertical.unsupervise(vertical.region)
+        vertical.supervisor.leave(vertical.region)
         vertical.region.cut_power()
         await vertical.publish()
         await vertical.until(lambda: len(windows_at(site, site)) == len(WINDOWS))
@@ -113,7 +113,7 @@ def test_a_site_goes_on_while_its_region_is_dead(seed: int):
         assert windows_at(site, site) == WINDOWS
         assert set(readings_at(site)) == set(range(READINGS))
         assert entries_of(site)["operator"] == b"ada"
-        vertical.supervise(vertical.region)
+        vertical.supervisor.watch(vertical.region)
 
     simulate(seed, main)
 
@@ -122,7 +122,7 @@ def test_a_site_goes_on_while_its_region_is_dead(seed: int):
 @pytest.mark.parametrize("parent", ["cloud", "eu"])
 def test_a_parent_that_dies_with_a_frame_in_flight(parent: str, end: str, seed: int):
     async def main(vertical: Vertical, random: SeededRandom) -> None:
-        vertical.switch_on()
+        vertical.supervisor.watch_all()
         await vertical.deploy()
         for ends in LINKS:
             for link in links(vertical, *ends):
@@ -146,7 +146,7 @@ def test_a_parent_that_dies_with_a_frame_in_flight(parent: str, end: str, seed: 
 def test_what_the_parent_has_not_answered_counts_as_waiting(seed: int):
     async def main(vertical: Vertical, random: SeededRandom) -> None:
         site = vertical.sites[0]
-        vertical.switch_on()
+        vertical.supervisor.watch_all()
         await vertical.deploy()
         (link, _) = links(vertical, "plant-a", "eu")
         await vertical.until(lambda: uplink_of(site).state.connected)
@@ -173,7 +173,7 @@ def uplink_of(node: SimNode) -> Uplink:
 def test_writes_on_both_sides_of_a_partition_converge_to_the_last(seed: int):
     async def main(vertical: Vertical, random: SeededRandom) -> None:
         site = vertical.sites[0]
-        vertical.switch_on()
+        vertical.supervisor.watch_all()
         await vertical.deploy()
         for link in links(vertical, "plant-a", "eu"):
             link.cut()
@@ -197,7 +197,7 @@ def test_writes_on_both_sides_of_a_partition_converge_to_the_last(seed: int):
 def test_two_sites_converge_through_their_region_while_the_cloud_is_cut_off(seed: int):
     async def main(vertical: Vertical, random: SeededRandom) -> None:
         first, second = vertical.sites
-        vertical.switch_on()
+        vertical.supervisor.watch_all()
         await vertical.deploy()
         for link in links(vertical, "eu", "cloud"):
             link.cut()

@@ -1,6 +1,5 @@
 """Stores in virtual time, and on real files."""
 
-import asyncio
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,42 +13,9 @@ from littoral.drivers.disk import LocalDisk
 from littoral.drivers.random import SystemRandom
 from littoral.store.store import Store, open_store
 from littoral.store.writer import ThreadWriter
-from littoral.testing.clock import SimClock
-from littoral.testing.disk import SimDisk
-from littoral.testing.random import SeededRandom
-from littoral.testing.writer import SimWriter
+from littoral.testing.store import SimStore
 
-
-class SimStore:
-    """One node's disk, and the store that is open on it. Inside `littoral.testing.loop.run` only."""
-
-    def __init__(self, node: str = "plant-a", /, *, seed: int | str = 1, **limits: int) -> None:
-        self.node = node
-        self.limits = Limits({name.replace("_", "-"): value for name, value in limits.items()})
-        self.random = SeededRandom(seed).fork(node)
-        self.clock = SimClock(asyncio.get_running_loop())
-        self.disk = SimDisk(self.random.fork("disk"))
-        self.writer = SimWriter(self.limits, self.random.fork("writer"))
-        self.store: Store | None = None
-
-    def open(self) -> Store:
-        """Open the store; a second time after `close` or `cut_power`."""
-        self.disk.power_on()
-        self.writer = SimWriter(self.limits, self.random.fork("writer"))
-        self.store = open_store(self.node, self.disk, self.clock, self.random.fork("store"), self.limits, self.writer)
-        return self.store
-
-    def cut_power(self) -> None:
-        """As when the machine loses power."""
-        self.disk.cut_power()
-        self.died()
-
-    def died(self) -> None:
-        """The power is off: nothing of the process remains."""
-        self.writer.kill()
-        if self.store is not None:
-            self.store.abandon()
-            self.store = None
+__all__ = ["SimStore", "column", "local_store", "name", "records_of"]
 
 
 @contextlib.asynccontextmanager

@@ -6,26 +6,18 @@ was not answered is asked again. So a test only has to place the fault.
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import msgspec
 
-from littoral.core.errors import LittoralError
 from littoral.core.names import StreamName
 from littoral.core.resources import Namespace, Rule
 from littoral.core.tasks import Tasks
 from littoral.node.hub import Hub
-from littoral.testing.disk import PowerCut
+from littoral.testing.supervision import UNTIL_S, Supervisor, insist
 from littoral.testing.tree import SimNode, SimTree
 
-T = TypeVar("T")
-
-RESTART_S = 0.3
-ANSWER_S = 3.0
-"""How long an operator waits for an answer before asking again. Virtual, as all times here."""
-DONE_S = 3000.0
 SETTLE_S = 4.0
 """What would arrive a second time has arrived by then."""
 
@@ -67,71 +59,33 @@ LINES = msgspec.convert(
 class Vertical:
     """A tree, its supervision, and its workload."""
 
-    def __init__(self, seed: int | str, sites: int = 1) -> None:
-        self.tree = SimTree(seed)
+    def __init__(self, tree: SimTree, sites: int = 1) -> None:
+        self.tree = tree
         self.root = self.tree.add("cloud", "cloud", None)
         self.region = self.tree.add("eu", "region", self.root)
         self.sites = [self.tree.add(f"plant-{letter}", "site", self.region) for letter in "abcd"[:sites]]
-        self.failures: list[BaseException] = []
         self.written: dict[str, bytes] = {}
         """Key-value writes that were acknowledged, by key."""
-        self._tasks = Tasks(self.failures.append)
-        self._supervisors: dict[str, asyncio.Task[None]] = {}
+        self.supervisor = Supervisor(tree)
+        self._tasks = Tasks(self.supervisor.failures.append)
 
     # Life
-
-    def switch_on(self) -> None:
-        """Supervise all nodes from now on."""
-        for node in self.tree.nodes.values():
-            self.supervise(node)
-
-    def supervise(self, node: SimNode) -> None:
-        """Start a node, and again whenever it has died."""
-        self._supervisors[node.name] = self._tasks.start(self._supervise(node), f"supervise {node.name}")
-
-    def unsupervise(self, node: SimNode) -> None:
-        """Let it lie when it dies."""
-        self._supervisors.pop(node.name).cancel()
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something beside the workload; it must not fail."""
         self._tasks.start(work, "fault")
 
-    async def until(self, condition: Callable[[], object], limit_s: float = DONE_S) -> None:
-        def holds() -> object:
-            if self.failures:
-                raise self.failures[0]
-            return condition()
+    async def until(self, condition: Callable[[], object], limit_s: float = UNTIL_S) -> None:
+        await self.supervisor.until(condition, limit_s)
 
-        await self.tree.until(holds, limit_s)
+    async def rest(self) -> None:
+        """Supervise no longer; the nodes go on."""
+        await self._tasks.stop()
+        await self.supervisor.stop()
 
     async def stop(self) -> None:
-        await self._tasks.stop()
+        await self.rest()
         await self.tree.stop()
-        assert self.failures == []
-
-    async def _supervise(self, node: SimNode) -> None:
-        token = None
-        while True:
-            if node.hub is None:
-                deaths = node.deaths
-                try:
-                    if token is None and (parent := self._parent(node)) is not None:
-                        token = await insist(parent, lambda hub: hub.create_token(node.name, 3_600_000))
-                    if node.hub is None:
-                        await node.start(token)
-                        for device in node._devices:
-                            device.connect()
-                except (LittoralError, PowerCut):
-                    # The parent is out of reach, or the power went again meanwhile. `until` bounds how often.
-                    if node.deaths == deaths:
-                        await asyncio.sleep(RESTART_S)
-            await asyncio.sleep(RESTART_S)
-
-    def _parent(self, node: SimNode) -> SimNode | None:
-        if node is self.root:
-            return None
-        return self.root if node is self.region else self.region
 
     # Workload
 
@@ -160,7 +114,11 @@ class Vertical:
 
     async def work(self) -> None:
         """All of it, from nothing to the end."""
-        self.switch_on()
+        self.supervisor.watch_all()
+        await self.use()
+
+    async def use(self) -> None:
+        """What operators and devices do, from the first rule to the last reading."""
         await self.deploy()
         await self.write(self.root, "recipe", b"one")
         await self.publish()
@@ -199,16 +157,6 @@ class Vertical:
         tables = [entries_of(node) for node in nodes]
         keys = len(self.written) + 1
         return len(tables[0]) >= keys and all(table == tables[0] for table in tables)
-
-
-async def insist(node: SimNode, work: Callable[[Hub], Awaitable[T]]) -> T:
-    """Ask a node again until it answers: a dead one says nothing, and may have done it."""
-    while True:
-        if (hub := node.hub) is not None:
-            with suppress(TimeoutError, LittoralError):
-                async with asyncio.timeout(ANSWER_S):
-                    return await work(hub)
-        await asyncio.sleep(RESTART_S)
 
 
 def payload(n: int) -> bytes:
