@@ -10,7 +10,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import uvloop
@@ -32,7 +32,7 @@ from littoral.core.limits import API_BODY_BYTES, JOIN_ANSWER_BYTES, JOIN_BODY_BY
 from littoral.core.resources import Node
 from littoral.core.tasks import Tasks
 from littoral.drivers.clock import SystemClock
-from littoral.drivers.disk import LocalDisk
+from littoral.drivers.disk import LocalDisk, storage_error
 from littoral.drivers.granian_server import TlsFiles
 from littoral.drivers.http_server import HttpServer
 from littoral.drivers.listeners import adopt_listener
@@ -188,12 +188,14 @@ class HubProcess:
             _log_fault,
         )
         control = ControlServer(self._run_dir, runtime.kill, metrics.take, apps.config)
-        await bindings.start()
+        with _sockets_in(self._run_dir):
+            await bindings.start()
         stack.push_async_callback(bindings.stop)
         runtime.start()
         stack.push_async_callback(runtime.stop)
         stack.push_async_callback(apps.stop)
-        await control.start()
+        with _sockets_in(self._run_dir):
+            await control.start()
         stack.push_async_callback(control.stop)
         apps.publish = control.publish
 
@@ -226,6 +228,16 @@ class _Functions:
         self.credentials = credentials
         self.runtime = runtime
         self.apps = apps
+
+
+@contextlib.contextmanager
+def _sockets_in(directory: Path) -> Iterator[None]:
+    """Say in words what keeps sockets from being made there: a disk that is full or takes no writes, most of the time.
+    Raises StorageError."""
+    try:
+        yield
+    except OSError as error:
+        raise storage_error("make sockets in", str(directory), error) from error
 
 
 async def _first(*events: asyncio.Event) -> None:

@@ -14,7 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -103,9 +103,10 @@ class LocalTree:
         round_trip_ms: float = 150.0,
         base_port: int = 0,
         progress: Callable[[str], None] = lambda text: None,
+        environments: Mapping[str, Mapping[str, str]] = {},
     ) -> None:
         """round_trip_ms: of each WAN. base_port: of the first listener, the others follow; 0 takes free ports.
-        progress: told in words what is being done."""
+        progress: told in words what is being done. environments: by node, variables of its processes beside ours."""
         self.state_dir = state_dir.absolute()
         self.clients: dict[str, OperatorClient] = {}
         self.links: dict[str, WanLink] = {}
@@ -117,6 +118,7 @@ class LocalTree:
         self._one_way_ms = round_trip_ms / 2
         self._next_port = base_port
         self._progress = progress
+        self._environments = environments
         self._limits = Limits()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._configs: dict[str, Node] = {}
@@ -250,7 +252,11 @@ class LocalTree:
         (data_dir / "run" / "api.json").unlink(missing_ok=True)
         document = self.state_dir / f"{node}.json"
         write_json(document, config)
-        environment = {**os.environ, LINKS_VARIABLE: str(self.state_dir / LINKS_FILE)}
+        environment = {
+            **os.environ,
+            LINKS_VARIABLE: str(self.state_dir / LINKS_FILE),
+            **self._environments.get(node, {}),
+        }
         if token is not None:
             environment[JOIN_TOKEN_VARIABLE] = token
         self._processes[node] = _supervise(document, data_dir, self.log(node), environment)
