@@ -7,6 +7,7 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
+MINUTES ?= 10
 BIN := .venv/bin
 VENV := .venv/.installed
 DEBIAN := .venv/.debian-packages
@@ -39,6 +40,14 @@ fmt: $(VENV) ## Format, and fix what the linter can fix safely
 bench: $(VENV) $(DEBIAN) ## Measure the hot paths beside their peers and print a table
 	@$(BIN)/python -m benches $(ARGS)
 
+.PHONY: sim
+sim: $(VENV) ## Simulate 1,000 trees of 8 nodes for an hour each, in virtual time (make sim ARGS="--seed 7")
+	@$(BIN)/littoral sim --runs 1000 --nodes 8 --hours 1 $(ARGS)
+
+.PHONY: soak
+soak: $(VENV) $(DEBIAN) ## Disturb real processes, disks, clocks and links for a while (MINUTES=10; ARGS="--seed 7")
+	@$(BIN)/python -m tests.soak --minutes $(MINUTES) $(ARGS)
+
 .PHONY: docs
 docs: $(VENV) ## Write the reference pages that come from the source
 	@$(BIN)/python scripts/write-cli-page.py
@@ -58,6 +67,7 @@ $(VENV): requirements/dev.txt pyproject.toml scripts/make-venv.sh
 	@scripts/make-venv.sh "$(PYTHON)"
 	@touch $@
 
-$(DEBIAN): scripts/debian-packages.sh | $(VENV)
-	@scripts/debian-packages.sh mosquitto mosquitto-clients chromium wrk tmux
+# This file as well: it names the packages.
+$(DEBIAN): scripts/debian-packages.sh Makefile | $(VENV)
+	@scripts/debian-packages.sh mosquitto mosquitto-clients chromium wrk tmux iproute2 nftables faketime
 	@touch $@

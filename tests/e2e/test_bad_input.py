@@ -22,6 +22,7 @@ from littoral.fleet.bundles import pack_bundle
 from littoral.fleet.desired import Deployable, record_of
 from littoral.security.ca import fingerprint_of
 from littoral.security.join import create_token
+from littoral.store.schema import FORMAT_VERSION
 from littoral.wire import mqtt
 from tests.support.certificates import Pair, TestCa
 from tests.support.real_node import MqttClient, RealNode, call, until
@@ -367,7 +368,7 @@ class TestStarting:
             with closing(sqlite3.connect(tmp_path / "store.db")) as store:
                 store.execute("PRAGMA user_version = 99")
             log = node.refused()
-        assert "its format is version 99, this Littoral knows up to 1" in log
+        assert f"its format is version 99, this Littoral knows up to {FORMAT_VERSION}" in log
         assert "Run the version of Littoral that wrote it, or a newer one" in log
 
 

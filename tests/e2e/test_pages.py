@@ -13,6 +13,8 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[2]
 TUTORIAL = REPOSITORY / "docs" / "tutorial" / "first-tree.md"
 RECIPE = REPOSITORY / "docs" / "howto" / "validate-resources.md"
+SIMULATION = REPOSITORY / "docs" / "howto" / "simulate-a-tree.md"
+CRASHES = REPOSITORY / "docs" / "howto" / "crash-at-every-point.md"
 DEADLINE_S = 60
 FOLLOWING = ("stream tail", "mosquitto_sub")
 """Commands that the reader ends with Ctrl-C once they have shown something."""
@@ -125,8 +127,32 @@ def test_the_recipe_for_validation(tmp_path):
             run(command, tmp_path)
 
 
+def test_the_recipe_for_simulations(tmp_path):
+    block = re.search(r"^```python\n(.*?)^```", SIMULATION.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    assert block is not None
+    (tmp_path / "counters.py").write_text(block[1], encoding="utf-8")
+    shown = {}
+    for line in commands(SIMULATION):
+        command = line.replace(".venv/bin/littoral", f"{shlex.quote(sys.executable)} -m littoral.cli.main")
+        shown[line.partition("sim ")[2]] = run(command, tmp_path)
+    first, timeline, replay, extended = shown.values()
+    assert " 0 violations" in first
+    assert "wrote sim/seed-7.html" in timeline
+    assert next(line for line in timeline.splitlines() if "SHA-256" in line) in replay
+    assert "stutter" in extended
+
+
+def test_the_recipe_for_crashes(tmp_path):
+    block = re.search(r"^```python\n(.*?)^```", CRASHES.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    assert block is not None
+    (tmp_path / "notes.py").write_text(block[1], encoding="utf-8")
+    (line,) = commands(CRASHES)
+    shown = run(line.replace(".venv/bin/python", shlex.quote(sys.executable)), tmp_path)
+    assert re.fullmatch(r"notes: plant-a .* (\d+) of \1 syncs.* all recovered\n", shown), shown
+
+
 def test_no_page_has_commands_that_nothing_runs():
-    covered = {TUTORIAL, RECIPE, REPOSITORY / "README.md"}
+    covered = {TUTORIAL, RECIPE, CRASHES, SIMULATION, REPOSITORY / "README.md"}
     pages = [*(REPOSITORY / "docs").rglob("*.md"), *REPOSITORY.glob("*.md")]
     assert [str(page) for page in pages if page not in covered and commands(page)] == []
     readme = commands(REPOSITORY / "README.md")

@@ -60,6 +60,7 @@ COMMANDS: dict[str, Entry] = {
             "delay": "littoral.cli.wan:delay",
         },
     ),
+    "sim": "littoral.cli.sim:sim",
     "mqtt": Group("MQTT logins.", {"hash": "littoral.cli.mqtt:hash_login"}),
 }
 """Every command, in the order of `littoral --help`."""

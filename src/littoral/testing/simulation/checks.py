@@ -1,0 +1,348 @@
+"""What must be true of every run once its faults are over. Each check raises `Violation`.
+
+    settled     nothing waits any more: nodes up, links up, queues empty, folds at their tails, nothing blocked
+    CHECKS      what was promised: nothing acknowledged lost, nothing twice, order kept, folds right, tables equal
+
+More are added to `CHECKS`.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+
+import msgspec
+
+from littoral.core.kv import KvEntry
+from littoral.core.lanes import LANES
+from littoral.core.names import StreamName
+from littoral.fleet.desired import DesiredFold
+from littoral.fleet.kv_fold import KvFold
+from littoral.iot.readings import READINGS, RawReading
+from littoral.node.hub import Hub
+from littoral.store.batch import UNLINKED, Batch
+from littoral.store.dead_letters import DEAD_LETTERS
+from littoral.store.kv import kv_namespace
+from littoral.store.stream import StreamInfo
+from littoral.testing.simulation.ledger import Write, stamp
+from littoral.testing.simulation.resources import CENTRAL, LATENESS_S, LINES, SHARED, SPIKE_EVERY, WINDOW_S, value_of
+from littoral.testing.simulation.work import LOG
+from littoral.testing.simulation.world import Violation, World
+from littoral.testing.tree import SimNode
+
+Check = Callable[[World], None]
+READ_ALL_BYTES = 1 << 30
+ENTRIES_MOST = 10_000
+EXPECTED_LETTERS = (
+    "forgotten deletions",  # a write that came too late to be sure of, and was refused
+    "records are gone",  # key-value writes that retention took before they were sent, and that are said again
+)
+"""What a node may put aside in a run: nothing else is wrong enough to be."""
+
+_decode_reading = msgspec.msgpack.Decoder(RawReading).decode
+
+
+# Liveness
+
+
+def settled(world: World) -> str:
+    """Empty once nothing waits; otherwise what does."""
+    if world.waiting:
+        return f"{world.waiting} clients still wait for answers"
+    for node in world.tree.nodes.values():
+        if waits := _waits(node):
+            return f"{node.name}: {waits}"
+    return _unequal(world)
+
+
+def _waits(node: SimNode) -> str:
+    hub = node.hub
+    if hub is None:
+        return "it is down"
+    if hub.failed.is_set():
+        return f"its work ended with {hub.failures[0]!r}"
+    for device in node.devices:
+        if device.unacknowledged:
+            return f"{device.unacknowledged} readings are not acknowledged"
+    return _folds_wait(hub) or _rules_wait(node, hub) or _link_waits(hub)
+
+
+def _folds_wait(hub: Hub) -> str:
+    for info in hub.store.streams():
+        for fold in (KvFold.name, DesiredFold.name):
+            if _folds(hub, fold, info) and hub.store.fold_offset(fold, info.name) < info.next:
+                return f"the fold {fold} has not reached the end of {info.name}"
+    return ""
+
+
+def _rules_wait(node: SimNode, hub: Hub) -> str:
+    for name, runner in hub.rules.runners.items():
+        if runner.failed:
+            return f"rule {name} waits: {runner.failed}"
+        readings = hub.store.stream(_own(node, READINGS))
+        if readings is not None and runner.offset < readings.next:
+            return f"rule {name} has not reached the end of its readings"
+    return ""
+
+
+def _folds(hub: Hub, fold: str, info: StreamInfo) -> bool:
+    if info.name.origin == hub.name:
+        return False
+    return kv_namespace(info.name.path) is not None if fold == KvFold.name else info.name.path == "desired"
+
+
+def _link_waits(hub: Hub) -> str:
+    uplink = hub.uplink
+    if uplink is None:
+        return ""
+    if uplink.outbox.blocked:
+        name, reason = next(iter(uplink.outbox.blocked.items()))
+        return f"{name} is blocked: {reason}"
+    if not uplink.state.connected:
+        return f"no link to its parent: {uplink.state.last_error}"
+    for lane in LANES:
+        if depth := uplink.outbox.depth(lane).records:
+            return f"{depth} records wait in lane {lane}"
+    return ""
+
+
+def _unequal(world: World) -> str:
+    """What has not reached everybody yet."""
+    root = world.root.running
+    wanted = {key: each.revision for key, each in root.desired.wanted.items()}
+    table = {space: _table(world.root, space) for space in (SHARED, LINES)}
+    for node in world.tree.nodes.values():
+        theirs = {key: each.revision for key, each in node.running.desired.wanted.items()}
+        if theirs != wanted:
+            return f"{node.name}: desired state differs from the root's"
+        for space, entries in table.items():
+            if (mine := _living(_table(node, space))) != _living(entries):
+                return f"{node.name}: {space} differs from the root's: {_difference(mine, _living(entries))}"
+    return ""
+
+
+def _table(node: SimNode, space: str) -> dict[str, KvEntry]:
+    return {entry.key: entry for entry in node.running.store.kv_entries(space, "", ENTRIES_MOST)}
+
+
+def _living(table: dict[str, KvEntry]) -> dict[str, KvEntry]:
+    return {key: entry for key, entry in table.items() if entry.value is not None}
+
+
+def _difference(mine: dict[str, KvEntry], theirs: dict[str, KvEntry]) -> str:
+    key = min(key for key in {*mine, *theirs} if mine.get(key) != theirs.get(key))
+    return f"{key} is {mine.get(key)}, at the root {theirs.get(key)}"
+
+
+# What was promised
+
+
+def check_appends(world: World) -> None:
+    """Every acknowledged append is in its node's stream and at every node above, once, in its producer's order; and
+    nothing else is."""
+    for (name, producer), sent in sorted(world.ledger.sent.items()):
+        promised = world.ledger.acknowledged.get((name, producer), 0)
+        for node in (world.node(name), *world.path_up(name)):
+            mine = [record for record in node.records(f"{name}/{LOG}") if _producer_of(record) == producer]
+            if len(mine) < promised:
+                raise Violation(
+                    "acknowledged appends",
+                    f"{name}/{LOG} at {node.name}: {producer} was promised {promised} records, {len(mine)} are there",
+                )
+            if mine != sent[: len(mine)]:
+                raise Violation(
+                    "exactly once, in order", f"{name}/{LOG} at {node.name}: {producer}: {_disorder(mine, sent)}"
+                )
+
+
+def _producer_of(record: bytes) -> str:
+    return str(msgspec.json.decode(record)["p"])
+
+
+def _disorder(mine: list[bytes], sent: list[bytes]) -> str:
+    twice = [record for record, count in Counter(mine).items() if count > 1]
+    if twice:
+        return f"{twice[0]!r} is there {Counter(mine)[twice[0]]} times"
+    place = next(place for place, record in enumerate(mine) if place >= len(sent) or record != sent[place])
+    return f"record {place} is {mine[place]!r}"
+
+
+def check_copies(world: World) -> None:
+    """Whatever a node holds of another's stream is what the origin holds, and every chain of hashes is whole."""
+    held: dict[tuple[str, int], tuple[str, bytes]] = {}
+    for node in world.tree.nodes.values():
+        for info in node.running.store.streams():
+            for batch in node.running.store.read(info.name, info.first, READ_ALL_BYTES):
+                batch.check()
+                for place, record in enumerate(batch.records(), batch.first):
+                    where, other = held.setdefault((f"{info.name} {info.lineage}", place), (node.name, record))
+                    if other != record:
+                        raise Violation("copies", f"{info.name}@{place} differs between {where} and {node.name}")
+            _check_chain(node, info)
+
+
+def _check_chain(node: SimNode, info: StreamInfo) -> None:
+    before: Batch | None = None
+    for batch in node.running.store.read(info.name, info.first, READ_ALL_BYTES):
+        # After a gap, where retention at the origin took what was not sent, nothing can be compared.
+        follows = before is not None and batch.first == before.next
+        if before is not None and follows and batch.chain_before not in (before.chain, UNLINKED):
+            raise Violation("chains", f"{info.name} at {node.name}: the chain breaks at {batch.first}")
+        before = batch
+    if before is not None and (before.chain != info.chain or before.next != info.next):
+        raise Violation("chains", f"{info.name} at {node.name}: its head is not its last batch")
+
+
+def check_readings(world: World) -> None:
+    """Every acknowledged reading is stored, and first stored in the device's order."""
+    for (name, topic), count in sorted(world.ledger.readings.items()):
+        records = [_decode_reading(record) for record in world.node(name).records(f"{name}/{READINGS}")]
+        numbers = [msgspec.json.decode(each.payload)["n"] for each in records if each.topic == topic]
+        first_seen = list(dict.fromkeys(numbers))
+        missing = sorted(set(range(count)) - set(numbers))
+        if missing:
+            raise Violation("acknowledged readings", f"{name}: {len(missing)} of {count} are gone, first {missing[0]}")
+        if first_seen != list(range(count)):
+            raise Violation("order of readings", f"{name}: {first_seen[:20]}...")
+        if len(numbers) > count:
+            world.recoveries["reading sent again"] += len(numbers) - count
+
+
+def check_folds(world: World) -> None:
+    """Windows and alerts, at the site and at every node above, are what a recomputation from the readings gives."""
+    for (name, _), count in sorted(world.ledger.readings.items()):
+        windows, alerts = _recomputed(count)
+        for node in (world.node(name), *world.path_up(name)):
+            rows = [msgspec.json.decode(record) for record in node.records(f"{name}/windows")]
+            found = [
+                (row["start"] // 1000, row["count"], row["min"], row["max"], round(row["mean"], 6)) for row in rows
+            ]
+            if found != windows:
+                raise Violation("folds", f"windows of {name} at {node.name}: {_first_other(found, windows)}")
+            numbers = [msgspec.json.decode(record)["sequence"] for record in node.records(f"{name}/alerts")]
+            if numbers != alerts:
+                raise Violation("folds", f"alerts of {name} at {node.name}: {_first_other(numbers, alerts)}")
+
+
+WindowRow = tuple[int, int, float, float, float]
+
+
+def _recomputed(count: int) -> tuple[list[WindowRow], list[int]]:
+    windows = []
+    for start in range(0, count, WINDOW_S):
+        if start + WINDOW_S + LATENESS_S <= count - 1:
+            values = [value_of(number) for number in range(start, start + WINDOW_S)]
+            windows.append((start, len(values), min(values), max(values), round(sum(values) / len(values), 6)))
+    return windows, list(range(SPIKE_EVERY - 1, count, SPIKE_EVERY))
+
+
+def _first_other(found: list[object] | list[int] | list[WindowRow], wanted: list[int] | list[WindowRow]) -> str:
+    for place, (mine, theirs) in enumerate(zip(found, wanted, strict=False)):
+        if mine != theirs:
+            return f"number {place} is {mine}, not {theirs}"
+    return f"{len(found)} instead of {len(wanted)}"
+
+
+def check_keys(world: World) -> None:
+    """Every key is what the last write made it: an acknowledged one, or a later one that was asked for."""
+    refused = _refused_writes(world)
+    for space in (SHARED, CENTRAL):
+        table = _table(world.root, space)
+        for key, entry in sorted(table.items()):
+            if entry.value is not None and not _asked_for(world, space, entry):
+                raise Violation("last writer wins", f"{space}/{key} is {entry}, which nobody wrote")
+        for (its, key), newest in sorted(world.ledger.newest.items()):
+            if its == space:
+                _check_key(world, space, newest, table.get(key), refused)
+
+
+def _check_key(world: World, space: str, newest: KvEntry, held: KvEntry | None, refused: set[bytes]) -> None:
+    if held is not None and stamp(held) >= stamp(newest):
+        if held.value is None and newest.value is not None and not _was_deleted(world, space, held, newest, refused):
+            raise Violation("last writer wins", f"{space}/{newest.key} was deleted by nobody: {held}, after {newest}")
+        return
+    if newest.value is None and (held is None or held.value is None):
+        return  # the tombstone was forgotten, and another may have taken its place
+    if newest.value is not None and held is None and newest.value in refused:
+        return
+    raise Violation("last writer wins", f"{space}/{newest.key} is {held}; {newest} was acknowledged")
+
+
+def _was_deleted(world: World, space: str, held: KvEntry, newest: KvEntry, refused: set[bytes]) -> bool:
+    """Whether a client asked for that deletion, or the write was refused, in as many words, as older than what the tree
+    remembers of deletions."""
+    return (
+        Write(held.node, space, held.key, None) in world.ledger.asked
+        or _central(world, space, held.key)
+        or newest.value in refused
+    )
+
+
+def _central(world: World, space: str, key: str) -> bool:
+    """A write through the tree has the root's name, whoever asked for it."""
+    return space == CENTRAL and any(each.key == key and each.value is None for each in world.ledger.asked)
+
+
+def _asked_for(world: World, space: str, entry: KvEntry) -> bool:
+    if space == CENTRAL:
+        return any(each.key == entry.key and each.value == entry.value for each in world.ledger.asked)
+    return Write(entry.node, space, entry.key, entry.value) in world.ledger.asked
+
+
+def _refused_writes(world: World) -> set[bytes]:
+    """The values of writes that are in a node's dead letters."""
+    values: set[bytes] = set()
+    for node in world.tree.nodes.values():
+        for letter in letters_of(node):
+            world.recoveries["put aside: " + letter["reason"].split(":")[0][:60]] += 1
+            entry = _entry_in(letter)
+            if entry is not None and entry.value is not None:
+                values.add(entry.value)
+    return values
+
+
+def letters_of(node: SimNode) -> list[dict[str, str]]:
+    """A node's own dead letters."""
+    return [msgspec.json.decode(record) for record in node.records(f"{node.name}/{DEAD_LETTERS}")]
+
+
+def _entry_in(letter: dict[str, str]) -> KvEntry | None:
+    try:
+        return msgspec.msgpack.decode(msgspec.json.decode(f'"{letter["record"]}"', type=bytes), type=KvEntry)
+    except msgspec.DecodeError:
+        return None
+
+
+def check_desired(world: World) -> None:
+    """What the operator was told is desired is what all nodes want."""
+    wanted = {key: each.revision for key, each in world.root.running.desired.wanted.items()}
+    for key, revision in sorted(world.ledger.desired.items()):
+        if wanted.get(key) != revision:
+            raise Violation("desired state", f"{key} is at {wanted.get(key)}; {revision} was acknowledged last")
+
+
+def check_bounds(world: World) -> None:
+    """Streams keep to their retention, and nothing is put aside that should not be."""
+    for node in world.tree.nodes.values():
+        hub = node.running
+        for info in hub.store.streams():
+            if info.bytes > info.retention_bytes + hub.limits.overrides.get("batch-bytes", 1 << 18):
+                raise Violation(
+                    "bounds", f"{info.name} at {node.name}: {info.bytes} bytes, {info.retention_bytes} allowed"
+                )
+        for letter in letters_of(node):
+            if not any(words in letter["reason"] for words in EXPECTED_LETTERS):
+                raise Violation("dead letters", f"{node.name}: {letter['source']}: {letter['reason']}")
+
+
+CHECKS: dict[str, Check] = {
+    "appends": check_appends,
+    "copies": check_copies,
+    "readings": check_readings,
+    "folds": check_folds,
+    "keys": check_keys,
+    "desired": check_desired,
+    "bounds": check_bounds,
+}
+
+
+def _own(node: SimNode, path: str) -> StreamName:
+    return StreamName(node.name, path)

@@ -1,0 +1,111 @@
+"""Drawing a plan from a seed: the tree, its settings, the work, and the faults of one run.
+
+Swarm testing (A. Groce et al., "Swarm Testing", ISSTA 2012): each run leaves some kinds of fault out, and is hard or easy
+as a whole, for a kind that is always on may keep another's consequences from being seen.
+"""
+
+from littoral.testing.random import SeededRandom
+from littoral.testing.simulation.faults import FAULTS
+from littoral.testing.simulation.plan import Event, Plan, PlannedNode
+from littoral.testing.simulation.work import WORK
+
+LEAST_FAULTS = 20
+LEAST_ACKNOWLEDGED = 500
+"""What a run must have done to count."""
+FAULTS_DRAWN = (26, 40)
+"""More than LEAST_FAULTS: some find their target in no state for them."""
+WORK_DRAWN = (26, 34)
+BEGIN_S = 20.0
+"""By when the first nodes have enrolled, without faults."""
+QUIET_PART = 0.25
+"""The last part of a run, in which everything heals and is checked."""
+
+
+def draw_plan(seed: int, nodes: int = 8, hours: float = 1.0) -> Plan:
+    """The plan of a seed: the same on every machine. nodes: at least 2; hours: virtual."""
+    random = SeededRandom(f"plan/{seed}")
+    planned = _draw_nodes(random, nodes, hours)
+    until_s = hours * 3600 * (1 - QUIET_PART)
+    work = _draw_work(random, planned, until_s)
+    events = [*work, *_draw_faults(random, planned, work, until_s)]
+    events.sort(key=lambda event: event.at_s)
+    numbered = tuple(
+        Event(number, event.at_s, event.kind, event.target, event.for_s, event.count, event.amount)
+        for number, event in enumerate(events)
+    )
+    return Plan(
+        seed=seed,
+        hours=hours,
+        nodes=planned,
+        limits=_draw_limits(random),
+        status_interval=random.choice(("5m", "10m", "20m")),
+        link_delay_s=random.choice((0.0, 0.01, 0.08, 0.3)),
+        events=numbered,
+    )
+
+
+def _draw_nodes(random: SeededRandom, count: int, hours: float) -> tuple[PlannedNode, ...]:
+    """A root, some regions, and sites below either."""
+    regions = random.randint(1, max(1, (count - 1) // 3)) if count > 2 else 0
+    nodes = [PlannedNode("cloud", "cloud")]
+    nodes += [PlannedNode(f"region-{place}", "region", "cloud") for place in range(1, regions + 1)]
+    late = random.randrange(1, count - regions) if random.chance(0.5) else 0
+    for place in range(1, count - regions):
+        above = random.choice([node.name for node in nodes if node.tier != "site"])
+        joins_s = random.uniform(60.0, hours * 1800) if place == late else 0.0
+        nodes.append(PlannedNode(f"site-{place}", "site", above, joins_s))
+    return tuple(nodes)
+
+
+def _draw_limits(random: SeededRandom) -> dict[str, int]:
+    """Small batches and frames make many; a short memory of deletions makes them forgotten within the run."""
+    limits: dict[str, int] = {}
+    if random.chance(0.4):
+        limits["batch-records"] = random.choice((1, 3, 10))
+    if random.chance(0.4):
+        limits["uplink-batch-bytes"] = random.choice((500, 5000))
+    if random.chance(0.3):
+        limits["read-bytes"] = random.choice((500, 5000))
+    if random.chance(0.5):
+        limits["kv-tombstone-seconds"] = random.choice((30, 300))
+    return limits
+
+
+def _draw_work(random: SeededRandom, nodes: tuple[PlannedNode, ...], until_s: float) -> list[Event]:
+    events = []
+    names, weights = list(WORK), [kind.weight for kind in WORK.values()]
+    sites = [node for node in nodes if node.tier == "site"] or list(nodes)
+    for _ in range(random.randint(*WORK_DRAWN)):
+        name = random.choices(names, weights)[0]
+        kind = WORK[name]
+        node = random.choice(sites if kind.at_sites else nodes)
+        at_s = random.uniform(max(BEGIN_S, node.joins_s), until_s)
+        count = random.randint(1 + kind.most // 2, kind.most) if kind.most > 1 else kind.most
+        events.append(Event(0, at_s, name, node.name, count=count, amount=random.uniform(0.0, 0.9)))
+    return events
+
+
+def _draw_faults(
+    random: SeededRandom, nodes: tuple[PlannedNode, ...], work: list[Event], until_s: float
+) -> list[Event]:
+    """Half of them where and when something is being done: at other times most would meet nothing."""
+    kinds = [kind for kind in FAULTS if random.chance(0.5)] or list(FAULTS)
+    hardness = random.random()
+    events = []
+    for _ in range(random.randint(*FAULTS_DRAWN)):
+        kind = random.choice(kinds)
+        fault = FAULTS[kind]
+        size = fault.draw(random, hardness)
+        beside = random.choice(work)
+        if random.chance(0.5):
+            at_s = min(until_s, beside.at_s + random.uniform(-1.0, 2.0))
+            target = beside.target
+        else:
+            # From the first moment on: a node may die while it enrols.
+            at_s = random.uniform(0.0, until_s if random.chance(0.8) else BEGIN_S)
+            target = random.choice(nodes).name
+        if fault.where == "tree" or (fault.where == "child" and target == nodes[0].name):
+            target = nodes[0].name if fault.where == "tree" else random.choice(nodes[1:]).name
+        for_s = min(size.for_s, max(1.0, until_s - at_s))
+        events.append(Event(0, at_s, kind, target, for_s, size.count, size.amount))
+    return events
