@@ -19,10 +19,13 @@ from littoral.store.batch import StoredBatch, make_batch
 from littoral.store.committer import Committed, Committer, Job
 from littoral.store.database import storage_error
 from littoral.store.kv import KvTable
+from littoral.store.replica import ReplicaOutcome
 from littoral.store.store import Store
 from littoral.store.stubborn import commit_stubbornly
 from littoral.store.transaction import Transaction
+from littoral.streams import peer_server
 from littoral.streams.outbox import Outbox
+from littoral.streams.take_over import take_over
 
 
 def acknowledge_before_sync(patch: pytest.MonkeyPatch) -> None:
@@ -102,16 +105,15 @@ def retry_recuts_its_batch(patch: pytest.MonkeyPatch) -> None:
 
 
 def relay_drops_the_origin(patch: pytest.MonkeyPatch) -> None:
-    """What came from below goes up under the relay's own name."""
-    take = Outbox.take
+    """What a child sends is taken for the child's own, wherever it came from."""
 
-    def take_as_own(self: Outbox, lanes: Iterable[Lane], max_bytes: int) -> list[StoredBatch]:
-        return [
-            msgspec.structs.replace(stored, batch=msgspec.structs.replace(stored.batch, origin=self._store.node))
-            for stored in take(self, lanes, max_bytes)
+    def take_as_own(frame: Sequence[StoredBatch], via: str, tx: Transaction) -> list[ReplicaOutcome]:
+        own = [
+            msgspec.structs.replace(stored, batch=msgspec.structs.replace(stored.batch, origin=via)) for stored in frame
         ]
+        return take_over(own, via, tx)
 
-    patch.setattr(Outbox, "take", take_as_own)
+    patch.setattr(peer_server, "take_over", take_as_own)
 
 
 def fold_ignores_the_tombstone_horizon(patch: pytest.MonkeyPatch) -> None:
