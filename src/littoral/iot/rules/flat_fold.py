@@ -99,11 +99,10 @@ def flat_fold(  # noqa: C901 - four short functions over the same variables
         if (other := rule.ahead.pop(topic, None)) is not None:
             other()
         windows, window = those, those.current
-        count, mean, m2, low, high = window.count, window.mean, window.m2, window.min, window.max
-        last, latest = window.last, window.last_ts / scale
+        count, mean, m2, low, high, last = window.count, window.mean, window.m2, window.min, window.max, window.last
         # Our clock goes on, so what is not too far ahead of it now is not when it arrives.
         until_ms = min(windows.fast_until - 1, wall_ms() + rule.ahead_most_ms)
-        oldest, until = window.first_ts / scale, until_ms / scale
+        oldest, latest, until = window.first_ts / scale, window.last_ts / scale, until_ms / scale
         rule.ahead[topic] = settle
         rule.stirred()
 
