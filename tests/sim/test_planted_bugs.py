@@ -14,7 +14,7 @@ from tests.support import planted
 SEEDS = 100
 NODES, HOURS = 5, 0.3
 EVENTS_MOST = 20
-TRIALS = 60
+TRIALS = 40
 """Enough to come down to EVENTS_MOST and well below; `littoral sim` tries longer."""
 
 

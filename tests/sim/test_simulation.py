@@ -18,7 +18,7 @@ from littoral.testing.simulation.plan import plan_of_json, plan_to_json
 from littoral.testing.simulation.processes import COMMAND
 from littoral.testing.simulation.run import simulate
 
-RUNS = 24
+RUNS = 20
 SEEDS = 1 << 20
 PLANS = Path(__file__).parent / "plans"
 DEADLINE_S = 120

@@ -37,7 +37,7 @@ COLLECT_PASSES = 20_000
 """Passes of the loop between two collections of garbage. Python's own collector runs when so much was allocated, which
 differs between processes, and with it the moment at which a forgotten generator ends."""
 
-COLLECT_ALL_RUNS = 25
+COLLECT_ALL_RUNS = 200
 """Runs between two collections of all garbage of the process."""
 _runs = count(1)
 

@@ -40,15 +40,15 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 PLANS = [
-    Plan(store, {"plant-a": 40}, 30),
+    Plan(store, {"plant-a": 40}, 8),
     Plan(migration, {"plant-a": 4}, None),
-    Plan(numbered, {"plant-a": 25}, 30),
-    Plan(unnumbered, {"plant-a": 25}, 30),
-    Plan(enrolment, {"cloud": 20, "eu": 15, "plant-a": 10}, 3),
-    Plan(renewal, {"cloud": 4, "eu": 4, "plant-a": 2}, 3),
-    Plan(bootstrap, {"cloud": 6, "plant-a": 12}, 3),
-    Plan(kv, {"cloud": 15, "plant-a": 15}, 3),
-    Plan(vertical, {"cloud": 20, "eu": 20, "plant-a": 25}, 3),
+    Plan(numbered, {"plant-a": 25}, 6),
+    Plan(unnumbered, {"plant-a": 25}, 6),
+    Plan(enrolment, {"cloud": 20, "eu": 15, "plant-a": 10}, 1),
+    Plan(renewal, {"cloud": 4, "eu": 4, "plant-a": 2}, 1),
+    Plan(bootstrap, {"cloud": 6, "plant-a": 12}, 1),
+    Plan(kv, {"cloud": 15, "plant-a": 15}, 1),
+    Plan(vertical, {"cloud": 20, "eu": 20, "plant-a": 25}, 1),
 ]
 
 
