@@ -7,7 +7,6 @@
 This is plain synchronous code. A writer (`littoral.store.writer`) decides when it runs and on which thread.
 """
 
-import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +19,7 @@ from littoral.core.hlc import HybridClock
 from littoral.core.limits import Limits
 from littoral.core.names import StreamName
 from littoral.core.order import Order
+from littoral.store.atomic import roll_back
 from littoral.store.database import storage_error
 from littoral.store.heads import Heads
 from littoral.store.stream import StreamInfo
@@ -103,9 +103,7 @@ class Committer:
 
     def _failed(self, jobs: list[Job], failure: Exception) -> Committed:
         # What cannot be rolled back now is before the next group; until then nothing of it is committed.
-        with contextlib.suppress(apsw.Error):
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
+        roll_back(self._connection)
         self._transaction.abandon()
         self._heads.rollback()
         for job in jobs:

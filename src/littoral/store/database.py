@@ -15,6 +15,7 @@ from littoral.core.errors import (
     StorageFull,
     StorageReadOnly,
 )
+from littoral.store.atomic import atomic
 from littoral.store.migrations import migrate
 from littoral.store.schema import FORMAT_VERSION, SCHEMA
 
@@ -91,7 +92,7 @@ def _prepare(connection: apsw.Connection, path: str, *, exclusive: bool) -> None
         )
     _configure(connection, path)
     if version == 0:
-        with connection:
+        with atomic(connection):
             connection.execute(SCHEMA)
             connection.pragma("user_version", FORMAT_VERSION)
     else:

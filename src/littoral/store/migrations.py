@@ -7,6 +7,7 @@ version are out there. A test makes a store of each version and compares what it
 
 import apsw
 
+from littoral.store.atomic import atomic
 from littoral.store.schema import FORMAT_VERSION
 
 STEPS = {
@@ -27,6 +28,6 @@ CREATE INDEX kv_tombstones ON kv(namespace, hlc) WHERE value IS NULL;
 def migrate(connection: apsw.Connection, version: int) -> None:
     """Take the steps from `version` to FORMAT_VERSION. Raises apsw.Error; the step that fails did nothing."""
     for each in range(version, FORMAT_VERSION):
-        with connection:
+        with atomic(connection):
             connection.execute(STEPS[each])
             connection.pragma("user_version", each + 1)

@@ -17,6 +17,7 @@ from littoral.core.limits import Limits
 from littoral.core.names import StreamName, check_node_name
 from littoral.core.random import Random
 from littoral.store import kv
+from littoral.store.atomic import atomic
 from littoral.store.batch import BATCH_COLUMNS, Batch, StoredBatch
 from littoral.store.committer import Committed, Committer
 from littoral.store.database import DATABASE, open_database, open_reader, translated
@@ -197,16 +198,14 @@ class Store:
 
     def kv_entries(self, namespace: str, after: str, limit: int) -> list[KvEntry]:
         """Entries in order of keys, tombstones included."""
-        return self.kv_snapshot(namespace, after, limit)[0]
+        with translated("read namespace", namespace):
+            return kv.read_entries(self._reader, namespace, after, limit)
 
     def kv_snapshot(self, namespace: str, after: str, limit: int) -> tuple[list[KvEntry], int]:
         """A snapshot's part: entries in order of keys, tombstones included, and the horizon of the namespace at the
         same moment."""
-        with translated("read namespace", namespace), self._reader:
-            # In one transaction: a tombstone that is forgotten in between would be in neither.
-            entries = kv.read_entries(self._reader, namespace, after, limit)
-            horizon = kv.read_horizon(self._reader, namespace)
-        return entries, horizon
+        with translated("read namespace", namespace):
+            return kv.read_snapshot(self._reader, namespace, after, limit)
 
     def kv_horizon(self, namespace: str) -> int:
         """The greatest timestamp of a tombstone of the namespace that was forgotten; 0 where none was."""
@@ -325,7 +324,7 @@ def _identify(connection: apsw.Connection, disk: Disk, node: str, random: Random
     meta = dict(connection.execute("SELECT key, value FROM meta"))
     if not meta:
         meta = {"node": node, "lineage": random.token_bytes(8).hex()}
-        with connection:
+        with atomic(connection):
             connection.executemany("INSERT INTO meta(key, value) VALUES(?,?)", meta.items())
     if meta["node"] != node:
         raise StartupError(

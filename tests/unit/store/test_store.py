@@ -26,7 +26,7 @@ from littoral.store.schema import FORMAT_VERSION
 from littoral.store.store import VERSION_FILE, Store
 from littoral.store.stream import StreamInfo
 from littoral.store.transaction import Transaction
-from littoral.testing.disk import CutAt, PowerCut
+from littoral.testing.disk import CutAt, Point, PowerCut
 from littoral.testing.loop import run
 from tests.support.stores import SimStore, local_store, name, records_of
 
@@ -305,6 +305,52 @@ class TestDisksThatRefuse:
                 sim.open()
             sim.disk.capacity_bytes = 1 << 40
             await sim.open().submit(append(b"0"))
+
+        run(main)
+
+    @pytest.mark.parametrize(
+        ("trouble", "reason"), [("failing", "the simulated disk fails"), ("full", "the disk is full")]
+    )
+    def test_the_reason_is_the_disk_s_wherever_it_begins_to_refuse_a_new_store(self, trouble: str, reason: str):
+        """Not that of what SQLite cannot do any more after that."""
+
+        async def main() -> None:
+            points = 0
+            told: list[str] = []
+            while True:
+                sim, seen = SimStore(), 0
+
+                def refuse(point: Point, sim: SimStore = sim, nth: int = points) -> None:
+                    nonlocal seen
+                    seen += 1
+                    if seen == nth and trouble == "failing":
+                        sim.disk.failing = True
+                    elif seen == nth:
+                        sim.disk.capacity_bytes = 0
+
+                sim.disk.latency = refuse
+                try:
+                    sim.open()
+                except StorageError as error:
+                    told.append(str(error))
+                if seen < points:
+                    break
+                points += 1
+            assert len(told) > 5
+            assert [each for each in told if reason not in each] == []
+
+        run(main)
+
+    def test_a_reader_is_told_the_disk_s_reason(self):
+        async def main() -> None:
+            sim = SimStore()
+            store = sim.open()
+            await store.submit(lambda tx: tx.kv_put("ns", "k", bytes(100_000)))
+            store.committer._connection.execute("PRAGMA shrink_memory")
+            sim.disk.failing = True
+            for read in (store.kv_entries, store.kv_snapshot):
+                with pytest.raises(StorageError, match="the simulated disk fails"):
+                    read("ns", "", 10)
 
         run(main)
 

@@ -119,13 +119,16 @@ async def _play(world: World, *, whole: bool) -> None:
     plan = world.plan
     world.switch_on()
     world.work(deploy(world), "deploy")
+    faults = []
     for event in plan.events:
         await world.until_s(event.at_s)
         if event.kind in FAULTS:
-            world.start(befall(world, event), f"fault {event.number}")
+            faults.append(world.start(befall(world, event), f"fault {event.number}"))
         else:
             world.work(WORK[event.kind].do(world, event), f"work {event.number}")
     await world.until_s(plan.quiet_s)
+    # The last of them end in this very moment, and perhaps after this.
+    await asyncio.gather(*faults, return_exceptions=True)
     world.release()
     world.note(TREE, "healed", "no more faults from here on")
     for _ in range(2):

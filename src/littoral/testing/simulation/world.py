@@ -143,9 +143,9 @@ class World:
 
     # Life
 
-    def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
+    def start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """Do something beside the rest. What it raises ends the run."""
-        self._tasks.start(work, name)
+        return self._tasks.start(work, name)
 
     def work(self, work: Coroutine[Any, Any, None], name: str) -> None:
         """As `start`, for what must be done before the run is over."""
