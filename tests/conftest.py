@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+import signal
 import socket
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -20,6 +21,9 @@ hypothesis.settings.load_profile("littoral")
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """One seed for the run: Hypothesis and every simulation draw from it."""
+    # A shell without job control starts what it puts into the background deaf to it, and the commands that tests
+    # interrupt would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     config.stash[SEED] = int(os.environ.get(SEED_VARIABLE) or int.from_bytes(os.urandom(4)))
     if config.option.hypothesis_seed is None:
         config.option.hypothesis_seed = config.stash[SEED]

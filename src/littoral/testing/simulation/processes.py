@@ -2,6 +2,7 @@
 order there.
 """
 
+import contextlib
 import os
 import queue
 import subprocess
@@ -40,22 +41,22 @@ class Processes:
         self._threads.shutdown(wait=False, cancel_futures=True)
         for worker in self._workers:
             worker.kill()
+        self._threads.shutdown()
         for worker in self._workers:
             worker.wait(END_S)
-        self._threads.shutdown()
+            _let_go(worker)
 
     def do(self, order: Order) -> Answer:
         """One run, in the next worker that is free. Raises Unavailable if it dies."""
         worker = self._free.get()
-        assert worker.stdin is not None
-        assert worker.stdout is not None
-        worker.stdin.write(order_to_line(order))
-        worker.stdin.flush()
-        line = worker.stdout.readline()
+        try:
+            line = _ask(worker, order_to_line(order))
+        finally:
+            # Also a dead one: whoever waits for a worker that is free gets the same error, and does not wait for ever.
+            self._free.put(worker)
         if not line:
             cause = f"its process ended with status {worker.wait()}"
             raise Unavailable("simulate", f"seed {order.plan.seed}", cause, "See what it wrote to stderr")
-        self._free.put(worker)
         return answer_of_line(line)
 
     def each(self, orders: Iterable[Order]) -> Iterator[Answer]:
@@ -72,6 +73,26 @@ class Processes:
                 yield first.result()
         for _ in waiting:
             yield done.get().result()
+
+
+def _ask(worker: "subprocess.Popen[bytes]", line: bytes) -> bytes:
+    """Its answer; empty if it is dead."""
+    assert worker.stdin is not None
+    assert worker.stdout is not None
+    try:
+        worker.stdin.write(line)
+        worker.stdin.flush()
+    except BrokenPipeError:
+        return b""
+    return worker.stdout.readline()
+
+
+def _let_go(worker: "subprocess.Popen[bytes]") -> None:
+    for pipe in (worker.stdin, worker.stdout):
+        # What a dead worker did not take cannot be given to it now.
+        with contextlib.suppress(BrokenPipeError):
+            assert pipe is not None
+            pipe.close()
 
 
 def _start(extensions: Sequence[Path]) -> "subprocess.Popen[bytes]":
