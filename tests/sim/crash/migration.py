@@ -12,8 +12,8 @@ from littoral.store.stream import StreamInfo
 from littoral.store.transaction import Transaction
 from littoral.testing.crash import Crash
 from littoral.testing.store import SimStore
+from tests.support.format_1 import make_format_1, schema_of, version_of
 from tests.support.stores import name, records_of
-from tests.unit.store.test_migrations import make_format_1, schema_of, version_of
 
 LOG = name("plant-a/log")
 RECORDS = [b"record %d" % n * 30 for n in range(12)]
