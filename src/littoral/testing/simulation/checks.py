@@ -6,6 +6,7 @@
 More are added to `CHECKS`.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable
 
@@ -36,6 +37,8 @@ EXPECTED_LETTERS = (
     "records are gone",  # key-value writes that retention took before they were sent, and that are said again
 )
 """What a node may put aside in a run: nothing else is wrong enough to be."""
+_KIND = re.compile(r" of key '| over offsets|:")
+"""Ends what is the same in the reasons of one kind."""
 
 _decode_reading = msgspec.msgpack.Decoder(RawReading).decode
 
@@ -292,7 +295,7 @@ def _refused_writes(world: World) -> set[bytes]:
     values: set[bytes] = set()
     for node in world.tree.nodes.values():
         for letter in letters_of(node):
-            world.recoveries["put aside: " + letter["reason"].split(":")[0][:60]] += 1
+            world.recoveries["put aside: " + _KIND.split(letter["reason"], maxsplit=1)[0]] += 1
             entry = _entry_in(letter)
             if entry is not None and entry.value is not None:
                 values.add(entry.value)
