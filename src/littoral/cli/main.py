@@ -49,6 +49,7 @@ COMMANDS: dict[str, Entry] = {
             "read": "littoral.cli.stream_read:read",
             "tail": "littoral.cli.stream_read:tail",
             "append": "littoral.cli.stream_append:append",
+            "token": "littoral.cli.stream_token:make_token",
         },
     ),
     "wan": Group(

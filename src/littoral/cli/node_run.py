@@ -45,6 +45,10 @@ def run(
     listen_join: Annotated[str | None, typer.Option(help="For children that enrol.", rich_help_panel=LISTENERS)] = None,
     listen_gateway: Annotated[str | None, typer.Option(help="HTTP data plane.", rich_help_panel=LISTENERS)] = None,
     listen_mqtt: Annotated[str | None, typer.Option(help="MQTT broker.", rich_help_panel=LISTENERS)] = None,
+    listen_streams: Annotated[
+        str | None,
+        typer.Option(help="Durable streams for clients that are not operators.", rich_help_panel=LISTENERS),
+    ] = None,
     dashboard: Annotated[str | None, typer.Option(help="Dashboard.", rich_help_panel=LISTENERS)] = None,
 ) -> int:
     """Run a node until Ctrl-C or SIGTERM."""
@@ -55,6 +59,7 @@ def run(
         "join": listen_join,
         "gateway": listen_gateway,
         "mqtt": listen_mqtt,
+        "streams": listen_streams,
         "dashboard": dashboard,
     }
     if config is None:

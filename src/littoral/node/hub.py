@@ -29,6 +29,7 @@ from littoral.node.join_api import JoinApi
 from littoral.node.mqtt_login import MqttLogin
 from littoral.node.operator_api import OperatorApi, ResourceEntry
 from littoral.node.peer_api import PeerApi
+from littoral.node.public_streams import PublicStreams
 from littoral.node.seams import Seams
 from littoral.node.signing import ParentSigner, RootSigner, Signer
 from littoral.node.status_report import ProcessFacts, StatusReport
@@ -151,6 +152,7 @@ class Hub:
             self.name, self.identity.ca_pem, ParentFacts(node=self.name), self.registry, signer, clock
         )
         self.streams = StreamServer(self.store, clock, self.seams.random, self.limits)
+        self.public_streams = PublicStreams(self.streams, spec.streams)
         self.operator_api = OperatorApi(
             self.store,
             self.operator_token,

@@ -205,6 +205,8 @@ class HubProcess:
             handlers["peer"] = (hub.peer_api.handle, self._tls(mutual=True))
         if "join" in self._descriptors:
             handlers["join"] = (hub.join_api.handle, self._tls(mutual=False))
+        if "streams" in self._descriptors:
+            handlers["streams"] = (hub.public_streams.handle, None)
         for name, (handler, tls) in handlers.items():
             most = JOIN_BODY_BYTES if name == "join" else API_BODY_BYTES
             server = HttpServer(handler, self._descriptors[name], self._limits, tls, body_limit=most)

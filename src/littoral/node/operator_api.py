@@ -8,7 +8,7 @@ GET    /v1/resources                        the desired state
 POST   /v1/resources        [Submission]    change it; at the root only
 GET    /v1/kv/NAMESPACE?prefix&cursor&limit GET|PUT|DELETE /v1/kv/NAMESPACE/KEY
 GET    /v1/streams                          all streams of this node
-*      /v1/streams/ORIGIN/PATH              the Durable Streams protocol
+*      /v1/streams/ORIGIN/PATH              the Durable Streams protocol; /v1/stream/PATH for this node's own
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -27,6 +27,7 @@ from littoral.node.status import NodeStatus
 from littoral.security.operator import is_operator
 from littoral.store.store import Store
 from littoral.store.stream import StreamInfo
+from littoral.streams.server import OWN_PREFIX, PREFIX
 
 JSON = [("content-type", "application/json")]
 NO_STORE = ("cache-control", "no-store")
@@ -114,7 +115,7 @@ class OperatorApi:
                 "no valid operator token was shown",
                 "Send `Authorization: Bearer …` with the content of identity/operator.token in the data directory",
             )
-        if path.startswith("/v1/streams/"):
+        if path.startswith((PREFIX, OWN_PREFIX)):
             return await self._streams(request)
         if path.startswith("/v1/kv/"):
             return await self._kv(request)

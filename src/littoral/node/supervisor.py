@@ -134,7 +134,7 @@ class Supervisor:
 
     def _bind(self) -> None:
         listen = self._config.spec.listen
-        wanted = {name: getattr(listen, name) for name in ("api", "peer", "join", "gateway", "mqtt", "dashboard")}
+        wanted = {name: getattr(listen, name) for name in listen.__struct_fields__}
         for name, address in wanted.items():
             if address is not None:
                 self._listeners[name] = listen_tcp(address)
@@ -155,7 +155,7 @@ class Supervisor:
 
     def _plan(self) -> None:
         python = [sys.executable, "-m"]
-        hub_sockets = {name: each for name, each in self._listeners.items() if name in ("api", "peer", "join", "mqtt")}
+        hub_sockets = {name: each for name, each in self._listeners.items() if name not in ("gateway", "dashboard")}
         hub = [*python, "littoral.node.hub_process", "--data-dir", str(self._data_dir)]
         for name, listener in hub_sockets.items():
             hub += ["--fd", f"{name}={listener.fileno()}"]

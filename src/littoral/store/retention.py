@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from littoral.core.clock import Clock
 from littoral.core.errors import LittoralError
+from littoral.core.names import StreamName
 from littoral.store.store import Store
 from littoral.store.stream import StreamInfo
 
@@ -27,11 +28,13 @@ class Retention:
         self._aged_s = clock.monotonic_s()
         self._due = asyncio.Event()
         """A stream has more bytes than it may, or the disk refused to delete."""
+        self._deleted = True
+        """Rows of deleted streams may be there: those of before the store was opened, at first."""
         self.dropped_batches = 0
 
     async def run(self) -> None:
         """Work until cancelled."""
-        stop = self._store.watch(self._note)
+        stop = self._store.watch(self._note, self._note_deleted)
         try:
             self._due.set()
             while True:
@@ -43,6 +46,8 @@ class Retention:
                 for info in self._store.streams():
                     if info.bytes > info.retention_bytes or (by_age and info.retention_ms is not None and info.count):
                         await self._retain(info)
+                if self._deleted:
+                    self._deleted = await self._purge()
         finally:
             stop()
 
@@ -50,12 +55,27 @@ class Retention:
         if info.bytes > info.retention_bytes:
             self._due.set()
 
+    def _note_deleted(self, name: StreamName) -> None:
+        self._deleted = True
+        self._due.set()
+
     async def _until_due(self) -> None:
         """Until there are bytes to delete, or ages to look at."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, self._aged_s + BY_AGE_EVERY_S - self._clock.monotonic_s())):
                 await self._due.wait()
         self._due.clear()
+
+    async def _purge(self) -> bool:
+        """Delete the rows of deleted streams; whether there may be more that can be deleted."""
+        try:
+            while await self._store.submit(lambda tx: tx.purge(BATCHES_AT_ONCE)):
+                pass
+        except LittoralError as error:
+            self._warn(str(error))
+            self._due.set()
+            return True
+        return False
 
     async def _retain(self, info: StreamInfo) -> None:
         now_ms = self._clock.wall_ms()

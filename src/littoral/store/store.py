@@ -16,7 +16,7 @@ from littoral.core.kv import KvEntry, KvPage
 from littoral.core.limits import Limits
 from littoral.core.names import StreamName, check_node_name
 from littoral.core.random import Random
-from littoral.store import kv
+from littoral.store import forks, kv
 from littoral.store.atomic import atomic
 from littoral.store.batch import BATCH_COLUMNS, Batch, StoredBatch
 from littoral.store.committer import Committed, Committer
@@ -108,26 +108,46 @@ class Store:
         if offset < info.first:
             raise _gone(name, offset, info.first)
         batches: list[Batch] = []
+        at, left = offset, max_bytes
+        while at < info.next and (not batches or left > 0):
+            part = self._read_segment(info, at, left, at_least_one=not batches)
+            if not part:
+                break
+            batches += part
+            at, left = part[-1].next, left - sum(len(batch.payload) for batch in part)
+        if batches and batches[0].first > offset and name.origin == self.node:
+            # Retention is on disk already and not yet published: our own streams have no other holes.
+            raise _gone(name, offset, batches[0].first)
+        return batches
+
+    def _read_segment(self, info: StreamInfo, offset: int, max_bytes: int, *, at_least_one: bool) -> list[Batch]:
+        """As `read`, and not beyond the rows of one stream."""
+        batches: list[Batch] = []
         size = 0
-        with translated("read stream", str(name)):
+        with translated("read stream", str(info.name)):
+            stream, end = forks.segment(self._reader, info, offset)
             rows = self._reader.execute(
                 f"SELECT {BATCH_COLUMNS} FROM batches WHERE stream=? AND first>=coalesce((SELECT max(first) FROM"
                 " batches WHERE stream=? AND first<=?), 0) AND next<=? ORDER BY first",
-                (info.id, info.id, offset, info.next),
+                (stream, stream, offset, end),
             )
             for row in rows:
                 if row[2] <= offset:
                     continue
                 size += len(row[8])
-                if batches and size > max_bytes:
+                if size > max_bytes and (batches or not at_least_one):
                     break
-                batches.append(Batch(name.origin, name.path, *row))
+                batches.append(Batch(*info.name, *row))
             # The statement ends with its cursor. Not by close(): apsw 3.54 then keeps the cursor for ever.
             del rows
-        if batches and batches[0].first > offset and name.origin == self.node:
-            # Retention is on disk already and not yet published: our own streams have no other holes.
-            raise _gone(name, offset, batches[0].first)
+        if stream != info.id:  # A row says whose it is; what a fork reads is its own history.
+            return [msgspec.structs.replace(batch, lineage=info.lineage) for batch in batches]
         return batches
+
+    def is_held(self, name: StreamName) -> bool:
+        """Whether a stream of this name was deleted while it had forks, and one of them lives."""
+        with translated("look for forks of", str(name)):
+            return forks.is_held(self._reader, name)
 
     def read_stored(self, name: StreamName, offset: int, max_bytes: int) -> list[StoredBatch]:
         """As `read`, with what a neighbour needs to know of the stream."""
@@ -257,7 +277,8 @@ class Store:
     def _count(self, old: StreamInfo | None, info: StreamInfo) -> None:
         if info.name.path.startswith(FORMER_STREAMS):
             return  # counted under its former name
-        grown = info.next - (old.next if old is not None and old.id == info.id else info.first)
+        begins = info.fork.inherited if info.fork is not None else info.first
+        grown = info.next - (old.next if old is not None and old.id == info.id else begins)
         if info.name.origin == self.node:
             self.counters.appended_records += grown
         else:

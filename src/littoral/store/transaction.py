@@ -14,27 +14,15 @@ from littoral.core.kv import KvEntry
 from littoral.core.lanes import Lane
 from littoral.core.limits import BATCH_BYTES, BATCH_RECORDS, RECORD_BYTES, STREAM_BYTES, STREAMS, Limits
 from littoral.core.names import StreamName, check_node_name, check_stream_path
+from littoral.store import forks
 from littoral.store.batch import BATCH_COLUMNS, CHAIN_START, MOST_OFFSET, Batch, StoredBatch, make_batch, trim
 from littoral.store.heads import Heads, insert_stream, update_stream
 from littoral.store.kv import KV_STREAMS, KvTable, Merged, kv_down_stream, kv_stream, read_entries, stand_in
+from littoral.store.pending import Pending
 from littoral.store.replica import FORMER_STREAMS, ReplicaOutcome, Verdict, begins_anew, judge, lineage_of
-from littoral.store.stream import Reach, Span, StreamInfo
+from littoral.store.stream import Fork, Reach, Span, StreamInfo
 
 _encode_entries = msgspec.msgpack.Encoder().encode
-
-
-class _Pending:
-    """Records appended in this group and not yet in a row: jobs that append to one stream share its batch."""
-
-    __slots__ = ("bytes", "first", "records")
-
-    def __init__(self, first: int) -> None:
-        self.first = first
-        self.records: list[bytes] = []
-        self.bytes = 0
-
-
-Mark = dict[StreamName, tuple[_Pending, int, int]]
 
 
 class Transaction:
@@ -57,7 +45,7 @@ class Transaction:
         self._clock = clock
         self._limits = limits
         self._kv = KvTable(connection, hlc)
-        self._pending: dict[StreamName, _Pending] = {}
+        self._pending = Pending()
 
     @property
     def now_ms(self) -> int:
@@ -83,6 +71,7 @@ class Transaction:
         closed: bool = False,
         reach: Reach = "root",
         via: str = "",
+        fork: Fork | None = None,
     ) -> StreamInfo:
         """The stream, created if it is not there. An existing one is returned as it is.
 
@@ -119,6 +108,7 @@ class Transaction:
             expires_at=expires_at,
             reach=reach,
             via=via,
+            fork=fork,
         )
         insert_stream(self._connection, info)
         self._heads.set(info)
@@ -143,11 +133,7 @@ class Transaction:
                     "append to stream", str(name), f"a record of {len(record)} bytes; at most {most} are allowed"
                 )
             size += len(record)
-        pending = self._pending.get(name)
-        if pending is None:
-            pending = self._pending[name] = _Pending(info.next)
-        pending.records.extend(records)
-        pending.bytes += size
+        self._pending.add(name, info.next, records, size)
         span = Span(info.next, info.next + len(records))
         self._heads.set(msgspec.structs.replace(info, next=span.next))
         return span
@@ -262,13 +248,86 @@ class Transaction:
         return info
 
     def delete_stream(self, name: StreamName) -> None:
-        """Remove the stream and all it holds. Raises NotFound."""
+        """Remove the stream. What it holds goes in small pieces later (`purge`), once no fork needs it. Raises
+        NotFound."""
         info = self._existing("delete stream", name)
-        self._pending.pop(name, None)
-        self._connection.execute("DELETE FROM batches WHERE stream=?", (info.id,))
+        self._pending.take(name)
+        self._connection.execute("INSERT INTO deleted(stream, origin, path) VALUES(?,?,?)", (info.id, *name))
         self._connection.execute("DELETE FROM folds WHERE stream=?", (info.id,))
         self._connection.execute("DELETE FROM streams WHERE id=?", (info.id,))
         self._heads.delete(name)
+
+    def is_held(self, name: StreamName) -> bool:
+        """Whether a stream of this name was deleted while it had forks, and one of them lives."""
+        return forks.is_held(self._connection, name)
+
+    def purge(self, most_batches: int) -> int:
+        """Delete up to so many rows of one deleted stream that no fork needs; returns how many, 0 if there is no such
+        stream."""
+        stream = forks.purgeable(self._connection)
+        # A stream without a row counts as one, or whoever asks again as long as there is something would stop there.
+        return 0 if stream is None else max(1, forks.purge(self._connection, stream, most_batches))
+
+    # Forks
+
+    def fork_stream(
+        self,
+        name: StreamName,
+        source: StreamName,
+        at: int,
+        *,
+        part_bytes: int = 0,
+        asked: str,
+        ttl_s: int | None = None,
+        expires_at: str | None = None,
+    ) -> StreamInfo:
+        """A new stream of this node that has what `source` has before offset `at`; part_bytes: and so many bytes of
+        the record there. `asked`: see Fork.
+
+        Raises: NotFound without the source, Conflict if it is a copy, InvalidInput for a point it does not have,
+        LimitReached.
+        """
+        self._flush(source)
+        info = self._existing("fork stream", source)
+        if source.origin != self.node:
+            raise Conflict("fork stream", str(source), "it is a copy", f"Fork it at {source.origin}")
+        if not info.first <= at <= info.next:
+            raise InvalidInput("fork stream", str(source), f"it has offsets {info.first} to {info.next}, not {at}")
+        part = self._part_of_record(info, at, part_bytes) if part_bytes else None
+        if part_bytes and part is None:
+            at += 1
+        begins = forks.begin(self._connection, info, at, part)
+        made = self.open_stream(
+            name,
+            content_type=info.content_type,
+            retention_bytes=info.retention_bytes,
+            retention_ms=info.retention_ms,
+            ttl_s=ttl_s,
+            expires_at=expires_at,
+            fork=Fork(info.id, begins.inherited, asked),
+        )
+        made = msgspec.structs.replace(
+            made, first=min(info.first, begins.inherited), next=begins.inherited, chain=begins.chain
+        )
+        if begins.part is not None:
+            batch = make_batch(
+                name, made.lineage, begins.inherited, begins.records, begins.part.appended_ms, begins.chain
+            )
+            self._write_batch(made.id, batch)
+            made = msgspec.structs.replace(made, next=batch.next, chain=batch.chain, bytes=len(batch.payload))
+        self._heads.set(made)
+        return made
+
+    def _part_of_record(self, info: StreamInfo, offset: int, count: int) -> bytes | None:
+        """The first `count` bytes of a record; None if that is all of it."""
+        record = forks.record_at(self._connection, info, offset)
+        if count > len(record):
+            raise InvalidInput(
+                "fork stream", str(info.name), f"the record at offset {offset} has {len(record)} bytes, not {count}"
+            )
+        return record[:count] if count < len(record) else None
+
+    # Retention
 
     def retain(self, name: StreamName, now_ms: int, most_batches: int) -> int:
         """Delete the oldest batches as far as the stream's retention asks, at most `most_batches`; returns how many.
@@ -289,7 +348,14 @@ class Transaction:
         if count:
             self._connection.execute("DELETE FROM batches WHERE stream=? AND next<=?", (info.id, first))
             self._heads.set(msgspec.structs.replace(info, first=first, bytes=size))
+            self._retain_forks(info.id, first)
         return count
+
+    def _retain_forks(self, stream: int, first: int) -> None:
+        """What retention took of a stream, its forks lack as well."""
+        for name, inherited in forks.living_below(self._connection, stream):
+            fork = self._existing("drop from stream", name)
+            self._heads.set(msgspec.structs.replace(fork, first=max(fork.first, min(first, inherited))))
 
     def set_retention(self, name: StreamName, retention_bytes: int) -> None:
         """Keep at most so many bytes of the stream from now on; `retain` takes the rest. Raises NotFound."""
@@ -422,7 +488,7 @@ class Transaction:
     @contextmanager
     def attempt(self) -> Iterator[None]:
         """If the block raises, undo what it did and raise on."""
-        mark, heads_mark = self._mark(), self._heads.mark()
+        mark, heads_mark = self._pending.mark(), self._heads.mark()
         self._connection.execute("SAVEPOINT attempt")
         try:
             yield
@@ -431,70 +497,44 @@ class Transaction:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK TO attempt")
                 self._connection.execute("RELEASE attempt")
-            self._reset(mark)
+            self._pending.reset(mark)
             self._heads.reset(heads_mark)
             raise
         self._connection.execute("RELEASE attempt")
 
     # For the committer
 
-    def _mark(self) -> Mark:
-        """A point to go back to with `_reset`."""
-        return {name: (pending, len(pending.records), pending.bytes) for name, pending in self._pending.items()}
-
-    def _reset(self, mark: Mark) -> None:
-        """Forget what was appended since `mark`."""
-        self._pending = {}
-        for name, (pending, count, size) in mark.items():
-            del pending.records[count:]
-            pending.bytes = size
-            self._pending[name] = pending
-
     def abandon(self) -> None:
         """The group failed: forget all that is pending."""
-        self._pending = {}
+        self._pending.clear()
 
     def flush(self, *, full_only: bool = False) -> None:
         """Write pending records as rows; with `full_only`, those that fill a batch.
 
         Only between jobs: a row holds records of several, and the failure of one must not take another's along.
         """
-        for name, pending in list(self._pending.items()):
+        for name, pending in self._pending.items():
             full = pending.bytes >= self._limits[BATCH_BYTES] or len(pending.records) >= self._limits[BATCH_RECORDS]
             if full or not full_only:
-                self._flush(name, pending)
-                del self._pending[name]
+                self._flush(name)
 
     def write_heads(self) -> None:
         """Write the rows of all streams that changed."""
         for info in self._heads.changed():
             update_stream(self._connection, info)
 
-    def _flush(self, name: StreamName, pending: _Pending) -> None:
+    def _flush(self, name: StreamName) -> None:
+        pending = self._pending.take(name)
+        if pending is None:
+            return
         info = self._existing("append to stream", name)
         first, chain, size = pending.first, info.chain, info.bytes
         lineage = lineage_of(self._lineage, info.id)
-        for records in self._cut(pending.records):
+        for records in pending.parts(self._limits[BATCH_BYTES], self._limits[BATCH_RECORDS]):
             batch = make_batch(name, lineage, first, records, self._clock.wall_ms(), chain)
             self._write_batch(info.id, batch)
             first, chain, size = batch.next, batch.chain, size + len(batch.payload)
         self._heads.set(msgspec.structs.replace(info, chain=chain, lineage=lineage, bytes=size))
-
-    def _cut(self, records: list[bytes]) -> Iterator[list[bytes]]:
-        """Parts of `records` within the limits of a batch."""
-        most_bytes, most_records = self._limits[BATCH_BYTES], self._limits[BATCH_RECORDS]
-        if len(records) <= most_records and sum(map(len, records)) <= most_bytes:
-            yield records
-            return
-        part: list[bytes] = []
-        size = 0
-        for record in records:
-            if part and (size + len(record) > most_bytes or len(part) >= most_records):
-                yield part
-                part, size = [], 0
-            part.append(record)
-            size += len(record)
-        yield part
 
     def _write_batch(self, stream: int, batch: Batch) -> None:
         self._connection.execute(

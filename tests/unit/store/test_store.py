@@ -212,7 +212,7 @@ class TestOpening:
             store.committer._connection.pragma("user_version", FORMAT_VERSION + 1)
             await store.close()
             before = sim.disk.read("store.db")
-            with pytest.raises(IncompatibleStore, match="its format is version 3, this Littoral knows up to 2"):
+            with pytest.raises(IncompatibleStore, match="its format is version 4, this Littoral knows up to 3"):
                 sim.open()
             assert sim.disk.read("store.db") == before
 

@@ -10,6 +10,7 @@ from littoral.core.errors import InvalidInput
 from littoral.core.limits import LIMITS
 from littoral.core.names import SYSTEM_STREAMS, check_stream_path
 from littoral.core.resources.model import (
+    ANYONE,
     App,
     AppSpec,
     Listen,
@@ -21,6 +22,7 @@ from littoral.core.resources.model import (
     Rule,
     RuleSpec,
     Sink,
+    Streams,
 )
 from littoral.core.resources.problem import Path, suggestion
 from littoral.core.resources.units import parse_duration_ms
@@ -77,8 +79,23 @@ def _node(spec: NodeSpec) -> Iterator[Mistake]:
         if not _PASSWORD_HASH.fullmatch(user.password_hash):
             path = ("spec", "mqtt", "users", index, "passwordHash")
             yield path, "this is no password hash; `littoral mqtt hash` prints one"
+    yield from _streams(spec.streams)
     yield from _duration(("spec", "statusInterval"), spec.status_interval, least_ms=100)
     yield from _node_limits(spec)
+
+
+def _streams(streams: Streams) -> Iterator[Mistake]:
+    path = ("spec", "streams")
+    yield from _repeated((*path, "clients"), (client.name for client in streams.clients), "name")
+    known = {ANYONE, *(client.name for client in streams.clients)}
+    if ANYONE in (client.name for client in streams.clients):
+        yield (*path, "clients"), f'"{ANYONE}" is everybody, and no name for a client'
+    for index, entry in enumerate(streams.access):
+        for right in ("read", "append", "manage"):
+            for client in getattr(entry, right):
+                if client not in known:
+                    hint = suggestion(client, known)
+                    yield (*path, "access", index, right), f'"{client}" is none of spec.streams.clients{hint}'
 
 
 def _listen(listen: Listen) -> Iterator[Mistake]:

@@ -65,6 +65,8 @@ class Listen(_Part, frozen=True):
     """The HTTP data plane."""
     mqtt: Address | None = None
     dashboard: Address | None = None
+    streams: Address | None = None
+    """Durable streams for clients that are not operators, by `spec.streams`. Plain HTTP."""
 
 
 class MqttUser(_Part, frozen=True):
@@ -82,6 +84,40 @@ class Mqtt(_Part, frozen=True):
     users: list[MqttUser] = []
 
 
+ANYONE = "anyone"
+ClientName = Annotated[
+    str, Meta(pattern="^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", description=f'A client, or "{ANYONE}"')
+]
+
+
+class StreamClient(_Part, frozen=True):
+    """Somebody who shows a token at the streams listener."""
+
+    name: Name
+    token_hash: Annotated[str, Meta(pattern=r"^sha256\$[A-Za-z0-9_-]{43}$")]
+    """As `littoral stream token` prints it."""
+
+
+class StreamAccess(_Part, frozen=True):
+    """What clients may do with some streams."""
+
+    streams: list[Annotated[str, Meta(pattern=r"^[a-z0-9-]+/[A-Za-z0-9._~/-]*\*?$|^\*$")]]
+    """"NODE/PATH"; a "*" at its end matches any rest."""
+    read: list[ClientName] = []
+    append: list[ClientName] = []
+    manage: list[ClientName] = []
+    """Create and delete."""
+
+
+class Streams(_Part, frozen=True):
+    """Who may use the streams listener. Nobody may do anything that no entry gives."""
+
+    clients: list[StreamClient] = []
+    access: list[StreamAccess] = []
+    origins: list[Annotated[str, Meta(pattern=r"^(https?://[^/\s]+|\*)$")]] = []
+    """Web sites whose pages may call it (CORS): "https://app.example", or "*"."""
+
+
 class NodeSpec(_Part, frozen=True):
     """A node."""
 
@@ -94,6 +130,7 @@ class NodeSpec(_Part, frozen=True):
     gateways: Annotated[int, Meta(ge=0, le=64)] = 1
     """Gateway processes; used where listen.gateway is set."""
     mqtt: Mqtt = Mqtt()
+    streams: Streams = Streams()
     status_interval: Duration = "5s"
     """How often the node reports its own state up the tree."""
     limits: dict[str, int] = {}
