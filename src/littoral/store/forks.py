@@ -7,7 +7,6 @@ A deleted stream keeps its rows for as long as a fork needs them, and is known b
 Rows go in small pieces (`Transaction.purge`), those of a fork before those of its source.
 """
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import apsw
@@ -43,14 +42,14 @@ class Beginning(NamedTuple):
     records: list[bytes]
 
 
-def segment(connection: apsw.Connection, info: StreamInfo, offset: int) -> Segment:
-    """Where the rows from `offset` on lie."""
-    found = Segment(info.id, info.next)
+def segments(connection: apsw.Connection, info: StreamInfo, offset: int) -> list[Segment]:
+    """Where the rows from `offset` on lie, the oldest first. A stream in between that has none is there as well."""
+    found = [Segment(info.id, info.next)]
     row: Any = (info.fork.source, info.fork.inherited) if info.fork is not None else None
     while row is not None and offset < row[1]:
-        found = Segment(row[0], min(found.end, row[1]))
-        row = connection.execute("SELECT source, inherited FROM forks WHERE stream=?", (found.stream,)).fetchone()
-    return found
+        found.append(Segment(row[0], min(found[-1].end, row[1])))
+        row = connection.execute("SELECT source, inherited FROM forks WHERE stream=?", (row[0],)).fetchone()
+    return found[::-1]
 
 
 def begin(connection: apsw.Connection, source: StreamInfo, at: int, part_of_next: bytes | None) -> Beginning:
@@ -78,7 +77,7 @@ def record_at(connection: apsw.Connection, source: StreamInfo, offset: int) -> b
 def _batch_at(connection: apsw.Connection, source: StreamInfo, offset: int) -> Batch:
     row = connection.execute(
         f"SELECT {BATCH_COLUMNS} FROM batches WHERE stream=? AND first<=? ORDER BY first DESC LIMIT 1",
-        (segment(connection, source, offset).stream, offset),
+        (segments(connection, source, offset)[0].stream, offset),
     ).fetchone()
     assert row is not None, (source.name, offset)
     return msgspec.convert((*source.name, *row), Batch)
@@ -90,18 +89,15 @@ def _chain_at(connection: apsw.Connection, source: StreamInfo, at: int) -> bytes
     return CHAIN_START if at == 0 else _batch_at(connection, source, at).chain_before
 
 
-def living_below(connection: apsw.Connection, stream: int) -> Iterator[tuple[StreamName, int]]:
+def living_below(connection: apsw.Connection, stream: int) -> list[tuple[StreamName, int]]:
     """The living forks of a stream and of its forks, with the least `inherited` on the way to each."""
     rows: Any = connection.execute(
-        "SELECT forks.stream, inherited, origin, path FROM forks LEFT JOIN streams ON streams.id=forks.stream"
-        " WHERE source=?",
+        "WITH RECURSIVE below(id, least) AS (SELECT stream, inherited FROM forks WHERE source=? UNION ALL"
+        " SELECT forks.stream, min(forks.inherited, below.least) FROM forks JOIN below ON forks.source=below.id)"
+        " SELECT origin, path, least FROM below JOIN streams USING(id)",
         (stream,),
     ).fetchall()
-    for number, inherited, origin, path in rows:
-        if origin is not None:
-            yield StreamName(origin, path), inherited
-        for name, least in living_below(connection, number):
-            yield name, min(least, inherited)
+    return [(StreamName(origin, path), least) for origin, path, least in rows]
 
 
 def is_held(connection: apsw.Connection, name: StreamName) -> bool:

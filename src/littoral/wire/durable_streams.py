@@ -29,6 +29,7 @@ PRODUCER_EXPECTED_SEQ: Final = "Producer-Expected-Seq"
 PRODUCER_RECEIVED_SEQ: Final = "Producer-Received-Seq"
 
 REQUEST_HEADERS: Final = (
+    "Authorization",
     "Content-Type",
     "If-None-Match",
     STREAM_CLOSED,

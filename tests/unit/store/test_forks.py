@@ -1,6 +1,8 @@
 """Forks: what they read, that nothing is copied, and what stays of streams that are deleted under them."""
 
 import asyncio
+import itertools
+import sys
 from collections.abc import Callable
 from functools import partial
 
@@ -60,7 +62,7 @@ def check_chain(store: Store, stream: StreamName) -> None:
         batch.check()
         assert batch.lineage == info.lineage
         assert batch.name == stream
-    for one, other in zip(batches, batches[1:], strict=False):
+    for one, other in itertools.pairwise(batches):
         assert (other.first, other.chain_before) == (one.next, one.chain)
     assert [batches[-1].chain] == [info.chain] if batches else info.next == info.first
 
@@ -185,7 +187,7 @@ def test_the_rows_of_a_deleted_stream_go_by_themselves():
         sim = await made(batches_of=1)
         store = sim.running()
         warnings: list[str] = []
-        retention = Retention(store, sim.clock, warnings.append)
+        retention = Retention(store, sim.clock, sim.limits, warnings.append)
         failures: list[BaseException] = []
         Tasks(failures.append).start(retention.run(), "retention")
         await asyncio.sleep(60)
@@ -193,6 +195,39 @@ def test_the_rows_of_a_deleted_stream_go_by_themselves():
         assert rows(store) == 9, "not in the transaction that deletes the stream, which would take long"
         await asyncio.sleep(5)
         assert (rows(store), warnings, failures) == (0, [], [])
+
+    run(main)
+
+
+def test_the_rows_of_a_stream_deleted_before_a_restart_go_as_well():
+    async def main() -> None:
+        sim = await made()
+        await sim.running().submit(lambda tx: tx.delete_stream(SOURCE))
+        await sim.close()
+        store = sim.open()
+        assert rows(store) == 3
+        warnings: list[str] = []
+        failures: list[BaseException] = []
+        Tasks(failures.append).start(Retention(store, sim.clock, sim.limits, warnings.append).run(), "retention")
+        await asyncio.sleep(5)
+        assert (rows(store), warnings, failures) == (0, [], [])
+
+    run(main)
+
+
+def test_deleted_rows_go_in_pieces_and_those_of_a_fork_before_those_of_its_source():
+    async def main() -> None:
+        store = (await made(batches_of=1)).running()
+        await store.submit(fork(FORK, SOURCE, 9))
+        for n in range(3):
+            await store.submit(append(FORK, b"f%d" % n))
+        await store.submit(lambda tx: tx.delete_stream(SOURCE))
+        assert await store.submit(lambda tx: tx.purge(2)) == 0, "the fork needs them"
+        await store.submit(lambda tx: tx.delete_stream(FORK))
+        left = []
+        while await store.submit(lambda tx: tx.purge(2)):
+            left.append(rows(store))
+        assert left == [10, 9, 7, 5, 3, 1, 0]
 
     run(main)
 
@@ -241,6 +276,55 @@ def test_retention_of_a_fork_takes_what_it_inherited_first():
         assert records_of(store, SOURCE) == RECORDS
         await store.close()
         assert records_of(sim.open(), FORK) == [b"f1", b"f2", b"f3"]
+
+    run(main)
+
+
+def test_a_read_goes_from_row_to_row_of_several_streams_and_ends_where_it_has_enough():
+    async def main() -> None:
+        store = (await made()).running()
+        await store.submit(fork(FORK, SOURCE, 6))
+        await store.submit(append(FORK, b"f6"))
+        await store.submit(fork(THIRD, FORK, 7))
+        await store.submit(append(THIRD, b"t7"))
+        whole = [batch.records() for batch in store.read(THIRD, 0, 1 << 20)]
+        assert whole == [RECORDS[:3], RECORDS[3:6], [b"f6"], [b"t7"]]
+        sizes = [len(batch.payload) for batch in store.read(THIRD, 0, 1 << 20)]
+        for count in range(1, 5):
+            for spare in (0, min(sizes) - 1):
+                part = store.read(THIRD, 0, sum(sizes[:count]) + spare)
+                assert [batch.records() for batch in part] == whole[:count]
+        assert [batch.records() for batch in store.read(THIRD, 4, 0)] == whole[1:2]
+        assert [batch.records() for batch in store.read(THIRD, 6, 0)] == whole[2:3]
+        assert store.read(THIRD, 8, 1 << 20) == []
+
+    run(main)
+
+
+def test_a_chain_of_forks_may_be_longer_than_python_calls_go_deep():
+    length = sys.getrecursionlimit() + 100
+    chain = [name(f"plant-a/{number}") for number in range(length)]
+
+    def job(tx: Transaction) -> None:
+        append(chain[0], b"0")(tx)
+        for number in range(1, length):
+            fork(chain[number], chain[number - 1], number)(tx)
+            append(chain[number], b"%d" % number)(tx)
+
+    async def main() -> None:
+        store = SimStore().open()
+        await store.submit(job)
+        assert records_of(store, chain[-1]) == [b"%d" % number for number in range(length)]
+        await store.submit(lambda tx: tx.set_retention(chain[0], 1))
+        await store.submit(lambda tx: tx.retain(chain[0], 0, 1))
+        for stream in chain[1:]:
+            info = store.stream(stream)
+            assert info is not None
+            assert info.first == 1
+        for stream in chain[:-1]:
+            await store.submit(partial(Transaction.delete_stream, name=stream))
+        assert store.is_held(chain[0])
+        check_chain(store, chain[-1])
 
     run(main)
 
