@@ -18,7 +18,7 @@ from typing import Any, Self
 import msgspec
 
 from littoral.core.resources import Node, Tier
-from littoral.core.resources.model import Listen, Metadata, Mqtt, NodeSpec, Parent, Streams
+from littoral.core.resources.model import Encryption, Listen, Metadata, Mqtt, NodeSpec, Parent, Streams
 from littoral.node.layout import JOIN_TOKEN_VARIABLE
 from littoral.wire import mqtt
 
@@ -68,10 +68,11 @@ class RealNode:
         data_dir: Path | None = None,
         listen: Mapping[str, str] | None = None,
         streams: Streams | None = None,
+        encryption: Encryption | None = None,
         **limits: int,
     ) -> None:
         """data_dir: one of its own by default. listen: other addresses than free ports of the loopback. streams: who may
-        use the streams listener."""
+        use the streams listener. encryption: where the key of its store is."""
         self.name = name
         # Short: the kernel bounds the path of a Unix socket.
         self._home = Path(tempfile.mkdtemp(prefix="lit"))
@@ -86,6 +87,7 @@ class RealNode:
                 listen=Listen(**addresses),
                 mqtt=Mqtt(anonymous=True),
                 streams=streams or Streams(),
+                encryption=encryption,
                 status_interval="1s",
                 limits={key.replace("_", "-"): value for key, value in limits.items()},
             ),

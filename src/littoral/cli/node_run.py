@@ -66,7 +66,7 @@ def run(
         return run_node(_described(name, tier, _given(place), _given(listen)), data_dir, token)
     if name or tier or _given(place) or _given(listen):
         raise typer.BadParameter("--config says what the node is; leave out the options that say it too")
-    return run_node(_document(config), data_dir, token)
+    return run_node(read_document(config), data_dir, token)
 
 
 def _given(options: Mapping[str, str | None]) -> dict[str, str]:
@@ -84,7 +84,8 @@ def _described(name: str | None, tier: str | None, place: Mapping[str, str], lis
     return _only_node(msgspec.json.encode(document), "the options")
 
 
-def _document(path: Path) -> Node:
+def read_document(path: Path) -> Node:
+    """The document of a node. Raises InvalidInput, InvalidResource."""
     try:
         with path.open("rb") as file:
             data = file.read(RESOURCE_FILE_BYTES.default + 1)

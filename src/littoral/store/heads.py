@@ -90,6 +90,13 @@ def load_streams(connection: apsw.Connection) -> list[StreamInfo]:
     return [_info(row, forks) for row in rows]
 
 
+def load_stream(connection: apsw.Connection, number: int) -> StreamInfo | None:
+    """One stream, by its row's number; None if there is none."""
+    forks = {key: Fork(*rest) for key, *rest in connection.execute("SELECT * FROM forks WHERE stream=?", (number,))}
+    row = connection.execute(f"SELECT {_COLUMNS} FROM streams WHERE id=?", (number,)).fetchone()
+    return None if row is None else _info(row, forks)
+
+
 def insert_stream(connection: apsw.Connection, info: StreamInfo) -> None:
     """Write a new stream's row."""
     values = [getattr(info, field) for field in _FIELDS]

@@ -46,7 +46,7 @@ class StreamInfo(msgspec.Struct, frozen=True, kw_only=True):
     chain: bytes
     """Chain hash at the tail."""
     bytes: int
-    """Stored payload bytes."""
+    """Stored payload bytes; without what a fork shares with its source."""
     created_ms: int
     closed: bool = False
     retention_bytes: int
