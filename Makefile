@@ -11,6 +11,8 @@ MINUTES ?= 10
 BIN := .venv/bin
 VENV := .venv/.installed
 DEBIAN := .venv/.debian-packages
+CONFORMANCE := tests/conformance/durable-streams
+NPM := .venv/.npm-packages
 
 .PHONY: help
 help: ## List the targets
@@ -21,7 +23,7 @@ demo: $(VENV) ## Run a cloud, a region and two sites on this machine, with devic
 	@$(BIN)/littoral up
 
 .PHONY: test
-test: check $(DEBIAN) ## Check, then run all tests (make test ARGS="-k name" for some)
+test: check $(DEBIAN) $(NPM) ## Check, then run all tests (make test ARGS="-k name" for some)
 	@$(BIN)/python -m pytest $(ARGS)
 
 .PHONY: check
@@ -59,9 +61,13 @@ docs: $(VENV) ## Write the reference pages that come from the source
 lock: $(VENV) ## Write requirements/dev.txt from pyproject.toml (make lock ARGS=--upgrade for newer versions)
 	@scripts/lock.sh $(ARGS)
 
+$(NPM): $(CONFORMANCE)/package-lock.json scripts/npm-packages.sh | $(VENV)
+	@scripts/npm-packages.sh $(CONFORMANCE)
+	@touch $@
+
 .PHONY: clean
 clean: ## Remove the .venv and the caches
-	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	@rm -rf $(CONFORMANCE)/node_modules .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(VENV): requirements/dev.txt pyproject.toml scripts/make-venv.sh
 	@scripts/make-venv.sh "$(PYTHON)"
@@ -69,5 +75,5 @@ $(VENV): requirements/dev.txt pyproject.toml scripts/make-venv.sh
 
 # This file as well: it names the packages.
 $(DEBIAN): scripts/debian-packages.sh Makefile | $(VENV)
-	@scripts/debian-packages.sh mosquitto mosquitto-clients chromium wrk tmux iproute2 nftables faketime
+	@scripts/debian-packages.sh mosquitto mosquitto-clients nats-server chromium wrk tmux iproute2 nftables faketime
 	@touch $@

@@ -6,13 +6,14 @@ python -m benches [NAME...]      all, or those named
 import sys
 from collections.abc import Callable
 
-from benches import appends, functions, memory, mqtt_fold, mqtt_intake
+from benches import appends, functions, memory, mqtt_fold, mqtt_intake, uplink
 from benches.harness import Row, print_table
 
 BENCHES: dict[str, Callable[[], list[Row]]] = {
     "mqtt": mqtt_intake.measure,
     "fold": mqtt_fold.measure,
     "appends": appends.measure,
+    "uplink": uplink.measure,
     "functions": functions.measure,
     "memory": memory.measure,
 }

@@ -1,7 +1,8 @@
 """Appends acknowledged after they are synced to disk: by one producer that waits for each, and by 64 at once.
 
 In the store itself, with its writer thread on the file system of the working directory; and through a node's HTTP API.
-Each append is one record of 100 bytes. What the disk alone does is printed beside: a write of 4 KB and fdatasync.
+Each append is one record of 200 bytes. Beside: what the disk alone does (a write of 4 KB and fdatasync), and nats-server
+with JetStream on files, which acknowledges before it syncs.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from pathlib import Path
 import uvloop
 
 from benches.harness import Row
+from benches.nats import Publisher, publishers, running_nats
 from benches.node import NAME, BenchNode, running_node
 from littoral.core.limits import Limits
 from littoral.core.names import StreamName
@@ -24,7 +26,7 @@ from littoral.store.store import open_store
 from littoral.store.transaction import Transaction
 from littoral.store.writer import ThreadWriter
 
-RECORD = b'"' + b"x" * 98 + b'"'
+RECORD = b'"' + b"x" * 198 + b'"'
 PRODUCERS = (1, 64)
 SECONDS = 3.0
 BUILD = Path("build")
@@ -99,6 +101,22 @@ async def _http_rates(node: BenchNode) -> list[float]:
             writer.close()
 
 
+async def _nats_rates(directory: Path) -> list[float]:
+    rates = []
+    with running_nats(directory) as port:
+        for producers in PRODUCERS:
+            async with publishers(port, producers) as connections:
+                idle = list(connections)
+
+                async def append(idle: list[Publisher] = idle) -> None:
+                    connection = idle.pop()
+                    await connection.append(RECORD)
+                    idle.append(connection)
+
+                rates.append(await _rate(append, producers))
+    return rates
+
+
 def measure() -> list[Row]:
     """Rows for the table."""
     BUILD.mkdir(exist_ok=True)
@@ -109,9 +127,11 @@ def measure() -> list[Row]:
         of_store = uvloop.run(_store_rates(directory / "store"))
         with running_node(directory) as node:
             of_http = uvloop.run(_http_rates(node))
+        of_nats = uvloop.run(_nats_rates(directory))
     rows = []
     for where, rates in (("store", of_store), ("HTTP", of_http)):
-        for producers, rate in zip(PRODUCERS, rates, strict=True):
+        for producers, rate, nats in zip(PRODUCERS, rates, of_nats, strict=True):
             what = f"appends synced, {where}, {producers} producer{'s' if producers > 1 else ''}"
             rows.append(Row(what, rate, "appends/s", syncs, "fdatasync"))
+            rows.append(Row(what, rate, "appends/s", nats, "nats, not synced"))
     return rows

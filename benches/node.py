@@ -14,10 +14,11 @@ from pathlib import Path
 import msgspec
 
 from benches.harness import DEADLINE_S, process_cpu_s
-from littoral.core.resources.model import Listen, Metadata, Mqtt, Node, NodeSpec
+from littoral.core.resources.model import Listen, Metadata, Mqtt, Node, NodeSpec, Parent
 from littoral.fleet.desired import DesiredRecord
-from littoral.node.layout import PIDS_FILE, read_addresses
+from littoral.node.layout import JOIN_TOKEN_VARIABLE, PIDS_FILE, read_addresses
 from littoral.node.status import NodeStatus
+from littoral.security.identity import CERTIFICATE_PATH
 from littoral.security.operator import TOKEN_PATH
 
 NAME = "bench"
@@ -77,28 +78,43 @@ class BenchNode:
 
 
 @contextlib.contextmanager
-def running_node(directory: Path) -> Iterator[BenchNode]:
-    """A root with every listener but the dashboard's, until the block ends."""
-    data_dir = directory / "node"
+def running_node(directory: Path, name: str = NAME, parent: BenchNode | None = None) -> Iterator[BenchNode]:
+    """A root, or a child, with every listener but the dashboard's, until the block ends; its data is in the folder
+    `node`, or as it is named, and stays there."""
+    data_dir = directory / ("node" if name == NAME else name)
     data_dir.mkdir(mode=0o700, exist_ok=True)
+    above = None
+    if parent is not None:
+        above = Parent(
+            url=f"https://127.0.0.1:{parent.port('peer')}", join_url=f"https://127.0.0.1:{parent.port('join')}"
+        )
     config = Node(
         api_version="littoral/v1",
-        metadata=Metadata(name=NAME),
+        metadata=Metadata(name=name),
         spec=NodeSpec(
-            tier="cloud",
+            tier="cloud" if parent is None else "site",
+            parent=above,
             listen=Listen(api=_ANY, peer=_ANY, join=_ANY, gateway=_ANY, mqtt=_ANY),
             mqtt=Mqtt(anonymous=True),
         ),
     )
-    document = directory / "node.json"
+    document = directory / f"{name}.json"
     document.write_bytes(msgspec.json.encode(config))
     command = [sys.executable, "-m", "littoral.node.supervisor", "--config", str(document), "--data-dir", str(data_dir)]
-    log = directory / "node.log"
-    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as supervisor:
+    environment = dict(os.environ)
+    if parent is not None and not (data_dir / CERTIFICATE_PATH).exists():
+        answer = parent.call("POST", "/v1/tokens", msgspec.json.encode({"node": name}))
+        environment[JOIN_TOKEN_VARIABLE] = json.loads(answer)["token"]
+    log = directory / f"{name}.log"
+    (data_dir / PIDS_FILE).unlink(missing_ok=True)
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(command, stdout=output, stderr=output, env=environment) as supervisor,
+    ):
         try:
             wait_for(lambda: (data_dir / TOKEN_PATH).exists() and (data_dir / PIDS_FILE).exists(), supervisor, log)
             node = BenchNode(data_dir, supervisor.pid)
-            wait_for(lambda: _answers(node), supervisor, log)
+            wait_for(lambda: _answers(node, name), supervisor, log)
             yield node
         finally:
             supervisor.send_signal(signal.SIGTERM)
@@ -120,8 +136,8 @@ def wait_for(
     raise RuntimeError(f"the node did not come up\n{log.read_text(errors='replace') if log else ''}")
 
 
-def _answers(node: BenchNode) -> bool:
+def _answers(node: BenchNode, name: str) -> bool:
     try:
-        return node.status().node == NAME
+        return node.status().node == name
     except (OSError, http.client.HTTPException, json.JSONDecodeError):
         return False

@@ -10,9 +10,11 @@ from typer.core import TyperGroup
 
 from littoral.cli.main import make_root
 from littoral.cli.node_list import NodeLine
+from littoral.node.letter_desk import LetterEntry
 from littoral.node.link_control import LinkEntry
 from littoral.node.operator_api import ResourceEntry, StreamEntry
 from littoral.node.status import NodeStatus
+from littoral.store.check import CheckReport
 
 PAGE = Path(__file__).parent.parent / "docs" / "reference" / "cli.md"
 
@@ -58,8 +60,10 @@ LISTINGS: dict[str, type[msgspec.Struct]] = {
     "littoral node list --json": NodeLine,
     "littoral resource list --json": ResourceEntry,
     "littoral stream list --json": StreamEntry,
+    "littoral dlq list --json": LetterEntry,
     "littoral wan list --json": LinkEntry,
 }
+REPORTS: dict[str, type[msgspec.Struct]] = {"littoral store check --json": CheckReport}
 
 
 def commands(group: TyperGroup, prefix: str, context: Any) -> Iterator[tuple[str, Any]]:
@@ -88,10 +92,10 @@ def cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
-def listing(command: str, kind: type[msgspec.Struct]) -> str:
-    """The fields of a listing's entries."""
+def listing(command: str, kind: type[msgspec.Struct], what: str) -> str:
+    """The fields of a listing's entries, or of a report."""
     (schema,), definitions = msgspec.json.schema_components([kind], ref_template="{name}")
-    text = f"\n### {command}\n\nAn array of:\n"
+    text = f"\n### {command}\n\n{what}:\n"
     waiting = [schema["$ref"]]
     for name in waiting:
         definition = definitions[name]
@@ -129,7 +133,9 @@ def page() -> str:
         text += section(name, command, context)
     text += JSON_HEAD
     for name, kind in LISTINGS.items():
-        text += listing(name, kind)
+        text += listing(name, kind, "An array of")
+    for name, kind in REPORTS.items():
+        text += listing(name, kind, "An object")
     return text
 
 

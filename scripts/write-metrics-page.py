@@ -14,7 +14,7 @@ from littoral.iot.broker_counters import BrokerCounters
 from littoral.node.control import GatewayReport
 from littoral.node.gateway_metrics import GatewayMetrics
 from littoral.node.hub_metrics import broker_metrics, kv_metrics, limit_metrics, status_metrics, store_metrics
-from littoral.node.status import AppStatus, LaneStatus, LinkStatus, NodeStatus, RuleStatus
+from littoral.node.status import AppStatus, BudgetStatus, LaneStatus, LinkStatus, NodeStatus, RuleStatus
 from littoral.store.store import StoreCounters
 from littoral.telemetry.metrics import Family, Histogram
 
@@ -52,8 +52,18 @@ def example_status() -> NodeStatus:
             shipped_records=0,
             shipped_bytes=0,
             followed_records=0,
+            budget=BudgetStatus(
+                "free",
+                until_ms=None,
+                stops=False,
+                rate=None,
+                used={"day": 0},
+                most={"day": 0},
+                carried_bytes=0,
+                waited_s=0.0,
+            ),
         ),
-        lanes={lane: LaneStatus(0, None) for lane in LANES},
+        lanes={lane: LaneStatus(0, None, empty_s=0.0) for lane in LANES},
         children=[],
         connected=[],
         readings=0,

@@ -394,7 +394,7 @@ class TestDisks:
         with small_disk(tmp_path / "small", "12m") as folder:
             filler = folder / "filler"
             filler.write_bytes(b"x" * 4 * MIB)
-            with RealNode("cloud", data_dir=folder / "data") as node:
+            with RealNode("cloud", data_dir=folder / "data", free_bytes=1) as node:
                 node.start()
                 open_stream(node, "kept")
                 acknowledged = b""

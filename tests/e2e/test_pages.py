@@ -10,13 +10,25 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
+
+from littoral.core.resources.model import Encryption
+from tests.support.real_node import RealNode
+
 REPOSITORY = Path(__file__).parents[2]
 TUTORIAL = REPOSITORY / "docs" / "tutorial" / "first-tree.md"
 RECIPE = REPOSITORY / "docs" / "howto" / "validate-resources.md"
 SIMULATION = REPOSITORY / "docs" / "howto" / "simulate-a-tree.md"
 CRASHES = REPOSITORY / "docs" / "howto" / "crash-at-every-point.md"
+BANDWIDTH = REPOSITORY / "docs" / "howto" / "limit-bandwidth.md"
+MOVES = REPOSITORY / "docs" / "howto" / "move-a-node.md"
+"""Its commands are run by test_move.py."""
+LETTERS = REPOSITORY / "docs" / "howto" / "handle-dead-letters.md"
+STREAMS = REPOSITORY / "docs" / "howto" / "serve-streams-to-clients.md"
+BACKUPS = REPOSITORY / "docs" / "howto" / "back-up-and-restore.md"
+ENCRYPTION = REPOSITORY / "docs" / "howto" / "encrypt-a-node.md"
 DEADLINE_S = 60
-FOLLOWING = ("stream tail", "mosquitto_sub")
+FOLLOWING = ("stream tail", "mosquitto_sub", "curl -sN")
 """Commands that the reader ends with Ctrl-C once they have shown something."""
 ELSEWHERE = ("make demo", ".venv/bin/littoral demo")
 """Run here as `littoral up`, and by test_demo.py."""
@@ -57,14 +69,19 @@ def until(condition) -> None:
         time.sleep(0.05)
 
 
+def moved(text: str) -> str:
+    """The text with the ports that are used here."""
+    return re.sub(r"\b74(\d\d)\b", str(BASE_PORT)[:3] + r"\1", text)
+
+
 def here(command: str, folder: Path) -> str:
     """The command with the ports and the password of this tree."""
     password = json.loads((folder / ".littoral" / "tree.json").read_text())["mqtt"]["password"]
-    return re.sub(r"\b74(\d\d)\b", str(BASE_PORT)[:3] + r"\1", command).replace("PASSWORD", password)
+    return moved(command).replace("PASSWORD", password)
 
 
-def follow(command: str, folder: Path) -> None:
-    """Start a command, wait until it has shown something, and press Ctrl-C."""
+def follow(command: str, folder: Path) -> str:
+    """Start a command, wait until it has shown something, and press Ctrl-C. Returns what it showed."""
     shown = folder / "shown"
     with shown.open("wb") as output:
         process = subprocess.Popen(
@@ -76,6 +93,7 @@ def follow(command: str, folder: Path) -> None:
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(DEADLINE_S)
+    return shown.read_text()
 
 
 def run(command: str, folder: Path) -> str:
@@ -151,8 +169,103 @@ def test_the_recipe_for_crashes(tmp_path):
     assert re.fullmatch(r"notes: plant-a .* (\d+) of \1 syncs.* all recovered\n", shown), shown
 
 
+def running(command: str, folder: Path):
+    """A command that runs until Ctrl-C."""
+    return subprocess.Popen(["/bin/sh", "-c", f"exec {command}"], cwd=folder, stderr=subprocess.DEVNULL)
+
+
+def runs(command: str, folder: Path) -> bool:
+    """Whether it ends well."""
+    return subprocess.run(command, shell=True, cwd=folder, capture_output=True, check=False).returncode == 0
+
+
+def test_the_recipe_for_streams(tmp_path):
+    text = moved(STREAMS.read_text(encoding="utf-8"))
+    block = re.search(r"^```yaml\n(apiVersion.*?)^```", text, re.DOTALL | re.MULTILINE)
+    assert block is not None
+    littoral = f"{shlex.quote(sys.executable)} -m littoral.cli.main "
+    make, validate, start, *calls = [line.replace("littoral ", littoral, 1) for line in map(moved, commands(STREAMS))]
+    made = dict(line.split() for line in run(make, tmp_path).splitlines())
+    (tmp_path / "node.yaml").write_text(block[1].replace("TOKEN_HASH", made["tokenHash:"]), encoding="utf-8")
+    run(validate, tmp_path)
+    shown = []
+    with running(start, tmp_path) as node:
+        try:
+            health = f"curl -fs http://127.0.0.1:{str(BASE_PORT)[:3]}80/healthz"
+            until(lambda: subprocess.run(shlex.split(health), capture_output=True, check=False).returncode == 0)
+            for call in calls:
+                command = call.replace("TOKEN", made["token:"])
+                shown.append((follow if command.startswith(FOLLOWING) else run)(command, tmp_path))
+        finally:
+            node.send_signal(signal.SIGINT)
+            node.wait(DEADLINE_S)
+    # What the page shows of the calls is what there is to see, in this order.
+    seen = iter("".join(shown).replace("\r", "").replace("]", "]\n").splitlines())
+    blocks = re.findall(r"^```(.*?)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    promised = [line for kind, body in blocks if not kind and "token:" not in body for line in body.splitlines()]
+    assert len(promised) == 6
+    for line in promised:
+        assert line in seen, line
+
+
+def test_the_recipe_for_dead_letters(tmp_path):
+    text = LETTERS.read_text(encoding="utf-8")
+    littoral = f"{shlex.quote(sys.executable)} -m littoral.cli.main "
+    for file, block in zip(
+        ("node.yaml", "rule.yaml"),
+        re.findall(r"^```yaml\n(.*?)^```", moved(text), re.DOTALL | re.MULTILINE),
+        strict=True,
+    ):
+        (tmp_path / file).write_text(block, encoding="utf-8")
+    start, apply, *calls = [line.replace("littoral ", littoral, 1) for line in map(moved, commands(LETTERS))]
+    shown = []
+    with running(start, tmp_path) as node:
+        try:
+            status = f"{littoral}status --data-dir data --json"
+            ask = shlex.split(status)
+            until(lambda: subprocess.run(ask, cwd=tmp_path, capture_output=True, check=False).returncode == 0)
+            run(apply, tmp_path)
+            until(lambda: "heat" in json.loads(run(status, tmp_path))[0]["rules"])
+            for call in calls:
+                shown += run(call, tmp_path).splitlines()
+                if "-m 'not json'" in call:
+                    until(lambda: json.loads(run(status, tmp_path))[0]["dead_letters"] == 2)
+        finally:
+            node.send_signal(signal.SIGINT)
+            node.wait(DEADLINE_S)
+    # What the page shows is what there is to see, but for the age.
+    seen = {re.sub(r"\s+\d+s\s+", " ", line).strip() for line in shown}
+    for block in re.findall(r"^```\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+        for line in block.splitlines():
+            if line.startswith(("     ", "0: ")):
+                assert re.sub(r"\s+\d+s\s+", " ", line).strip() in seen, line
+    assert {"0: applied", "1: dropped", "retried 0", "dropped 0"} <= seen
+
+
+def test_the_recipe_for_bandwidth(tmp_path):
+    block = re.search(r"^```yaml\n(apiVersion.*?)^```", BANDWIDTH.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    assert block is not None
+    (tmp_path / "plant-a.yaml").write_text(moved(block[1]), encoding="utf-8")
+    littoral = f"{shlex.quote(sys.executable)} -m littoral.cli.main"
+    lines = [moved(line).replace("littoral", littoral, 1) for line in commands(BANDWIDTH)]
+    validate, root, token, site, append, status = lines
+    run(validate, tmp_path)
+    with contextlib.ExitStack() as nodes:
+        for command, before in ((root, ""), (site, token)):
+            if before:
+                until(lambda command=before: runs(command, tmp_path))
+            node = nodes.enter_context(running(command, tmp_path))
+            nodes.callback(node.wait, DEADLINE_S)
+            nodes.callback(node.send_signal, signal.SIGINT)
+        until(lambda: " up " in (run(status, tmp_path) if runs(status, tmp_path) else ""))
+        run(append, tmp_path)
+        shown = re.compile(r"^plant-a: telemetry: [0-9,]+ waiting, oldest [0-9]+s, [0-9.,]+/s", re.MULTILINE)
+        until(lambda: shown.search(run(status, tmp_path)))
+        assert "BUDGET" in run(status, tmp_path)
+
+
 def test_no_page_has_commands_that_nothing_runs():
-    covered = {TUTORIAL, RECIPE, CRASHES, SIMULATION, REPOSITORY / "README.md"}
+    covered = {TUTORIAL, RECIPE, CRASHES, SIMULATION, STREAMS, LETTERS, MOVES, BANDWIDTH, REPOSITORY / "README.md"}
     pages = [*(REPOSITORY / "docs").rglob("*.md"), *REPOSITORY.glob("*.md")]
     assert [str(page) for page in pages if page not in covered and commands(page)] == []
     readme = commands(REPOSITORY / "README.md")
@@ -161,3 +274,51 @@ def test_no_page_has_commands_that_nothing_runs():
         "make test",
         ".venv/bin/littoral demo --check",
     }
+
+
+DATA_DIR = "/var/lib/littoral"
+
+
+def run_on_a_node(page: Path, folder: Path, node: RealNode) -> dict[str, str]:
+    """The commands of a page about a node whose data is in DATA_DIR and that systemd runs; what each prints."""
+    littoral = f"{shlex.quote(sys.executable)} -m littoral.cli.main"
+    shown = {}
+    for line in commands(page):
+        if line == "systemctl stop littoral":
+            node.stop()
+        elif line == "systemctl start littoral":
+            node.start()
+        else:
+            command = re.sub(r"^littoral ", f"{littoral} ", line).replace(DATA_DIR, str(node.data_dir))
+            shown[line] = run(command, folder)
+    return shown
+
+
+def test_the_recipe_for_backups(tmp_path):
+    with RealNode("plant-a") as node:
+        node.start()
+        assert node.api("PUT", "/v1/stream/s", b"before", {"content-type": "text/plain"}).status == 201
+        shown = run_on_a_node(BACKUPS, tmp_path, node)
+        assert node.api("GET", "/v1/stream/s").body == b"before"
+        assert (node.data_dir / "store.db.before-restore").exists()
+    checks = [text for line, text in shown.items() if "store check" in line]
+    assert len(checks) == 2
+    assert all(text.endswith("no problems\n") for text in checks)
+
+
+def test_the_recipe_for_encryption(tmp_path, monkeypatch):
+    # The document's path is relative to where the node is started.
+    monkeypatch.chdir(tmp_path)
+    block = re.search(
+        r"^```yaml\n(apiVersion.*?)^```", ENCRYPTION.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+    )
+    assert block is not None
+    (tmp_path / "node.yaml").write_text(block[1], encoding="utf-8")
+    with RealNode("plant-a") as node:
+        node.start()
+        node.config = msgspec.structs.replace(
+            node.config, spec=msgspec.structs.replace(node.config.spec, encryption=Encryption(key_file="store.key"))
+        )
+        shown = run_on_a_node(ENCRYPTION, tmp_path, node)
+    assert sum("encrypted" in text for text in shown.values()) == 3
+    assert (tmp_path / "store.key").read_text() != (tmp_path / "store-2.key").read_text()

@@ -18,7 +18,7 @@ from typing import Any, Self
 import msgspec
 
 from littoral.core.resources import Node, Tier
-from littoral.core.resources.model import Listen, Metadata, Mqtt, NodeSpec, Parent
+from littoral.core.resources.model import Encryption, Listen, Metadata, Mqtt, NodeSpec, Parent, Streams
 from littoral.node.layout import JOIN_TOKEN_VARIABLE
 from littoral.wire import mqtt
 
@@ -67,9 +67,12 @@ class RealNode:
         parent: "RealNode | None" = None,
         data_dir: Path | None = None,
         listen: Mapping[str, str] | None = None,
+        streams: Streams | None = None,
+        encryption: Encryption | None = None,
         **limits: int,
     ) -> None:
-        """data_dir: one of its own by default. listen: other addresses than free ports of the loopback."""
+        """data_dir: one of its own by default. listen: other addresses than free ports of the loopback. streams: who may
+        use the streams listener. encryption: where the key of its store is."""
         self.name = name
         # Short: the kernel bounds the path of a Unix socket.
         self._home = Path(tempfile.mkdtemp(prefix="lit"))
@@ -83,6 +86,8 @@ class RealNode:
                 parent=None if parent is None else Parent(url=parent.url("peer"), join_url=parent.url("join")),
                 listen=Listen(**addresses),
                 mqtt=Mqtt(anonymous=True),
+                streams=streams or Streams(),
+                encryption=encryption,
                 status_interval="1s",
                 limits={key.replace("_", "-"): value for key, value in limits.items()},
             ),
@@ -170,7 +175,7 @@ class RealNode:
         return int(self.address(listener).rpartition(":")[2])
 
     def url(self, listener: str) -> str:
-        return f"{'http' if listener in ('api', 'gateway') else 'https'}://{self.address(listener)}"
+        return f"{'https' if listener in ('peer', 'join') else 'http'}://{self.address(listener)}"
 
     def api(self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> Reply:
         """One request to its operator API, as the operator."""

@@ -2,9 +2,19 @@
 
 from littoral.core.lanes import LANES, Lane
 from littoral.core.resources import Tier
-from littoral.node.status import LaneStatus, LinkStatus, NodeStatus, RuleStatus
+from littoral.node.status import BudgetStatus, LaneStatus, LinkStatus, NodeStatus, RuleStatus
 
 NOW_MS = 1_700_000_000_000
+EXHAUSTED = BudgetStatus(
+    state="exhausted",
+    until_ms=1_700_006_400_000,
+    stops=False,
+    rate=256 << 10,
+    used={"day": 3 << 20, "month": 70 << 20},
+    most={"day": 2 << 20, "month": 1 << 30},
+    carried_bytes=3 << 20,
+    waited_s=12.5,
+)
 
 
 def status(
@@ -18,10 +28,13 @@ def status(
     away: tuple[str, ...] = (),
     readings: int = 0,
     waiting: dict[Lane, tuple[int, int]] | None = None,
+    flow: tuple[float, float | None] = (0.0, None),
+    budget: BudgetStatus | None = None,
     problem: str = "",
     dead_letters: int = 0,
 ) -> NodeStatus:
-    """away: children without a channel. waiting: lane -> records and when the oldest was appended. problem: of a rule."""
+    """away: children without a channel. waiting: lane -> records and when the oldest was appended. flow: of these
+    lanes, records per second and seconds until empty. problem: of a rule."""
     link = None
     if parent is not None:
         link = LinkStatus(
@@ -33,10 +46,11 @@ def status(
             shipped_records=0,
             shipped_bytes=0,
             followed_records=0,
+            budget=budget,
         )
     lanes: dict[Lane, LaneStatus] = dict.fromkeys(LANES, LaneStatus(0, None))
     for lane, (records, oldest_ms) in (waiting or {}).items():
-        lanes[lane] = LaneStatus(records, oldest_ms)
+        lanes[lane] = LaneStatus(records, oldest_ms, flow[0], flow[0] * 100, flow[1])
     return NodeStatus(
         node=node,
         tier=tier,

@@ -11,6 +11,7 @@ from littoral.core.names import StreamName
 from littoral.drivers.clock import SystemClock
 from littoral.drivers.disk import LocalDisk
 from littoral.drivers.random import SystemRandom
+from littoral.security.store_key import StoreKey
 from littoral.store.store import Store, open_store
 from littoral.store.writer import ThreadWriter
 from littoral.testing.store import SimStore
@@ -19,10 +20,10 @@ __all__ = ["SimStore", "column", "local_store", "name", "records_of"]
 
 
 @contextlib.asynccontextmanager
-async def local_store(directory: Path, node: str = "plant-a", **limits: int):
+async def local_store(directory: Path, node: str = "plant-a", *, key: StoreKey | None = None, **limits: int):
     """A store with a thread, on real files."""
     bounds = Limits({name.replace("_", "-"): value for name, value in limits.items()})
-    store = open_store(node, LocalDisk(directory), SystemClock(), SystemRandom(), bounds, ThreadWriter(bounds))
+    store = open_store(node, LocalDisk(directory), SystemClock(), SystemRandom(), bounds, ThreadWriter(bounds), key)
     try:
         yield store
     finally:

@@ -12,6 +12,7 @@ from littoral.drivers.random import SystemRandom
 from littoral.store.store import Store, open_store
 from littoral.store.writer import ThreadWriter
 from littoral.streams.server import StreamServer
+from littoral.wire.durable_streams import parse_offset
 from tests.support.fakes import FakeClock
 
 DEADLINE_S = 20.0
@@ -65,7 +66,9 @@ def field(response: AnyResponse, name: str) -> str | None:
 def tail(response: Response) -> int:
     token = field(response, "stream-next-offset")
     assert token is not None
-    return int(token)
+    offset = parse_offset(token)
+    assert offset is not None, token
+    return offset
 
 
 @asynccontextmanager

@@ -61,9 +61,11 @@ class ApiClient:
         """The JSON answer to a GET."""
         return self._decoded(self.call("GET", path, query=query), kind)
 
-    def post(self, path: str, body: bytes, content_type: str, kind: type[T]) -> T:
+    def post(
+        self, path: str, body: bytes, content_type: str, kind: type[T], query: Mapping[str, str] | None = None
+    ) -> T:
         """The JSON answer to a POST."""
-        return self._decoded(self.call("POST", path, body, headers={"content-type": content_type}), kind)
+        return self._decoded(self.call("POST", path, body, query, {"content-type": content_type}), kind)
 
     def _decoded(self, answer: Response, kind: type[T]) -> T:
         try:

@@ -49,6 +49,27 @@ COMMANDS: dict[str, Entry] = {
             "read": "littoral.cli.stream_read:read",
             "tail": "littoral.cli.stream_read:tail",
             "append": "littoral.cli.stream_append:append",
+            "token": "littoral.cli.stream_token:make_token",
+        },
+    ),
+    "store": Group(
+        "The store of a node on this machine.",
+        {
+            "check": "littoral.cli.store_check:check",
+            "backup": "littoral.cli.store_backup:backup",
+            "restore": "littoral.cli.store_backup:restore",
+            "encrypt": "littoral.cli.store_encrypt:encrypt",
+            "rekey": "littoral.cli.store_encrypt:rekey",
+            "decrypt": "littoral.cli.store_encrypt:decrypt",
+        },
+    ),
+    "dlq": Group(
+        "Dead letters: what a node could not apply.",
+        {
+            "list": "littoral.cli.dlq_list:list_letters",
+            "show": "littoral.cli.dlq_show:show",
+            "retry": "littoral.cli.dlq_act:retry",
+            "drop": "littoral.cli.dlq_act:drop",
         },
     ),
     "wan": Group(

@@ -45,6 +45,10 @@ def run(
     listen_join: Annotated[str | None, typer.Option(help="For children that enrol.", rich_help_panel=LISTENERS)] = None,
     listen_gateway: Annotated[str | None, typer.Option(help="HTTP data plane.", rich_help_panel=LISTENERS)] = None,
     listen_mqtt: Annotated[str | None, typer.Option(help="MQTT broker.", rich_help_panel=LISTENERS)] = None,
+    listen_streams: Annotated[
+        str | None,
+        typer.Option(help="Durable streams for clients that are not operators.", rich_help_panel=LISTENERS),
+    ] = None,
     dashboard: Annotated[str | None, typer.Option(help="Dashboard.", rich_help_panel=LISTENERS)] = None,
 ) -> int:
     """Run a node until Ctrl-C or SIGTERM."""
@@ -55,13 +59,14 @@ def run(
         "join": listen_join,
         "gateway": listen_gateway,
         "mqtt": listen_mqtt,
+        "streams": listen_streams,
         "dashboard": dashboard,
     }
     if config is None:
         return run_node(_described(name, tier, _given(place), _given(listen)), data_dir, token)
     if name or tier or _given(place) or _given(listen):
         raise typer.BadParameter("--config says what the node is; leave out the options that say it too")
-    return run_node(_document(config), data_dir, token)
+    return run_node(read_document(config), data_dir, token)
 
 
 def _given(options: Mapping[str, str | None]) -> dict[str, str]:
@@ -79,7 +84,8 @@ def _described(name: str | None, tier: str | None, place: Mapping[str, str], lis
     return _only_node(msgspec.json.encode(document), "the options")
 
 
-def _document(path: Path) -> Node:
+def read_document(path: Path) -> Node:
+    """The document of a node. Raises InvalidInput, InvalidResource."""
     try:
         with path.open("rb") as file:
             data = file.read(RESOURCE_FILE_BYTES.default + 1)

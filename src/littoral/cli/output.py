@@ -5,6 +5,7 @@ Without a terminal, or with NO_COLOR set, everything is plain text; tables are t
 
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import msgspec
 from rich.console import Console
@@ -24,13 +25,26 @@ def print_json(value: object) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[Cell]], right: Sequence[str] = ()) -> None:
-    """Print a table. right: columns of numbers."""
+    """Print a table. right: columns of numbers, which are never folded."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+        number = column in right
+        table.add_column(column, justify="right" if number else "left", overflow="fold", no_wrap=number)
     for row in rows:
         table.add_row(*row)
     console().print(table)
+
+
+def printable(text: str) -> str:
+    """The text with an escape for whatever would move the cursor or change colours: it comes from anybody."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
+def cut(text: str, width: int) -> Text:
+    """One line of at most so many columns, safe to print."""
+    shown = Text(printable(text))
+    shown.truncate(width, overflow="ellipsis")
+    return shown
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -55,11 +69,26 @@ def age(since_ms: int | None, now_ms: int) -> str:
     """How long ago, in the largest unit that fits: "4m"; empty for None."""
     if since_ms is None:
         return ""
-    seconds = max(0, now_ms - since_ms) // 1000
+    return span((now_ms - since_ms) / 1000)
+
+
+def span(seconds: float) -> str:
+    """A length of time, in the largest unit that fits; less than none is none."""
+    seconds = max(0, int(seconds))
     for unit, size in (("d", 86_400), ("h", 3600), ("m", 60)):
         if seconds >= size:
             return f"{seconds // size}{unit}"
     return f"{seconds}s"
+
+
+def moment(at_ms: int) -> str:
+    """A point in time, UTC, to the minute."""
+    return datetime.fromtimestamp(at_ms / 1000, tz=UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def rate(per_s: float) -> str:
+    """How many in a second; a fraction only where it matters."""
+    return f"{per_s:,.0f}/s" if per_s >= 9.95 or per_s == 0 else f"{per_s:.1f}/s"
 
 
 def size(count: int) -> str:

@@ -83,7 +83,9 @@ def _read(file: Path) -> Plan:
             "read plan", str(file), str(error.strerror), "Give a file that a failure has left"
         ) from error
     except msgspec.DecodeError as error:
-        raise InvalidInput("read plan", str(file), f"it is no plan ({error})") from error
+        raise InvalidInput(
+            "read plan", str(file), f"it is no plan ({error})", "Give a file that a failure has left"
+        ) from error
 
 
 def _run_one(plan: Plan, extensions: list[Path], out: Path, *, log: bool, page: bool) -> None:

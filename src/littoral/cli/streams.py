@@ -15,6 +15,7 @@ from littoral.wire.durable_streams import (
     STREAM_UP_TO_DATE,
     format_offset,
     is_true,
+    parse_offset,
 )
 
 RETRY_S = 1.0
@@ -88,9 +89,10 @@ def follow(api: ApiClient, name: str, offset: int, on_retry: Callable[[LittoralE
 def next_offset(answer: Response) -> int:
     """Where to read on after an answer, or the tail after an append."""
     value = header(answer, STREAM_NEXT_OFFSET)
-    if value is None or not value.isdecimal():
+    offset = None if value is None else parse_offset(value)
+    if offset is None:
         raise Unavailable("read stream", "", f"the answer lacks {STREAM_NEXT_OFFSET}", "Check that the URL is a node's")
-    return int(value)
+    return offset
 
 
 def _content_type(answer: Response) -> str:

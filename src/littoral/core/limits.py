@@ -62,9 +62,30 @@ COMMIT_GROUP_JOBS = _limit(
 STREAM_BYTES = _limit(
     "stream-bytes", 256 * MIB, "bytes", "drop-oldest", "default retention of a stream that states none"
 )
+STORE_BYTES = _limit(
+    "store-bytes",
+    16 * 1024 * MIB,
+    "bytes",
+    "drop-oldest",
+    "all streams of a node together; of the largest stream in the lane bulk, or else telemetry, the oldest go first",
+)
+FREE_BYTES = _limit(
+    "free-bytes",
+    16 * MIB,
+    "bytes",
+    "reject",
+    "of the disk: the last are for the lanes control and alerts, and for what makes room again",
+)
 STREAMS = _limit("streams", 10_000, "streams", "reject", "each stream costs the node a row and some memory")
 STREAM_PRODUCERS = _limit(
     "stream-producers", 1000, "producers per stream", "reject", "the last append of each is remembered with the stream"
+)
+DEAD_LETTERS_AT_ONCE = _limit(
+    "dead-letters-at-once",
+    1000,
+    "letters",
+    "wait",
+    "most of one page, and of one step where many are retried or dropped",
 )
 READ_BYTES = _limit("read-bytes", MIB, "bytes", "wait", "most of one catch-up read; the reader asks again for more")
 LONG_POLL_S = _limit("long-poll-seconds", 20, "seconds", "close", "below the idle timeout of common proxies")

@@ -11,7 +11,18 @@ NODE_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 STREAM_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._~-]{0,99}")
 STREAM_PARTS_MOST = 8
 
-SYSTEM_STREAMS = ("readings", "desired", "status", "dead-letters", "kv", "kv-down", "inbox", "outbox", "former")
+SYSTEM_STREAMS = (
+    "readings",
+    "desired",
+    "status",
+    "dead-letters",
+    "kv",
+    "kv-down",
+    "inbox",
+    "outbox",
+    "former",
+    "quarantine",
+)
 """First parts of the paths of streams that Littoral writes itself, and whose records it relies on."""
 
 

@@ -12,7 +12,7 @@ from littoral.core.lanes import Lane
 from littoral.core.names import StreamName, parse_stream_name
 from littoral.core.transport import Transport
 from littoral.node.status import NodeStatus
-from littoral.wire.durable_streams import STREAM_NEXT_OFFSET, format_offset, is_json
+from littoral.wire.durable_streams import STREAM_NEXT_OFFSET, format_offset, is_json, parse_offset
 from littoral.wire.problem import error_of
 
 CALL_S = 5.0
@@ -86,11 +86,11 @@ class HubApi:
         query = {"offset": format_offset(offset), "live": "long-poll"}
         response = await self._get(path, query, LONG_POLL_CALL_S)
         headers = {name.lower(): value for name, value in response.headers}
-        following = headers.get(STREAM_NEXT_OFFSET.lower(), "")
-        if not following.isdecimal():
+        following = parse_offset(headers.get(STREAM_NEXT_OFFSET.lower(), ""))
+        if following is None:
             raise Unavailable("read stream", str(stream), "the answer says not where it goes on")
         records = _decoded(_array, response.body, path) if response.status == 200 else []
-        return Piece(records, int(following))
+        return Piece(records, following)
 
     async def _get(self, path: str, query: dict[str, str], timeout_s: float) -> Response:
         token = self._token()

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from littoral.dashboard.picture import Picture
-from littoral.dashboard.texts import NONE, bytes_text, count_text, duration_text, rate_text
-from littoral.node.status import NodeStatus
+from littoral.dashboard.texts import NONE, bytes_text, count_text, duration_text, event_time_text, rate_text
+from littoral.node.status import LaneStatus, NodeStatus
 
 STALE_REPORTS = 3
 """A report is stale when so many intervals have passed since it."""
@@ -123,9 +123,14 @@ def _problems(status: NodeStatus) -> Iterator[str]:
     for name, app in status.apps.items():
         if app.problem:
             yield f"app {name}: {app.problem}"
-    if status.link is not None:
-        for stream, why in status.link.blocked.items():
-            yield f"stream {stream}: {why}"
+    if status.link is None:
+        return
+    for stream, why in status.link.blocked.items():
+        yield f"stream {stream}: {why}"
+    budget = status.link.budget
+    if budget is not None and budget.state == "exhausted" and budget.until_ms is not None:
+        sent = "nothing is" if budget.stops else "only control and alerts are"
+        yield f"bandwidth budget exhausted: {sent} sent until {event_time_text(budget.until_ms)} UTC"
 
 
 def _link(picture: Picture, status: NodeStatus, now_ms: int, *, stale: bool) -> Cell:
@@ -162,7 +167,16 @@ def _oldest(status: NodeStatus) -> Cell:
     if status.link is None or not oldest:
         return Cell(NONE)
     # By the node's own clock, and of the moment of its report: both values are from there.
-    return Cell(duration_text(status.at_ms - min(oldest)))
+    return Cell(
+        duration_text(status.at_ms - min(oldest)), _flow([lane for lane in status.lanes.values() if lane.records])
+    )
+
+
+def _flow(waiting: list[LaneStatus]) -> str:
+    """How fast the lanes that wait are sent, and when the last of them is empty."""
+    rate = f"{rate_text(sum(lane.records_s for lane in waiting))}/s"
+    left_s = [lane.empty_s for lane in waiting if lane.empty_s is not None]
+    return f"{rate}, empty in {duration_text(int(max(left_s) * 1000))}" if len(left_s) == len(waiting) else rate
 
 
 def _wan(picture: Picture, name: str) -> Cell:

@@ -12,7 +12,7 @@ def count_text(value: float) -> str:
 
 
 def rate_text(per_s: float | None) -> str:
-    """Readings per second; a fraction only where it matters."""
+    """How many in a second; a fraction only where it matters."""
     if per_s is None:
         return NONE
     return f"{per_s:.1f}" if 0 < per_s < 10 else count_text(per_s)

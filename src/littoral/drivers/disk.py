@@ -77,7 +77,7 @@ class LocalDisk:
             except OSError:
                 aside.unlink(missing_ok=True)
                 raise
-            _sync_directory(target.parent)
+            sync_directory(target.parent)
         except OSError as error:
             raise storage_error("write file", str(target), error) from error
 
@@ -86,7 +86,7 @@ class LocalDisk:
         target = self._resolve(path)
         try:
             target.unlink()
-            _sync_directory(target.parent)
+            sync_directory(target.parent)
         except FileNotFoundError:
             return
         except OSError as error:
@@ -117,7 +117,7 @@ class LocalDisk:
         for new in reversed(missing):
             try:
                 new.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
-                _sync_directory(new.parent)
+                sync_directory(new.parent)
             except FileExistsError as error:
                 raise StorageError(
                     "create directory", str(new), "a file of that name is in the way", "Move the file away"
@@ -136,9 +136,33 @@ def _write_synced(path: Path, data: bytes, mode: int) -> None:
         os.fsync(file.fileno())
 
 
-def _sync_directory(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
+    """Make the names in a directory durable. Raises OSError."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def make_private(path: Path) -> None:
+    """Make an empty file that only its owner reads. Raises StorageError, also where there is one already."""
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+    except OSError as error:
+        raise storage_error("create file", str(path), error) from error
+
+
+def put_in_place(aside: Path, target: Path) -> None:
+    """Give a file that was written aside, in the same directory, its name: after a power cut there is either what had the
+    name before, or all of the new one. Raises StorageError."""
+    try:
+        descriptor = os.open(aside, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        aside.rename(target)
+        sync_directory(target.parent)
+    except OSError as error:
+        raise storage_error("write file", str(target), error) from error

@@ -24,12 +24,29 @@ from littoral.core.resources import Namespace
 from littoral.fleet.desired import DesiredFold, desired_in, is_desired
 from littoral.fleet.registry import MEMBERS, is_placed_among
 from littoral.store.dead_letters import append_dead_letters, dead_letters
-from littoral.store.kv import kv_namespace
+from littoral.store.kv import kv_namespace, stand_in
 from littoral.store.stream import StreamInfo
 from littoral.store.transaction import Transaction
 from littoral.wire.peer import Member
 
+APPLIED = "applied"
+OUTDONE = "a later write or deletion of the key has won: nothing was changed"
+ANEW = "written-anew"
+"""Scope of the WrittenAnew by NAMESPACE/KEY; of use as long as any dead letter is open."""
+WRITE = "write"
+"""Who puts aside a doubtful write, with its namespace behind it: see DeadLetter.by."""
+
+
+class WrittenAnew(msgspec.Struct, frozen=True, array_like=True):
+    """A refused write, by its timestamp and node, and the timestamp it has since it was retried."""
+
+    hlc: int
+    node: str
+    became: int
+
+
 _encode = msgspec.msgpack.Encoder().encode
+_decode_anew = msgspec.msgpack.Decoder(WrittenAnew).decode
 _decode = msgspec.msgpack.Decoder(KvEntry).decode
 _decode_members = msgspec.msgpack.Decoder(list[Member]).decode
 
@@ -44,7 +61,25 @@ def put_write_aside(tx: Transaction, source: str, namespace: str, entry: KvEntry
         f" forgotten deletions up to {_when(horizon)}",
         "Write it again if it is still wanted",
     )
-    append_dead_letters(tx, dead_letters(source, str(refused), _encode(entry), tx.now_ms))
+    append_dead_letters(tx, dead_letters(source, str(refused), _encode(entry), tx.now_ms, f"{WRITE}/{namespace}"))
+
+
+def _outdoes(tx: Transaction, namespace: str, entry: KvEntry) -> bool:
+    """Whether the key holds what an earlier write than `entry` became when it was written anew: of several refused
+    writes of a key the last one wins, in whatever order they are retried."""
+    value = tx.get_state(ANEW, f"{namespace}/{entry.key}")
+    held = tx.kv_get(namespace, entry.key)
+    if value is None or held is None:
+        return False
+    anew = _decode_anew(value)
+    return (held.hlc, held.node) == (anew.became, tx.node) and (entry.hlc, entry.node) > (anew.hlc, anew.node)
+
+
+def _entry(source: object, record: bytes) -> KvEntry:
+    try:
+        return _decode(record)
+    except msgspec.DecodeError as error:
+        raise InvalidInput("apply write of", str(source), f"it is no key-value entry ({error})") from error
 
 
 def _when(hlc: int) -> str:
@@ -79,10 +114,7 @@ class KvFold:
         """See Fold.apply. Raises also Unavailable while it is not known here whether the child may write this."""
         namespace = kv_namespace(source.path)
         assert namespace is not None, source
-        try:
-            entries = [_decode(record) for record in records]
-        except msgspec.DecodeError as error:
-            raise InvalidInput("apply write of", str(source), f"it is no key-value entry ({error})") from error
+        entries = [_entry(source, record) for record in records]
         if source.origin == self._parent:
             self.merged_entries += len(tx.kv_merge_from_above(namespace, entries).won)
             return
@@ -92,6 +124,39 @@ class KvFold:
         self.refused_entries += len(merged.doubtful)
         for entry in merged.doubtful:
             put_write_aside(tx, str(source), namespace, entry, merged.horizon)
+
+    def retry(self, tx: Transaction, source: StreamName, record: bytes) -> str:
+        """Apply a record that was put aside once more; returns what came of it. Raises as `apply`."""
+        namespace = kv_namespace(source.path)
+        if namespace is None:
+            raise InvalidInput("apply write of", str(source), "it is no stream of key-value writes")
+        entry = _entry(source, record)
+        if source.origin != self._parent:
+            self._check_placed(tx, source, namespace)
+            return self._write_again(tx, namespace, entry)
+        won = tx.kv_merge_from_above(namespace, [entry]).won
+        self.merged_entries += len(won)
+        return APPLIED if won else OUTDONE
+
+    def retry_write(self, tx: Transaction, namespace: str, record: bytes) -> str:
+        """As `retry`, of a write that was put aside as doubtful."""
+        subject = f"dead letter in namespace {namespace[:80]}"
+        if desired_in(tx, Namespace, namespace) is None:
+            raise InvalidInput("apply", subject, "there is no such Namespace", "Apply one with `littoral apply -f`")
+        return self._write_again(tx, namespace, _entry(subject, record))
+
+    def _write_again(self, tx: Transaction, namespace: str, entry: KvEntry) -> str:
+        """Apply a write from below by last writer wins. Where nothing but doubt is against it, whoever retries it has
+        taken that away: it is written anew, so that it wins wherever it was refused."""
+        outdoes = _outdoes(tx, namespace, entry)
+        merged = tx.kv_merge_from_below(namespace, [entry])
+        if outdoes or merged.doubtful or stand_in(entry) in merged.buried:
+            fresh = tx.kv_put(namespace, entry.key, entry.value)
+            anew = WrittenAnew(entry.hlc, entry.node, fresh.hlc)
+            tx.put_state(ANEW, f"{namespace}/{entry.key}", _encode(anew))
+            return f"written anew by {tx.node}"
+        self.merged_entries += len(merged.won)
+        return APPLIED if merged.won else OUTDONE
 
     def _check_placed(self, tx: Transaction, source: StreamName, namespace: str) -> None:
         info = tx.stream(source)

@@ -5,6 +5,8 @@ Kept in the store under these scopes:
     children      node -> ChildRecord          direct children
     join-tokens   hash of the secret -> JoinTokenRecord
     subtree       node -> via                  everybody below, and the child through which
+    keys          node -> public key (DER)     of everybody below
+    former        node -> [via]                through which other children it was reached before it was moved
     members       child -> [Member]            what each child said of itself and those below it
     signed        node -> SignedRecord         at the root: everybody the CA signed for
 """
@@ -69,6 +71,8 @@ class Registry:
         self._changed = changed
         self._children = _load(store, "children", ChildRecord)
         self._via = {node: via.decode() for node, via in store.state(SUBTREE).items()}
+        self._keys = store.state("keys")
+        self._former = _load(store, "former", list[str])
         self._members = _load(store, MEMBERS, list[Member])
         self._greetings: dict[str, object] = {}
         """Of each child, the latest: an older one that waited says what is no longer so."""
@@ -90,8 +94,12 @@ class Registry:
         return [own, *(member for members in self._members.values() for member in members)]
 
     def may_write(self, child: str, origin: str) -> bool:
-        """See Family.may_write."""
-        return origin == child or self._via.get(origin) == child
+        """See Family.may_write. Also what a node said before it was moved away from below the child, and what may not have
+        come yet: its batches prove whose they are."""
+        return self._is_below(origin, child) or child in self._former.get(origin, ())
+
+    def _is_below(self, node: str, child: str) -> bool:
+        return node == child or self._via.get(node) == child
 
     def follows(self, child: str, info: StreamInfo) -> bool:
         """See Family.follows."""
@@ -115,18 +123,23 @@ class Registry:
             return True
         return found.spec.mode == "read-through" and is_placed_among(found, self._members.get(child, ()))
 
-    def check_below(self, node: str, child: str) -> None:
-        """Before a certificate is asked for on behalf of a node below `child`. Raises Forbidden for a name that is
-        not, or could not become, one of a node below that child: this node's, its parent's, its other children's, and
-        what lies below those."""
-        holder = self._via.get(node)
-        if node in (self._store.node, self._parent, child) or holder not in (None, child):
+    def check_below(self, node: str, child: str, public_key: bytes) -> None:
+        """Before a certificate for that key is asked for on behalf of a node below `child`. Raises Forbidden for a name
+        that is not, or could not become, one of a node below that child: this node's, its parent's, its other
+        children's, and what lies below those. But a node that shows the key it is known by is that node, moved."""
+        if node in (self._store.node, self._parent, child) or not (
+            self._via.get(node) in (None, child) or self.is_known(node, public_key)
+        ):
             raise Forbidden(
                 "sign certificate for",
                 node[:63],
                 f"{child} may not: {self._store.node} knows another node of that name, which is not below {child}",
-                "Names are unique in the tree; choose another, or remove the old node first",
+                "Names are unique in the tree; choose another, or move the node with its data directory, and its key",
             )
+
+    def is_known(self, node: str, public_key: bytes) -> bool:
+        """Whether a node below is known, by this very key."""
+        return self._keys.get(node) == public_key
 
     # What changes it
 
@@ -136,7 +149,7 @@ class Registry:
         A child that changes its mind all the time waits, so that it does not keep this node from its parent.
         """
         self._greetings[child] = greeting = object()
-        kept = list({member.node: member for member in members if self.may_write(child, member.node)}.values())
+        kept = list({member.node: member for member in members if self._is_below(member.node, child)}.values())
         if self._members.get(child) == kept:
             return
         await self._pace.turn()
@@ -205,28 +218,50 @@ class Registry:
         """A node is now a direct child, with this key and certificate."""
         await self._put("children", record.node, msgspec.msgpack.encode(record))
         self._children[record.node] = record
-        await self.note_below(record.node, record.node)
+        await self.note_below(record.node, record.node, record.public_key)
 
-    async def note_below(self, node: str, via: str) -> None:
-        """A node lies below the child `via` (or is it). Raises Forbidden as `check_below`: another child may have been
-        quicker with the same name."""
+    async def note_below(self, node: str, via: str, public_key: bytes) -> None:
+        """A node with that key lies below the child `via` (or is it). Raises Forbidden as `check_below`: another child
+        may have been quicker with the same name."""
         if node != via:
-            self.check_below(node, via)
-        if self._via.get(node) != via:
-            before = self._via.get(node)
-            self._via[node] = via
-            try:
-                await self._put(SUBTREE, node, via.encode())
-            except BaseException:
-                if before is None:
-                    del self._via[node]
-                else:
-                    self._via[node] = before
-                raise
+            self.check_below(node, via, public_key)
+        before, key_before = self._via.get(node), self._keys.get(node)
+        if before == via and key_before == public_key:
+            return
+        former = [each for each in self._former.get(node, ()) if each != via]
+        if before not in (None, via, node):
+            former.append(str(before))
+        left = node != via and node in self._children
+        self._via[node], self._keys[node] = via, public_key
 
-    async def note_signed(self, request: SignRequest, via: str) -> None:
-        """At the root: decide whether to sign, and note it. Raises as `authorise_signing`."""
-        record = authorise_signing(request, via=via, root=self._store.node, known=self._signed)
+        def put(tx: Transaction) -> None:
+            tx.put_state(SUBTREE, node, via.encode())
+            tx.put_state("keys", node, public_key)
+            tx.put_state("former", node, msgspec.msgpack.encode(former) if former else None)
+            if left:
+                tx.put_state("children", node, None)
+
+        try:
+            await self._store.submit(put)
+        except BaseException:
+            _restore(self._via, node, before)
+            _restore(self._keys, node, key_before)
+            raise
+        self._former[node] = former
+        if left:
+            del self._children[node]
+        if before not in (None, via):
+            self._changed()
+
+    async def note_signed(self, request: SignRequest, via: str, public_key: bytes) -> None:
+        """At the root: decide whether to sign for that key, and note it. Raises as `authorise_signing`."""
+        record = authorise_signing(
+            request,
+            via=via,
+            root=self._store.node,
+            known=self._signed,
+            moves=self.is_known(request.node, public_key),
+        )
         before = self._signed.get(record.node)
         if before is None and len(self._signed) >= self._limits[TREE_NODES]:
             self._limits.hit(TREE_NODES)
@@ -241,10 +276,7 @@ class Registry:
         try:
             await self._put("signed", record.node, msgspec.msgpack.encode(record))
         except BaseException:
-            if before is None:
-                del self._signed[record.node]
-            else:
-                self._signed[record.node] = before
+            _restore(self._signed, record.node, before)
             raise
 
     async def _put(self, scope: str, key: str, value: bytes) -> None:
@@ -257,6 +289,13 @@ def is_placed_among(namespace: Namespace, members: Iterable[Member]) -> bool:
     return any(
         placement_matches(placement, tier=member.tier, node=member.node, labels=member.labels) for member in members
     )
+
+
+def _restore(table: dict[str, T], key: str, value: T | None) -> None:
+    if value is None:
+        table.pop(key, None)
+    else:
+        table[key] = value
 
 
 def _token(held: bytes | None) -> JoinTokenRecord | None:

@@ -111,7 +111,8 @@ class FoldSnapshots:
             try:
                 tx.put_state(ARRIVING, _decode(item).key, item)
             except msgspec.DecodeError as error:
-                append_dead_letters(tx, dead_letters(f"snapshot of {name}", str(error), item, tx.now_ms))
+                letters = dead_letters(f"snapshot of {name}", str(error), item, tx.now_ms, f"fold/{self._desired.name}")
+                append_dead_letters(tx, letters)
 
     def _drop_absent(self, tx: Transaction, namespace: str, part: SnapshotPart, after: str | None) -> list[KvEntry]:
         """What lives here and is missing from the part, which holds all keys in (after, cursor], was deleted while this

@@ -14,7 +14,7 @@ the two. And a device that sends a reading of QoS 1 again has it counted twice, 
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 
@@ -33,8 +33,9 @@ from littoral.core.limits import KV_KEY_BYTES, KV_VALUE_BYTES, MQTT_TOPICS, READ
 from littoral.core.names import StreamName
 from littoral.core.resources import Rule, topic_matches
 from littoral.core.resources.model import Sink
-from littoral.iot.readings import decode_reading, readings_stream
-from littoral.iot.rules.output import Alert, Output, WindowResult
+from littoral.iot.readings import RawReading, decode_reading, readings_stream
+from littoral.iot.retry import ReadingRetry, Result, read_result
+from littoral.iot.rules.output import ALERT, WINDOW, Alert, Output, WindowResult
 from littoral.iot.rules.rule import CompiledRule
 from littoral.iot.rules.template import render_template
 from littoral.store.batch import Batch
@@ -95,6 +96,7 @@ class RuleRunner:
         self._matches: dict[str, bool] = {}
         self._unread: list[DeadLetter] = []
         """Of what could not be read; to be put aside with the next commit."""
+        self._retries: list[ReadingRetry] = []
 
     @property
     def offset(self) -> int:
@@ -115,6 +117,38 @@ class RuleRunner:
         """The fold for QoS 0 readings of `topic`."""
         return self.rule.intake(topic, self._wall_ms)
 
+    def retry(
+        self, reading: RawReading, reading_id: str, done: Callable[[Transaction], object]
+    ) -> "asyncio.Future[str]":
+        """Fold a stored reading that this rule had put aside; `done` is called in the transaction that holds its effect.
+
+        Raises InvalidInput, as the future does, for a reading that the rule refuses again; the future: Unavailable if
+        the rule ends meanwhile.
+        """
+        if not self.wants(reading.topic):
+            raise InvalidInput(
+                "apply reading of",
+                reading.topic,
+                f"rule {self.rule.name} takes no readings of this topic any more",
+                "Drop the letter, or mend the rule's topic",
+            )
+        retry = ReadingRetry(reading, reading_id, done, asyncio.get_running_loop().create_future())
+        self._retries.append(retry)
+        self._wake.set()
+        return retry.future
+
+    def store_again(self, tx: Transaction, kind: str, document: bytes) -> str:
+        """Put a result that a sink had refused where such results belong now; kind: WINDOW or ALERT. Returns what came
+        of it. Raises as `Transaction.append`."""
+        result = read_result(document)
+        sinks = self._resource.spec.windows if kind == WINDOW else self._resource.spec.alerts
+        if not sinks:
+            raise InvalidInput(
+                f"store {kind} of", f"rule {self.rule.name}", "the rule has no sinks for it any more", "Drop the letter"
+            )
+        left = self._store_document(tx, sinks, result, document, result.is_outdone_by)
+        return f"stored; a later one was left in {', '.join(left)}" if left else "stored"
+
     async def run(self, after: asyncio.Task[None] | None = None) -> None:
         """Fold until cancelled. after: what must end before this may begin."""
         stop = self._store.watch(self._note)
@@ -126,6 +160,7 @@ class RuleRunner:
                 self._wake.clear()
                 is_done = await self._try_to_catch_up()
                 await self._write(None)
+                await self._fold_again()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(None if is_done else RETRY_S):
                         await self._wake.wait()
@@ -133,6 +168,8 @@ class RuleRunner:
             stop()
             if self._checkpoint is not None:
                 self._checkpoint.cancel()
+            for retry in self._retries:
+                retry.interrupted(self.rule.name)
 
     def _note(self, info: StreamInfo) -> None:
         if info.name == self._readings:
@@ -232,9 +269,36 @@ class RuleRunner:
         if self.wants(reading.topic):
             self.rule.fold(reading.topic, reading.payload, reading.arrived_ms, reading_id)
 
-    async def _write(self, offset: int | None) -> None:
-        """Commit what was folded since the last time; offset None: of QoS 0 readings only."""
-        if offset is None and not (self._unread or self.rule.outputs or self.rule.has_changes):
+    async def _fold_again(self) -> None:
+        """What is asked for by `retry`."""
+        folded: list[ReadingRetry] = []
+        for retry in tuple(self._retries):
+            refusal = self._refusal(retry)
+            if refusal is None:
+                folded.append(retry)
+            else:
+                self._retries.remove(retry)
+                retry.refused(refusal)
+        if folded:
+            await self._write(None, folded)
+        for retry in folded:
+            self._retries.remove(retry)
+            retry.future.set_result("applied")
+
+    def _refusal(self, retry: ReadingRetry) -> DeadLetter | None:
+        """Fold the reading; if the rule puts it aside again, that letter, which is not to be written."""
+        outputs = self.rule.outputs
+        before = len(outputs)
+        self.rule.fold(retry.reading.topic, retry.reading.payload, retry.reading.arrived_ms, retry.reading_id)
+        last = outputs[-1] if len(outputs) > before else None
+        if not isinstance(last, DeadLetter):
+            return None
+        outputs.pop()
+        return last
+
+    async def _write(self, offset: int | None, retries: Sequence[ReadingRetry] = ()) -> None:
+        """Commit what was folded since the last time; offset None: of QoS 0 readings, and of `retries`, only."""
+        if offset is None and not (retries or self._unread or self.rule.outputs or self.rule.has_changes):
             return
         outputs, dirty = self.rule.take_outputs(), self.rule.take_dirty()
         unread, self._unread = self._unread, []
@@ -245,6 +309,8 @@ class RuleRunner:
             append_dead_letters(tx, letters + refused + unread)
             for key, state in dirty.items():
                 tx.put_state(self._fold, key, state)
+            for retry in retries:
+                retry.done(tx)
             if offset is not None and tx.stream(self._readings) is not None:
                 tx.set_fold(self._fold, self._readings, offset)
 
@@ -259,25 +325,40 @@ class RuleRunner:
         """Put an output where it belongs; if that cannot be, what is to be said of it: the rule goes on."""
         if isinstance(output, DeadLetter):
             return []
+        document = output.document()
         try:
             with tx.attempt():
-                self._store_output(tx, output)
+                self._store_document(tx, self._sinks(output), output, document)
         except (Conflict, InvalidInput, TooLarge, LimitReached) as error:
-            return dead_letters(self._fold, str(error), output.document(), self._wall_ms())
+            by = f"{WINDOW if isinstance(output, WindowResult) else ALERT}/{self.rule.name}"
+            return dead_letters(self._fold, str(error), document, self._wall_ms(), by)
         return []
 
-    def _store_output(self, tx: Transaction, output: WindowResult | Alert) -> None:
-        for sink in self._sinks(output):
+    def _store_document(
+        self,
+        tx: Transaction,
+        sinks: Sequence[Sink],
+        result: WindowResult | Alert | Result,
+        document: bytes,
+        leaves: Callable[[bytes | None], bool] | None = None,
+    ) -> list[str]:
+        """Put it into each of the sinks. leaves: whether a key is left alone that holds this value; returns those."""
+        left: list[str] = []
+        for sink in sinks:
             if sink.stream is not msgspec.UNSET:
                 name = StreamName(tx.node, sink.stream.name)
                 tx.open_stream(name, lane=sink.stream.lane)
-                tx.append(name, [output.document()])
+                tx.append(name, [document], essential=True)
             elif sink.kv is not msgspec.UNSET:
-                key = render_template(sink.kv.key, key=output.key, rule=output.rule)
-                value = output.document()
+                key = render_template(sink.kv.key, key=result.key, rule=result.rule)
                 self._check_size("key", key, len(key.encode()), KV_KEY_BYTES)
-                self._check_size("value of key", key, len(value), KV_VALUE_BYTES)
-                tx.kv_put(sink.kv.namespace, key, value)
+                self._check_size("value of key", key, len(document), KV_VALUE_BYTES)
+                held = tx.kv_get(sink.kv.namespace, key) if leaves is not None else None
+                if leaves is not None and held is not None and leaves(held.value):
+                    left.append(f"{sink.kv.namespace}/{key}")
+                else:
+                    tx.kv_put(sink.kv.namespace, key, document)
+        return left
 
     def _check_size(self, what: str, key: str, size: int, limit: Limit) -> None:
         if size > self._limits[limit]:

@@ -117,7 +117,7 @@ async def renew(config: Node, identity: Identity, seams: Seams) -> Identity:
     """A new certificate for the same key."""
     assert config.spec.parent is not None
     assert identity.facts.parent is not None
-    join_url = config.spec.parent.join_url or identity.facts.join_url
+    join_url = join_url_of(config, identity)
     if join_url is None:
         raise StartupError("renew", identity.node, "the parent's join listener is not known", "Set spec.parent.joinUrl")
     request = renew_request(
@@ -130,6 +130,12 @@ async def renew(config: Node, identity: Identity, seams: Seams) -> Identity:
     )
     answer = await _ask(seams.joining(identity.ca_pem), join_url, JOIN_RENEW, peer.encode(request))
     return _keep(config, identity.key, answer, join_url, identity.facts.token, seams)
+
+
+def join_url_of(config: Node, identity: Identity) -> str | None:
+    """The parent's join listener, as far as it is known."""
+    stated = config.spec.parent.join_url if config.spec.parent is not None else None
+    return stated or identity.facts.join_url
 
 
 async def _ask(transport: Transport, join_url: str, path: str, body: bytes) -> EnrolmentAnswer:

@@ -5,15 +5,18 @@ simulator gives it simulated ones.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Iterator
 
 from littoral.core.backoff import Backoff
 from littoral.core.errors import LittoralError
+from littoral.core.http import Request
 from littoral.core.limits import RETRY_DELAY_MS, Limits
 from littoral.core.resources import Namespace, Node, placement_matches
+from littoral.core.resources.model import Parent
 from littoral.core.tasks import Tasks
-from littoral.fleet.desired import DesiredFold
+from littoral.fleet.desired import DESIRED, DesiredFold
 from littoral.fleet.keyvalue import KeyValueService
 from littoral.fleet.kv_calls import KvCalls
 from littoral.fleet.kv_fold import KvFold
@@ -23,15 +26,27 @@ from littoral.fleet.tombstones import Tombstones
 from littoral.iot.broker import Broker
 from littoral.iot.rule_engine import RuleEngine
 from littoral.node.desired_state import Apps, DesiredState
-from littoral.node.enrolment import establish_identity, renew, root_identity
+from littoral.node.enrolment import (
+    JOIN_CA,
+    JOIN_TIMEOUT_S,
+    establish_identity,
+    join_url_of,
+    renew,
+    root_identity,
+)
 from littoral.node.hub_metrics import broker_metrics, kv_metrics, limit_metrics, status_metrics, store_metrics
 from littoral.node.join_api import JoinApi
+from littoral.node.letter_api import LetterApi
+from littoral.node.letter_desk import LetterDesk
 from littoral.node.mqtt_login import MqttLogin
 from littoral.node.operator_api import OperatorApi, ResourceEntry
 from littoral.node.peer_api import PeerApi
+from littoral.node.public_streams import PublicStreams
+from littoral.node.retriers import Retriers
 from littoral.node.seams import Seams
 from littoral.node.signing import ParentSigner, RootSigner, Signer
 from littoral.node.status_report import ProcessFacts, StatusReport
+from littoral.node.tree_time import in_tree_time, telling_time
 from littoral.security.ca import CertificateAuthority, fingerprint_of
 from littoral.security.enrolment import ParentFacts
 from littoral.security.identity import Identity
@@ -40,6 +55,7 @@ from littoral.security.tokens import TokenSigner, TokenVerifier
 from littoral.store.folder import Folder
 from littoral.store.retention import Retention
 from littoral.store.store import Store, open_store
+from littoral.streams.link_budget import LinkBudget
 from littoral.streams.peer_server import PeerServer
 from littoral.streams.server import StreamServer
 from littoral.streams.uplink import Uplink
@@ -47,6 +63,8 @@ from littoral.telemetry.metrics import Family, Metrics
 from littoral.wire.peer import Member
 
 RENEWAL_CHECK_S = 3600.0
+TIME_CHECK_S = 300.0
+"""While there is no session with the parent."""
 ANY_ADDRESS = ("0.0.0.0", "[::]")  # noqa: S104 -- compared with, not bound to
 """What a listener is bound to that takes connections at every address; nobody can connect to it by that name."""
 _log = logging.getLogger("littoral.hub")
@@ -95,6 +113,8 @@ class Hub:
         login = MqttLogin(config.spec.mqtt, seams.random)
         self.broker = Broker(self.rules, seams.clock, limits, login, self._tasks)
         self.rules.attach(self.broker.publish, self.broker.routes_changed)
+        retriers = Retriers(store, self.kv_fold, self.rules)
+        self.dead_letters = LetterDesk(store, limits, retriers, seams.clock.wall_ms, self.warn)
         self.peers = PeerServer(store, limits, self.registry, self._snapshots)
         self.report = StatusReport(self, facts)
         self.metrics = Metrics()
@@ -130,7 +150,13 @@ class Hub:
             self.seams.clock,
             self.seams.random,
             self.limits,
+            self._link_budget(parent),
         )
+
+    def _link_budget(self, parent: Parent) -> LinkBudget | None:
+        if parent.bandwidth is None:
+            return None
+        return LinkBudget(parent.bandwidth, self.store, self.seams.clock, lambda name: name.path == DESIRED)
 
     def _make_apis(self, authority: CertificateAuthority | None) -> None:
         spec, clock = self.config.spec, self.seams.clock
@@ -150,7 +176,10 @@ class Hub:
         self.join_api = JoinApi(
             self.name, self.identity.ca_pem, ParentFacts(node=self.name), self.registry, signer, clock
         )
+        self.answer_peer = telling_time(self.peer_api.handle, clock)
+        self.answer_join = telling_time(self.join_api.handle, clock)
         self.streams = StreamServer(self.store, clock, self.seams.random, self.limits)
+        self.public_streams = PublicStreams(self.streams, spec.streams)
         self.operator_api = OperatorApi(
             self.store,
             self.operator_token,
@@ -161,6 +190,7 @@ class Hub:
             create_token=self.create_token if spec.listen.join else None,
             resources=self._resources,
             keyvalue=self.keyvalue,
+            letters=LetterApi(self.dead_letters),
             streams=self.streams.handle,
         )
 
@@ -175,9 +205,12 @@ class Hub:
         self.desired.attach(self.rules, apps)
         if self.uplink is not None:
             self._tasks.start(self.uplink.run(), "uplink")
+            if self.uplink.budget is not None:
+                self._tasks.start(self.uplink.budget.keep(self.warn), "link budget")
         self._tasks.start(self._renew_in_time(), "renewal")
-        self._tasks.start(Retention(self.store, clock, self.warn).run(), "retention")
+        self._tasks.start(Retention(self.store, clock, self.limits, self.warn).run(), "retention")
         self._tasks.start(self.tombstones.run(), "tombstones")
+        self._tasks.start(self.dead_letters.run(), "dead letters")
         self._tasks.start(self.streams.run(self.warn), "expiry")
         self._tasks.start(self.store.writer_ended(), "store writer")
         self._tasks.start(self.report.run(), "status")
@@ -261,13 +294,28 @@ class Hub:
                     self.identity = await self._renewed()
                 except LittoralError as error:
                     self.warn(str(error))
-                    if self.identity.expired(self.seams.clock.wall_ms()):
-                        # Until it is renewed no neighbour talks to this node.
+                    if not self._is_connected() or self.identity.expired(self.seams.clock.wall_ms()):
+                        # Until it is renewed no neighbour talks to this node; perhaps that is why there is no session.
                         wait_s = backoff.next_delay_s()
                 else:
                     backoff.reset()
                     self.seams.renewed(self.identity)
+            elif not self._is_connected():
+                # A clock that is far behind does not see that the certificate has ended.
+                wait_s = TIME_CHECK_S
+                await self._hear_time()
             await asyncio.sleep(wait_s)
+
+    def _is_connected(self) -> bool:
+        return self.uplink is None or self.uplink.state.connected
+
+    async def _hear_time(self) -> None:
+        """Ask the parent's join listener something: it says what time it is, and asks for no certificate."""
+        if (join_url := join_url_of(self.config, self.identity)) is not None:
+            with contextlib.suppress(LittoralError):
+                await self.seams.joining(self.identity.ca_pem).request(
+                    join_url, Request("GET", JOIN_CA), JOIN_TIMEOUT_S
+                )
 
 
 async def open_hub(config: Node, seams: Seams, facts: ProcessFacts, token: str | None = None) -> Hub:
@@ -277,7 +325,10 @@ async def open_hub(config: Node, seams: Seams, facts: ProcessFacts, token: str |
     Raises: StartupError, StorageError, IncompatibleStore, and as `establish_identity`.
     """
     limits = Limits(config.spec.limits)
-    store = open_store(config.metadata.name, seams.disk, seams.clock, seams.random, limits, seams.writer(limits))
+    if config.spec.parent is not None:
+        seams = in_tree_time(seams)
+    writer = seams.writer(limits)
+    store = open_store(config.metadata.name, seams.disk, seams.clock, seams.random, limits, writer, seams.store_key)
     try:
         identity, authority = await establish_identity(config, token, seams)
         return Hub(config, seams, limits, store, identity, authority, facts)

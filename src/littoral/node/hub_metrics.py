@@ -5,7 +5,7 @@ from typing import Literal
 
 from littoral.core.limits import Limits
 from littoral.iot.broker_counters import BrokerCounters
-from littoral.node.status import NodeStatus
+from littoral.node.status import BudgetStatus, NodeStatus
 from littoral.store.store import StoreCounters
 from littoral.telemetry.metrics import Family, Sample
 
@@ -17,7 +17,16 @@ def status_metrics(status: NodeStatus) -> Iterator[Family]:
     yield _one("littoral_hub_start_time_seconds", "gauge", "When the hub started.", status.started_ms / 1000)
     yield _one("littoral_streams", "gauge", "Streams in the store.", status.streams)
     yield _one(
-        "littoral_dead_letters", "counter", "Records put aside because they could not be applied.", status.dead_letters
+        "littoral_dead_letters",
+        "counter",
+        "Records put aside because they could not be applied.",
+        status.dead_letters_ever,
+    )
+    yield _one(
+        "littoral_dead_letters_open",
+        "gauge",
+        "Of those, neither retried with success nor dropped.",
+        status.dead_letters,
     )
     yield _one("littoral_children", "gauge", "Enrolled children.", len(status.children))
     yield _one("littoral_children_connected", "gauge", "Children that hold a channel.", len(status.connected))
@@ -37,6 +46,8 @@ def status_metrics(status: NodeStatus) -> Iterator[Family]:
         yield _one(
             "littoral_uplink_blocked_streams", "gauge", "Streams the parent cannot take over.", len(link.blocked)
         )
+        if link.budget is not None:
+            yield from _budget(link.budget)
     yield from _lanes(status)
     yield from _rules(status)
     yield from _apps(status)
@@ -96,6 +107,35 @@ def _lanes(status: NodeStatus) -> Iterator[Family]:
         for name, lane in status.lanes.items()
     ]
     yield Family("littoral_uplink_oldest_record_age_seconds", "gauge", "Age of the oldest record waiting.", age)
+
+    shipped = [Sample(lane.records_s, {"lane": name}) for name, lane in status.lanes.items()]
+    yield Family(
+        "littoral_uplink_shipped_records_per_second", "gauge", "Records shipped, averaged over about 30 s.", shipped
+    )
+    carried = [Sample(lane.bytes_s, {"lane": name}) for name, lane in status.lanes.items()]
+    yield Family(
+        "littoral_uplink_shipped_bytes_per_second", "gauge", "Payload bytes shipped, averaged over about 30 s.", carried
+    )
+    empty = [Sample(lane.empty_s, {"lane": name}) for name, lane in status.lanes.items() if lane.empty_s is not None]
+    yield Family(
+        "littoral_uplink_queue_empty_seconds",
+        "gauge",
+        "Until nothing waits, if it goes on so; missing while the queue does not shrink.",
+        empty,
+    )
+
+
+def _budget(budget: BudgetStatus) -> Iterator[Family]:
+    used = [Sample(size, {"period": period}) for period, size in budget.used.items()]
+    yield Family("littoral_uplink_budget_used_bytes", "gauge", "Carried in the present UTC day and month.", used)
+    most = [Sample(size, {"period": period}) for period, size in budget.most.items()]
+    yield Family("littoral_uplink_budget_bytes", "gauge", "What a UTC day and month may carry.", most)
+    exhausted = budget.state == "exhausted"
+    yield _one("littoral_uplink_budget_exhausted", "gauge", "1 while the budget of a day or month is spent.", exhausted)
+    text = "Bytes of both directions, with an estimate of what HTTP and TLS add."
+    yield _one("littoral_uplink_budget_carried_bytes", "counter", text, budget.carried_bytes)
+    text = "How long what was sent has waited for the rate."
+    yield _one("littoral_uplink_budget_waited_seconds", "counter", text, budget.waited_s)
 
 
 def _rules(status: NodeStatus) -> Iterator[Family]:

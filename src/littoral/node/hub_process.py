@@ -50,7 +50,9 @@ from littoral.node.hub import Hub, open_hub
 from littoral.node.layout import EXIT_STARTUP, JOIN_TOKEN_VARIABLE, RUN, read_addresses, read_node_file
 from littoral.node.seams import Seams
 from littoral.node.status import AppStatus
+from littoral.node.store_key import read_key, take_variable
 from littoral.security.identity import CA_PATH, CERTIFICATE_PATH, KEY_PATH, Identity
+from littoral.security.store_key import StoreKey
 from littoral.store.writer import ThreadWriter
 
 _log = logging.getLogger("littoral.hub")
@@ -67,6 +69,7 @@ class HubProcess:
 
     def __init__(self, data_dir: Path, descriptors: Mapping[str, int]) -> None:
         self._config: Node = read_node_file(data_dir)
+        self._store_key = self._read_store_key()
         self._addresses = read_addresses(data_dir)
         self._disk = LocalDisk(data_dir)
         self._run_dir = data_dir / RUN
@@ -127,6 +130,13 @@ class HubProcess:
                     await stopped.wait()
         return None
 
+    def _read_store_key(self) -> StoreKey | None:
+        """Raises StartupError."""
+        encryption = self._config.spec.encryption
+        key = read_key(encryption, os.environ)
+        take_variable(encryption, os.environ)
+        return key
+
     def _seams(self) -> Seams:
         return Seams(
             clock=SystemClock(),
@@ -140,6 +150,7 @@ class HubProcess:
                 answer_limit=JOIN_ANSWER_BYTES,
             ),
             peers=self._peer_transport,
+            store_key=self._store_key,
             renewed=self._renewed,
         )
 
@@ -202,9 +213,11 @@ class HubProcess:
     async def _listen(self, hub: Hub, stack: contextlib.AsyncExitStack) -> None:
         handlers: dict[str, tuple[Handler, TlsFiles | None]] = {"api": (hub.operator_api.handle, None)}
         if "peer" in self._descriptors:
-            handlers["peer"] = (hub.peer_api.handle, self._tls(mutual=True))
+            handlers["peer"] = (hub.answer_peer, self._tls(mutual=True))
         if "join" in self._descriptors:
-            handlers["join"] = (hub.join_api.handle, self._tls(mutual=False))
+            handlers["join"] = (hub.answer_join, self._tls(mutual=False))
+        if "streams" in self._descriptors:
+            handlers["streams"] = (hub.public_streams.handle, None)
         for name, (handler, tls) in handlers.items():
             most = JOIN_BODY_BYTES if name == "join" else API_BODY_BYTES
             server = HttpServer(handler, self._descriptors[name], self._limits, tls, body_limit=most)

@@ -7,8 +7,9 @@ POST   /v1/tokens           {node, ttlS}    a join token for a child
 GET    /v1/resources                        the desired state
 POST   /v1/resources        [Submission]    change it; at the root only
 GET    /v1/kv/NAMESPACE?prefix&cursor&limit GET|PUT|DELETE /v1/kv/NAMESPACE/KEY
+*      /v1/dead-letters                     what could not be applied: see littoral.node.letter_api
 GET    /v1/streams                          all streams of this node
-*      /v1/streams/ORIGIN/PATH              the Durable Streams protocol
+*      /v1/streams/ORIGIN/PATH              the Durable Streams protocol; /v1/stream/PATH for this node's own
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -23,10 +24,13 @@ from littoral.core.kv import KeyValue
 from littoral.core.limits import KV_LIST_KEYS
 from littoral.core.names import check_node_name
 from littoral.fleet.desired import DesiredRecord, check_record, submit_desired
+from littoral.node.letter_api import PATH as LETTERS
+from littoral.node.letter_api import LetterApi
 from littoral.node.status import NodeStatus
 from littoral.security.operator import is_operator
 from littoral.store.store import Store
 from littoral.store.stream import StreamInfo
+from littoral.streams.server import OWN_PREFIX, PREFIX
 
 JSON = [("content-type", "application/json")]
 NO_STORE = ("cache-control", "no-store")
@@ -86,6 +90,7 @@ class OperatorApi:
         create_token: Callable[[str, int], Awaitable[str]] | None,
         resources: Callable[[], Sequence[ResourceEntry]],
         keyvalue: KeyValue,
+        letters: LetterApi,
         streams: Handler,
     ) -> None:
         """create_token: (node, time to live in ms) -> token; None where this node takes no children."""
@@ -98,6 +103,7 @@ class OperatorApi:
         self._create_token = create_token
         self._resources = resources
         self._keyvalue = keyvalue
+        self._letters = letters
         self._streams = streams
 
     async def handle(self, request: Request) -> AnyResponse:
@@ -114,10 +120,12 @@ class OperatorApi:
                 "no valid operator token was shown",
                 "Send `Authorization: Bearer …` with the content of identity/operator.token in the data directory",
             )
-        if path.startswith("/v1/streams/"):
+        if path.startswith((PREFIX, OWN_PREFIX)):
             return await self._streams(request)
         if path.startswith("/v1/kv/"):
             return await self._kv(request)
+        if path == LETTERS or path.startswith(f"{LETTERS}/"):
+            return await self._letters.handle(request)
         return await self._plain(request)
 
     async def _plain(self, request: Request) -> Response:

@@ -9,6 +9,7 @@ from littoral.fleet.registry import Registry
 from littoral.node.signing import SIGN, Signer
 from littoral.security.bearer import bearer
 from littoral.security.enrolment import SignRequest
+from littoral.security.requests import check_request
 from littoral.security.tokens import TokenVerifier
 from littoral.streams.peer_server import PeerServer
 from littoral.wire import peer
@@ -39,7 +40,8 @@ class PeerApi:
     async def _sign(self, child: str, request: Request) -> Response:
         signing = peer.decode(request.body, SignRequest, "signing request")
         # The root knows branches only: which of the children of one node has a name, that node has to say.
-        self._registry.check_below(signing.node, child)
+        public_key = check_request(signing.csr_pem, signing.node, signing.advertise)
+        self._registry.check_below(signing.node, child, public_key)
         answer = await self._signer.sign(signing, child)
-        await self._registry.note_below(signing.node, child)
+        await self._registry.note_below(signing.node, child, public_key)
         return Response(200, [("content-type", peer.MSGPACK)], peer.encode(answer))

@@ -9,6 +9,7 @@ from littoral.core.limits import Limits
 from littoral.core.random import Random
 from littoral.core.transport import Transport
 from littoral.security.identity import Identity
+from littoral.security.store_key import StoreKey
 from littoral.store.writer import Writer
 
 
@@ -26,5 +27,7 @@ class Seams:
     peers: Callable[[Identity], Transport]
     """The transport to the parent, showing this identity. Called again after each renewal; the returned transport
     replaces the one before."""
+    store_key: StoreKey | None = None
+    """What the store is encrypted with."""
     renewed: Callable[[Identity], None] = lambda identity: None
     """Told of a new certificate, which is on disk already: listeners take it up."""

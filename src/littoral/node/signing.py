@@ -8,6 +8,7 @@ from littoral.fleet.kv_calls import ParentCall
 from littoral.fleet.registry import Registry
 from littoral.security.ca import CertificateAuthority
 from littoral.security.enrolment import SignAnswer, SignRequest
+from littoral.security.requests import check_request
 from littoral.wire import peer
 
 SIGN = "/v1/peer/sign"
@@ -31,7 +32,8 @@ class RootSigner:
         self._random = random
 
     async def sign(self, request: SignRequest, via: str) -> SignAnswer:
-        await self._registry.note_signed(request, via)
+        public_key = check_request(request.csr_pem, request.node, request.advertise)
+        await self._registry.note_signed(request, via, public_key)
         issued = self._authority.sign(request.csr_pem, request.node, request.advertise, self._clock, self._random)
         return SignAnswer(certificate_pem=issued.certificate_pem, ca_pem=self._authority.certificate_pem)
 

@@ -12,10 +12,21 @@ from littoral.core.lanes import LANES, Lane
 from littoral.core.names import StreamName
 from littoral.core.resources import parse_duration_ms
 from littoral.iot.readings import readings_stream
-from littoral.node.status import STATUS, STATUS_BYTES, AppStatus, LaneStatus, LinkStatus, NodeStatus, RuleStatus
+from littoral.node.status import (
+    STATUS,
+    STATUS_BYTES,
+    AppStatus,
+    BudgetStatus,
+    LaneStatus,
+    LinkStatus,
+    NodeStatus,
+    RuleStatus,
+)
 from littoral.store.dead_letters import DEAD_LETTERS
 from littoral.store.stream import StreamInfo
 from littoral.store.transaction import Transaction
+from littoral.streams.link_budget import LinkBudget
+from littoral.streams.uplink import Uplink
 
 if TYPE_CHECKING:
     from littoral.node.hub import Hub
@@ -56,7 +67,7 @@ class StatusReport:
 
                 def report(tx: Transaction, record: bytes = record) -> None:
                     tx.open_stream(name, lane="state", retention_bytes=STATUS_BYTES)
-                    tx.append(name, [record])
+                    tx.append(name, [record], essential=True)
 
                 await hub.store.submit(report)
             except LittoralError as error:
@@ -84,9 +95,10 @@ class StatusReport:
             rules=dict(self._rules()),
             apps=dict(self._facts.apps()),
             streams=len(hub.store.streams()),
-            dead_letters=dead.next if dead else 0,
+            dead_letters=hub.dead_letters.open_count(),
             memory_bytes=self._facts.memory_bytes(),
             addresses=dict(self._facts.addresses()),
+            dead_letters_ever=dead.next if dead else 0,
         )
 
     def nodes(self) -> list[NodeStatus]:
@@ -128,14 +140,14 @@ class StatusReport:
             followed_records=state.followed_records,
             bootstraps=state.bootstraps,
             blocked={str(name): reason for name, reason in uplink.outbox.blocked.items()},
+            budget=_budget(uplink.budget) if uplink.budget is not None else None,
         )
 
     def _lanes(self) -> dict[Lane, LaneStatus]:
         uplink = self._hub.uplink
         if uplink is None:
             return {}
-        depths = ((lane, uplink.outbox.depth(lane)) for lane in LANES)
-        return {lane: LaneStatus(depth.records, depth.oldest_ms) for lane, depth in depths}
+        return {lane: _lane(uplink, lane) for lane in LANES}
 
     def _rules(self) -> Iterator[tuple[str, RuleStatus]]:
         hub = self._hub
@@ -158,3 +170,24 @@ class StatusReport:
             )
         for name, reason in hub.rules.refused.items():
             yield name, RuleStatus(0, 0, 0, 0, 0, 0, 0, reason)
+
+
+def _lane(uplink: Uplink, lane: Lane) -> LaneStatus:
+    depth = uplink.outbox.depth(lane)
+    flow = uplink.flow.of(lane, depth.records)
+    return LaneStatus(depth.records, depth.oldest_ms, flow.records_s, flow.bytes_s, flow.empty_s)
+
+
+def _budget(budget: LinkBudget) -> BudgetStatus:
+    now, terms = budget.state, budget.terms
+    exhausted = now.spent_until_ms is not None
+    return BudgetStatus(
+        state="exhausted" if exhausted else "waiting" if now.waiting else "free",
+        until_ms=now.spent_until_ms,
+        stops=terms.stops,
+        rate=terms.rate,
+        used=now.used,
+        most=terms.most,
+        carried_bytes=now.carried_bytes,
+        waited_s=now.waited_s,
+    )

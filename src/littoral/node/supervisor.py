@@ -19,19 +19,18 @@ No threads, no event loop: the supervisor is what must not fail, so there is lit
 
 import argparse
 import contextlib
-import fcntl
 import os
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
-from littoral.core.errors import LittoralError, StartupError, StorageError
+from littoral.core.errors import LittoralError, StorageError
 from littoral.core.limits import CONTROL_FRAME_BYTES, RESTART_DELAY_MS, Limits
 from littoral.core.resources import Node
 from littoral.drivers.clock import SystemClock
@@ -42,12 +41,13 @@ from littoral.node.layout import (
     API_FILE,
     EXIT_STARTUP,
     JOIN_TOKEN_VARIABLE,
-    LOCK_FILE,
     NODE_FILE,
     PIDS_FILE,
     RUN,
     write_json,
 )
+from littoral.node.lock import locked
+from littoral.node.store_key import take_variable
 
 FIRST_DELAY_S = 0.05
 WELL_S = 10.0
@@ -85,6 +85,8 @@ class Supervisor:
         self._listeners: dict[str, socket.socket] = {}
         self._children: list[Child] = []
         self._token = token
+        self._store_key = take_variable(config.spec.encryption, os.environ)
+        """The variable with the store's key: the hub's alone."""
         self._hub_was_well = False
         """Whether a hub ran for a while since this supervisor started: then what keeps it from starting may pass."""
         self._clock = SystemClock()
@@ -92,7 +94,7 @@ class Supervisor:
     def run(self) -> int:
         """Run the node until SIGTERM or SIGINT; returns the exit status. Raises StartupError, StorageError."""
         LocalDisk(self._data_dir)
-        with self._locked():
+        with locked(self._data_dir, "start node", self._config.metadata.name):
             self._bind()
             self._plan()
             old = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
@@ -106,35 +108,9 @@ class Supervisor:
 
     # Preparation
 
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        path = self._data_dir / LOCK_FILE
-        try:
-            opened = open(path, "a+", encoding="ascii")  # noqa: SIM115 -- closed by the `with` below
-        except OSError as error:
-            raise storage_error("open", str(path), error) from error
-        with opened as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                file.seek(0)
-                holder = file.read(20).strip() or "unknown"
-                raise StartupError(
-                    "start node",
-                    self._config.metadata.name,
-                    f"its data directory {self._data_dir} is in use by process {holder}",
-                    "Stop that process, or give this node a directory of its own",
-                ) from error
-            with contextlib.suppress(OSError):
-                # Who holds the lock is for the error above; a full disk must not keep the node from starting.
-                file.truncate(0)
-                file.write(f"{os.getpid()}\n")
-                file.flush()
-            yield
-
     def _bind(self) -> None:
         listen = self._config.spec.listen
-        wanted = {name: getattr(listen, name) for name in ("api", "peer", "join", "gateway", "mqtt", "dashboard")}
+        wanted = {name: getattr(listen, name) for name in listen.__struct_fields__}
         for name, address in wanted.items():
             if address is not None:
                 self._listeners[name] = listen_tcp(address)
@@ -155,11 +131,12 @@ class Supervisor:
 
     def _plan(self) -> None:
         python = [sys.executable, "-m"]
-        hub_sockets = {name: each for name, each in self._listeners.items() if name in ("api", "peer", "join", "mqtt")}
+        hub_sockets = {name: each for name, each in self._listeners.items() if name not in ("gateway", "dashboard")}
         hub = [*python, "littoral.node.hub_process", "--data-dir", str(self._data_dir)]
         for name, listener in hub_sockets.items():
             hub += ["--fd", f"{name}={listener.fileno()}"]
         environment = {JOIN_TOKEN_VARIABLE: self._token} if self._token else {}
+        environment |= self._store_key
         self._children.append(Child("hub", hub, list(hub_sockets.values()), environment))
         run_dir = str(self._data_dir / RUN)
         if (gateway := self._listeners.get("gateway")) is not None:

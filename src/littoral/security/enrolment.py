@@ -190,18 +190,21 @@ def _expelled(operation: str, node: str) -> Forbidden:
     return Forbidden(operation, node, "the node was expelled (revoked)", remedy)
 
 
-def authorise_signing(request: SignRequest, *, via: str, root: str, known: Mapping[str, SignedRecord]) -> SignedRecord:
+def authorise_signing(
+    request: SignRequest, *, via: str, root: str, known: Mapping[str, SignedRecord], moves: bool = False
+) -> SignedRecord:
     """Whether the root signs; returns what it is to store.
 
     `via` is the root's child that passed the request on (by its node token), or `root` for the root's own children.
-    `known` holds every node signed for. Raises: Forbidden for a name that another branch, or the root, has; Conflict
+    `known` holds every node signed for. `moves`: the request shows the key that the node of that name is known by, so it
+    is that node, wherever it was. Raises: Forbidden for a name that another branch, or the root, has; Conflict
     for an advertised name or public address that another node has.
     """
     node = request.node
     holder = known.get(node)
-    if node in (root, via) or (holder is not None and holder.via != via):
+    if node in (root, via) or (holder is not None and holder.via != via and not moves):
         owner = holder.via if holder is not None else root
-        remedy = "Names are unique in the tree; choose another, or remove the old node first"
+        remedy = "Names are unique in the tree; choose another, or move the node with its data directory, and its key"
         raise Forbidden("sign certificate for", node, f"{via} may not: the name belongs to {owner}", remedy)
     taken = {name for other in known.values() if other.node != node for name in (other.node, *other.advertise)} | {root}
     for host in request.advertise:

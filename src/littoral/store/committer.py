@@ -22,6 +22,7 @@ from littoral.core.order import Order
 from littoral.store.atomic import roll_back
 from littoral.store.database import storage_error
 from littoral.store.heads import Heads
+from littoral.store.room import Room
 from littoral.store.stream import StreamInfo
 from littoral.store.transaction import Transaction
 
@@ -59,11 +60,18 @@ class Committer:
     """Runs groups of jobs on one connection."""
 
     def __init__(
-        self, connection: apsw.Connection, node: str, lineage: str, clock: Clock, limits: Limits, hlc: HybridClock
+        self,
+        connection: apsw.Connection,
+        node: str,
+        lineage: str,
+        clock: Clock,
+        limits: Limits,
+        hlc: HybridClock,
+        room: Room,
     ) -> None:
         self._connection = connection
         self._heads = Heads(connection)
-        self._transaction = Transaction(connection, self._heads, node, lineage, clock, limits, hlc)
+        self._transaction = Transaction(connection, self._heads, node, lineage, clock, limits, hlc, room)
 
     def streams(self) -> dict[StreamName, StreamInfo]:
         """All streams as committed."""

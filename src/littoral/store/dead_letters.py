@@ -1,4 +1,7 @@
-"""What could not be applied, put aside with its reason so that the stream goes on."""
+"""What could not be applied, put aside with its reason so that the stream goes on.
+
+What is done about a letter afterwards is kept beside the stream: `littoral.store.letter_marks`.
+"""
 
 import base64
 from collections.abc import Sequence
@@ -7,6 +10,7 @@ import msgspec
 
 from littoral.core.errors import LimitReached, TooLarge
 from littoral.core.names import StreamName
+from littoral.store.letter_marks import mark
 from littoral.store.transaction import Transaction
 
 DEAD_LETTERS = "dead-letters"
@@ -32,6 +36,13 @@ class DeadLetter(msgspec.Struct, frozen=True):
     part: int = 1
     """Which part of the record this is, and of how many."""
     parts: int = 1
+    by: str = ""
+    """Who put it aside and can apply it again, as KIND/NAME (`littoral.node.retriers`); empty where there is nothing to
+    be applied, and in letters of versions that did not say it."""
+    size: int | None = None
+    """Bytes of the whole record, wherever it is; None in letters of versions that did not say it."""
+    place: str = ""
+    """LINEAGE:OFFSET of a reading that is kept in `readings`."""
 
 
 def head_text(data: bytes) -> str:
@@ -39,11 +50,21 @@ def head_text(data: bytes) -> str:
     return data[:SHOWN_BYTES].decode("utf-8", "replace")
 
 
-def dead_letters(source: str, reason: str, record: bytes, at_ms: int) -> list[DeadLetter]:
-    """A record that could not be applied, whole: in one letter, or in several where it is large."""
+def dead_letters(source: str, reason: str, record: bytes, at_ms: int, by: str = "") -> list[DeadLetter]:
+    """A record that could not be applied, whole: in one letter, or in several where it is large. by: see DeadLetter."""
     parts = [record[at : at + PART_BYTES] for at in range(0, len(record), PART_BYTES)] or [b""]
     return [
-        DeadLetter(source, reason, head_text(part), at_ms, base64.b64encode(part).decode("ascii"), number, len(parts))
+        DeadLetter(
+            source,
+            reason,
+            head_text(part),
+            at_ms,
+            base64.b64encode(part).decode("ascii"),
+            number,
+            len(parts),
+            by,
+            len(record),
+        )
         for number, part in enumerate(parts, 1)
     ]
 
@@ -60,10 +81,20 @@ def append_dead_letters(tx: Transaction, letters: Sequence[DeadLetter]) -> None:
     except LimitReached:
         return  # counted at the limit `streams`
     try:
-        tx.append(name, [msgspec.json.encode(letter) for letter in letters])
+        span = tx.append(name, [msgspec.json.encode(letter) for letter in letters], essential=True)
     except TooLarge:
         for letter in letters:
             _append_what_fits(tx, name, letter)
+        return
+    for offset, letter in enumerate(letters, span.first):
+        _note_part(tx, name, offset, letter)
+
+
+def _note_part(tx: Transaction, name: StreamName, offset: int, letter: DeadLetter) -> None:
+    """Of a letter in parts the first one is open."""
+    info = tx.stream(name)
+    if letter.part > 1 and info is not None:
+        mark(tx, info, offset, offset + 1, applied=False)
 
 
 def _append_what_fits(tx: Transaction, name: StreamName, letter: DeadLetter) -> None:
@@ -72,7 +103,8 @@ def _append_what_fits(tx: Transaction, name: StreamName, letter: DeadLetter) -> 
     )
     for each in (letter, short):
         try:
-            tx.append(name, [msgspec.json.encode(each)])
+            span = tx.append(name, [msgspec.json.encode(each)], essential=True)
         except TooLarge:
             continue  # counted at the limit `record-bytes`
+        _note_part(tx, name, span.first, letter)
         return

@@ -102,7 +102,13 @@ class Folder:
     async def _advance(self, info: StreamInfo, offset: int) -> int:
         """Fold what one read gives from `offset` on; returns up to where. Raises Gone, NotFound."""
         name = info.name
-        batches = self._store.read(name, max(offset, info.first), self._limits[READ_BYTES])
+        try:
+            batches = self._store.read(name, max(offset, info.first), self._limits[READ_BYTES])
+        except StorageCorrupt as missing:
+            end = self._store.next_batch(info, max(offset, info.first))
+            await self._commit(partial(self._step_over, info, str(missing), offset, end))
+            self.lost_records += end - offset
+            return end
         start = max(offset, batches[0].first) if batches else info.next
         if start > offset:
             await self._commit(partial(self._step_over, info, f"{start - offset} records are gone", offset, start))
@@ -148,7 +154,9 @@ def apply_or_put_aside(tx: Transaction, fold: Fold, name: StreamName, first: int
                 with tx.attempt():
                     fold.apply(tx, name, place, [record])
             except InvalidInput as error:
-                append_dead_letters(tx, dead_letters(f"{name}@{place}", str(error), record, tx.now_ms))
+                append_dead_letters(
+                    tx, dead_letters(f"{name}@{place}", str(error), record, tx.now_ms, f"fold/{fold.name}")
+                )
 
 
 def _records(batches: Sequence[Batch]) -> tuple[list[bytes], int, StorageCorrupt | None]:

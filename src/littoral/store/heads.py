@@ -1,17 +1,19 @@
 """The ends of all streams, as the writer sees them: what has been committed, and what the running group adds."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import apsw
 import msgspec
 
 from littoral.core.names import StreamName
-from littoral.store.stream import StreamInfo
+from littoral.store.stream import Fork, StreamInfo
 
 _COLUMNS = (
     "id, origin, path, lineage, content_type, lane, first, next, chain, bytes, created_ms, closed, retention_bytes,"
     " retention_ms, ttl_s, expires_at, reach, via"
 )
+_FIELDS = _COLUMNS.split(", ")[3:]
+"""Those that are named as in StreamInfo."""
 
 
 class Heads:
@@ -83,17 +85,30 @@ class Heads:
 
 def load_streams(connection: apsw.Connection) -> list[StreamInfo]:
     """All streams of the store."""
+    forks = {number: Fork(*rest) for number, *rest in connection.execute("SELECT * FROM forks")}
     rows = connection.execute(f"SELECT {_COLUMNS} FROM streams")
-    return [_info(row) for row in rows]
+    return [_info(row, forks) for row in rows]
+
+
+def load_stream(connection: apsw.Connection, number: int) -> StreamInfo | None:
+    """One stream, by its row's number; None if there is none."""
+    forks = {key: Fork(*rest) for key, *rest in connection.execute("SELECT * FROM forks WHERE stream=?", (number,))}
+    row = connection.execute(f"SELECT {_COLUMNS} FROM streams WHERE id=?", (number,)).fetchone()
+    return None if row is None else _info(row, forks)
 
 
 def insert_stream(connection: apsw.Connection, info: StreamInfo) -> None:
     """Write a new stream's row."""
-    values = msgspec.structs.astuple(info)
+    values = [getattr(info, field) for field in _FIELDS]
     connection.execute(
         f"INSERT INTO streams({_COLUMNS}) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-        (values[0], info.name.origin, info.name.path, *values[2:]),
+        (info.id, info.name.origin, info.name.path, *values),
     )
+    if info.fork is not None:
+        connection.execute(
+            "INSERT INTO forks(stream, source, inherited, asked) VALUES(?,?,?,?)",
+            (info.id, *msgspec.structs.astuple(info.fork)),
+        )
 
 
 def update_stream(connection: apsw.Connection, info: StreamInfo) -> None:
@@ -119,9 +134,9 @@ def update_stream(connection: apsw.Connection, info: StreamInfo) -> None:
     )
 
 
-def _info(row: "tuple[apsw.SQLiteValue, ...]") -> StreamInfo:
+def _info(row: "tuple[apsw.SQLiteValue, ...]", forks: Mapping[object, Fork]) -> StreamInfo:
     identity, origin, path, *rest = row
-    fields = StreamInfo.__struct_fields__[2:]
-    values = dict(zip(fields, rest, strict=True))
+    values = dict(zip(_FIELDS, rest, strict=True))
     values["closed"] = bool(values["closed"])
-    return msgspec.convert({"id": identity, "name": (origin, path), **values}, StreamInfo)
+    info = msgspec.convert({"id": identity, "name": (origin, path), **values}, StreamInfo)
+    return msgspec.structs.replace(info, fork=forks.get(identity))

@@ -10,7 +10,7 @@ divided tree converges. Two streams keep what came from above from being sent up
 Tombstones are forgotten in time. Of each namespace the table keeps its horizon: the greatest timestamp of a tombstone
 that is missing here because it was forgotten. A living write up to the horizon, for a key that does not live here, is
 doubtful: the key may have been deleted since. Above the horizon nothing is, and where nothing was forgotten nothing
-ever is. What becomes of a doubtful write is decided where its writer is below (`littoral.store.transaction`); a write
+ever is. What becomes of a doubtful write is decided where its writer is below (`littoral.store.kv_writes`); a write
 that is not to be applied anywhere is answered with a tombstone that stands in for the one forgotten.
 """
 

@@ -21,6 +21,25 @@ CREATE TABLE horizons(
 DROP INDEX kv_tombstones;
 CREATE INDEX kv_tombstones ON kv(namespace, hlc) WHERE value IS NULL;
 """,
+    # Forks share the rows of what they were forked from, and what is deleted goes in small pieces.
+    2: """
+CREATE TABLE forks(
+    stream    INTEGER PRIMARY KEY,
+    source    INTEGER NOT NULL,
+    inherited INTEGER NOT NULL,
+    asked     TEXT NOT NULL
+) STRICT;
+
+CREATE INDEX forks_by_source ON forks(source);
+
+CREATE TABLE deleted(
+    stream INTEGER PRIMARY KEY,
+    origin TEXT NOT NULL,
+    path   TEXT NOT NULL
+) STRICT;
+
+CREATE INDEX deleted_by_name ON deleted(origin, path);
+""",
 }
 """From which version -> what leads to the next."""
 

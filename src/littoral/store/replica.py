@@ -39,10 +39,16 @@ def lineage_of(store: str, number: int) -> str:
 
 def begins_anew(lineage: str, held: str) -> bool:
     """Whether `lineage` is that of a later stream than `held`, in the same store: the one held was deleted there."""
-    later, earlier = _LINEAGE.fullmatch(lineage), _LINEAGE.fullmatch(held)
+    later, earlier = lineage_parts(lineage), lineage_parts(held)
     if later is None or earlier is None:
         return False
-    return later[1] == earlier[1] and int(later[2]) > int(earlier[2])
+    return later[0] == earlier[0] and later[1] > earlier[1]
+
+
+def lineage_parts(lineage: str) -> tuple[str, int] | None:
+    """The store's lineage and the number that a stream's is made of."""
+    parts = _LINEAGE.fullmatch(lineage)
+    return None if parts is None else (parts[1], int(parts[2]))
 
 
 class Verdict(Enum):

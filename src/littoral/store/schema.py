@@ -1,6 +1,6 @@
 """The tables of `store.db`. `docs/reference/store-format.md` describes them for people; both change together."""
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """PRAGMA user_version. A store with a greater one was written by a newer Littoral and is not touched; one with a
 lesser is brought up to it by `littoral.store.migrations`."""
 
@@ -45,6 +45,23 @@ CREATE TABLE batches(
     payload      BLOB NOT NULL,
     PRIMARY KEY(stream, first)
 ) STRICT;
+
+CREATE TABLE forks(
+    stream    INTEGER PRIMARY KEY,
+    source    INTEGER NOT NULL,
+    inherited INTEGER NOT NULL,
+    asked     TEXT NOT NULL
+) STRICT;
+
+CREATE INDEX forks_by_source ON forks(source);
+
+CREATE TABLE deleted(
+    stream INTEGER PRIMARY KEY,
+    origin TEXT NOT NULL,
+    path   TEXT NOT NULL
+) STRICT;
+
+CREATE INDEX deleted_by_name ON deleted(origin, path);
 
 CREATE TABLE folds(
     fold   TEXT NOT NULL,

@@ -10,18 +10,21 @@ import msgspec
 
 from littoral.core.clock import Clock
 from littoral.core.disk import Disk
-from littoral.core.errors import Gone, IncompatibleStore, NotFound, StartupError
+from littoral.core.errors import Gone, IncompatibleStore, NotFound, StartupError, StorageCorrupt
 from littoral.core.hlc import HybridClock
 from littoral.core.kv import KvEntry, KvPage
 from littoral.core.limits import Limits
 from littoral.core.names import StreamName, check_node_name
 from littoral.core.random import Random
-from littoral.store import kv
+from littoral.security.store_key import StoreKey
+from littoral.store import forks, kv
 from littoral.store.atomic import atomic
 from littoral.store.batch import BATCH_COLUMNS, Batch, StoredBatch
 from littoral.store.committer import Committed, Committer
 from littoral.store.database import DATABASE, open_database, open_reader, translated
+from littoral.store.lineage import LINEAGE_BYTES, FormerLineage, read_former, read_meta
 from littoral.store.replica import FORMER_STREAMS, ReplicaOutcome
+from littoral.store.room import Room
 from littoral.store.stream import StreamInfo
 from littoral.store.transaction import Transaction
 from littoral.store.writer import Writer
@@ -64,11 +67,16 @@ class Store:
         reader: apsw.Connection,
         writer: Writer,
         committer: Committer,
+        room: Room,
+        former: list[FormerLineage],
     ) -> None:
         """Use `open_store`."""
         self.node = node
         self.lineage = lineage
+        self.former = former
+        """What the store was before it was restored."""
         self.committer = committer
+        self.room = room
         self._connection = connection
         self._reader = reader
         self._writer = writer
@@ -100,7 +108,7 @@ class Store:
         """Committed batches from the one that holds `offset` on: at least one if there is any, then up to `max_bytes`
         of payload.
 
-        Raises: NotFound, Gone for an offset that retention has taken, StorageError.
+        Raises: NotFound, Gone for an offset that retention has taken, StorageCorrupt for one that is missing, StorageError.
         """
         info = self._streams.get(name)
         if info is None:
@@ -108,26 +116,78 @@ class Store:
         if offset < info.first:
             raise _gone(name, offset, info.first)
         batches: list[Batch] = []
-        size = 0
+        at, left = offset, max_bytes
         with translated("read stream", str(name)):
-            rows = self._reader.execute(
-                f"SELECT {BATCH_COLUMNS} FROM batches WHERE stream=? AND first>=coalesce((SELECT max(first) FROM"
-                " batches WHERE stream=? AND first<=?), 0) AND next<=? ORDER BY first",
-                (info.id, info.id, offset, info.next),
-            )
-            for row in rows:
-                if row[2] <= offset:
+            for segment in forks.segments(self._reader, info, offset):
+                if at >= segment.end:
                     continue
-                size += len(row[8])
-                if batches and size > max_bytes:
+                part = self._read_segment(info, segment, at, left, at_least_one=not batches)
+                if part:
+                    at, left = part[-1].next, left - sum(len(batch.payload) for batch in part)
+                batches += part
+                if at < segment.end:
                     break
-                batches.append(Batch(name.origin, name.path, *row))
-            # The statement ends with its cursor. Not by close(): apsw 3.54 then keeps the cursor for ever.
-            del rows
-        if batches and batches[0].first > offset and name.origin == self.node:
-            # Retention is on disk already and not yet published: our own streams have no other holes.
-            raise _gone(name, offset, batches[0].first)
+        return self._before_hole(info, offset, batches) if name.origin == self.node else batches
+
+    def _before_hole(self, info: StreamInfo, offset: int, batches: list[Batch]) -> list[Batch]:
+        """Those that follow each other from `offset` on: our own streams have no holes but by damage."""
+        at = offset
+        for place, batch in enumerate(batches):
+            if batch.first > at:
+                batches = batches[:place]
+                break
+            at = batch.next
+        if batches or offset >= info.next:
+            return batches
+        with translated("read stream", str(info.name)):
+            head = self._reader.execute("SELECT first, next FROM streams WHERE id=?", (info.id,)).fetchone()
+        following = self.next_batch(info, offset)
+        if head is None or not head[0] <= offset < head[1]:
+            # Retention or deletion is on disk already, and not yet published.
+            raise _gone(info.name, offset, following)
+        raise StorageCorrupt(
+            "read stream",
+            str(info.name),
+            f"its records [{offset}, {following}) are missing",
+            "Check the store with `littoral store check`; a backup may have them",
+        )
+
+    def next_batch(self, info: StreamInfo, offset: int) -> int:
+        """Where the first batch after `offset` begins; the stream's tail if there is none."""
+        with translated("read stream", str(info.name)):
+            row = self._reader.execute(
+                "SELECT min(first) FROM batches WHERE stream=? AND first>?", (info.id, offset)
+            ).fetchone()
+        return info.next if row is None or row[0] is None else row[0]
+
+    def _read_segment(
+        self, info: StreamInfo, segment: forks.Segment, offset: int, max_bytes: int, *, at_least_one: bool
+    ) -> list[Batch]:
+        """As `read`, and of the rows of one stream only."""
+        batches: list[Batch] = []
+        size = 0
+        rows = self._reader.execute(
+            f"SELECT {BATCH_COLUMNS} FROM batches WHERE stream=? AND first>=coalesce((SELECT max(first) FROM"
+            " batches WHERE stream=? AND first<=?), 0) AND next<=? ORDER BY first",
+            (segment.stream, segment.stream, offset, segment.end),
+        )
+        for row in rows:
+            if row[2] <= offset:
+                continue
+            size += len(row[8])
+            if size > max_bytes and (batches or not at_least_one):
+                break
+            batches.append(Batch(*info.name, *row))
+        # The statement ends with its cursor. Not by close(): apsw 3.54 then keeps the cursor for ever.
+        del rows
+        if segment.stream != info.id:  # A row says whose it is; what a fork reads is its own history.
+            return [msgspec.structs.replace(batch, lineage=info.lineage) for batch in batches]
         return batches
+
+    def is_held(self, name: StreamName) -> bool:
+        """Whether a stream of this name was deleted while it had forks, and one of them lives."""
+        with translated("look for forks of", str(name)):
+            return forks.is_held(self._reader, name)
 
     def read_stored(self, name: StreamName, offset: int, max_bytes: int) -> list[StoredBatch]:
         """As `read`, with what a neighbour needs to know of the stream."""
@@ -257,7 +317,9 @@ class Store:
     def _count(self, old: StreamInfo | None, info: StreamInfo) -> None:
         if info.name.path.startswith(FORMER_STREAMS):
             return  # counted under its former name
-        grown = info.next - (old.next if old is not None and old.id == info.id else info.first)
+        begins = info.fork.inherited if info.fork is not None else info.first
+        # A stream that was cut back is shorter; what is counted only grows.
+        grown = max(0, info.next - (old.next if old is not None and old.id == info.id else begins))
         if info.name.origin == self.node:
             self.counters.appended_records += grown
         else:
@@ -280,26 +342,38 @@ def _gone(name: StreamName, offset: int, oldest: int) -> Gone:
     )
 
 
-def open_store(node: str, disk: Disk, clock: Clock, random: Random, limits: Limits, writer: Writer) -> Store:
-    """Open or create the store of `node` on `disk`. Call with the event loop running.
+def open_store(
+    node: str,
+    disk: Disk,
+    clock: Clock,
+    random: Random,
+    limits: Limits,
+    writer: Writer,
+    key: StoreKey | None = None,
+) -> Store:
+    """Open or create the store of `node` on `disk`, encrypted with `key` if one is given. Call with the event loop
+    running.
 
-    Raises: IncompatibleStore, StorageError, StartupError if the directory is another node's.
+    Raises: IncompatibleStore, StorageError, StartupError if the directory is another node's, or the key is not the
+    store's.
     """
     check_node_name(node)
     _check_directory(disk)
-    connection = open_database(disk)
+    connection = open_database(disk, key)
     try:
         with translated("open", disk.database_path(DATABASE)):
             lineage = _identify(connection, disk, node, random)
+            former = read_former(connection)
             hlc = HybridClock(clock, kv.greatest_hlc(connection))
-            committer = Committer(connection, node, lineage, clock, limits, hlc)
-            reader = open_reader(disk) if disk.shared_memory else connection
+            room = Room(disk, clock, limits)
+            committer = Committer(connection, node, lineage, clock, limits, hlc, room)
+            reader = open_reader(disk, key) if disk.shared_memory else connection
     except BaseException:
         # Who tries again finds no lock left behind.
         with contextlib.suppress(apsw.Error):
             connection.close()
         raise
-    store = Store(node, lineage, connection, reader, writer, committer)
+    store = Store(node, lineage, connection, reader, writer, committer, room, former)
     writer.start(committer, store.published)
     return store
 
@@ -321,9 +395,9 @@ def _check_directory(disk: Disk) -> None:
 
 def _identify(connection: apsw.Connection, disk: Disk, node: str, random: Random) -> str:
     """The store's lineage; a new store is given one, and the node's name."""
-    meta = dict(connection.execute("SELECT key, value FROM meta"))
+    meta = read_meta(connection)
     if not meta:
-        meta = {"node": node, "lineage": random.token_bytes(8).hex()}
+        meta = {"node": node, "lineage": random.token_bytes(LINEAGE_BYTES).hex()}
         with atomic(connection):
             connection.executemany("INSERT INTO meta(key, value) VALUES(?,?)", meta.items())
     if meta["node"] != node:
@@ -333,4 +407,4 @@ def _identify(connection: apsw.Connection, disk: Disk, node: str, random: Random
             f"it is the data directory of node {meta['node']!r}, not of {node!r}",
             "Give each node a directory of its own",
         )
-    return str(meta["lineage"])
+    return meta["lineage"]

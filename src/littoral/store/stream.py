@@ -18,6 +18,17 @@ class Span(NamedTuple):
     next: int
 
 
+class Fork(msgspec.Struct, frozen=True):
+    """What a stream shares with the one it was forked from. Its own rows begin at `inherited`."""
+
+    source: int
+    """The row's number of that stream, which may have been deleted since."""
+    inherited: int
+    """Up to which offset the rows are the source's."""
+    asked: str
+    """What the request for it said, by which another one is recognised as the same."""
+
+
 class StreamInfo(msgspec.Struct, frozen=True, kw_only=True):
     """A stream as of one commit."""
 
@@ -35,7 +46,7 @@ class StreamInfo(msgspec.Struct, frozen=True, kw_only=True):
     chain: bytes
     """Chain hash at the tail."""
     bytes: int
-    """Stored payload bytes."""
+    """Stored payload bytes; without what a fork shares with its source."""
     created_ms: int
     closed: bool = False
     retention_bytes: int
@@ -45,6 +56,8 @@ class StreamInfo(msgspec.Struct, frozen=True, kw_only=True):
     reach: Reach = "root"
     via: str = ""
     """The neighbour it is replicated from; empty for this node's own."""
+    fork: Fork | None = None
+    """What it shares with another stream, if it is a fork."""
 
     @property
     def count(self) -> int:

@@ -1,20 +1,22 @@
 """What a child has to send, and in which order. No I/O beyond reading the store.
 
-A stream goes up if it is this node's own or came from below, and its reach says so. A frame is filled from the most
-urgent lane on, and what room is left goes to the next: a lane that always has a little does not keep the others
-waiting. Within a lane the streams take turns.
+A stream goes up if it is this node's own or came from below, and its reach says so. A frame is filled from the urgent
+lanes first, and what room is left is shared by the others (`littoral.streams.shares`). Within a lane the streams take
+turns.
 """
 
+from collections import deque
 from collections.abc import Iterable
 
 import msgspec
 
-from littoral.core.errors import Gone, NotFound
+from littoral.core.errors import Gone, NotFound, StorageCorrupt
 from littoral.core.lanes import LANES, Lane
 from littoral.core.names import StreamName
 from littoral.store.batch import StoredBatch
 from littoral.store.store import Store
 from littoral.store.stream import StreamInfo
+from littoral.streams.shares import Shares
 
 UPLINK_FOLD = "uplink"
 """The fold under which the parent's marks are kept, so that queue depths are known before the parent is reached."""
@@ -44,7 +46,9 @@ class Outbox:
         self._marks: dict[StreamName, int] = {}
         self._ids: dict[StreamName, int] = {}
         """Which stream of that name the mark is of."""
+        self._tails: dict[StreamName, int] = {}
         self._lanes: dict[Lane, list[StreamName]] = {lane: [] for lane in LANES}
+        self._shares = Shares()
         self.blocked: dict[StreamName, str] = {}
         """Streams the parent cannot take over, with the reason. They are kept here and not sent."""
         for info in store.streams():
@@ -57,12 +61,22 @@ class Outbox:
         if info.name not in self._marks and goes_up(info, self._store.node, self.parent):
             self._marks[info.name] = self._store.fold_offset(UPLINK_FOLD, info.name)
             self._ids[info.name] = info.id
+            self._tails[info.name] = info.next
             self._lanes[info.lane].append(info.name)
+
+    def grown(self, info: StreamInfo) -> int:
+        """How many records came to a stream since this was asked last; 0 for one that does not go up."""
+        before = self._tails.get(info.name)
+        if before is None:
+            return 0
+        self._tails[info.name] = info.next
+        return max(0, info.next - before)
 
     def forget(self, name: StreamName) -> None:
         """The stream was deleted."""
         self.blocked.pop(name, None)
         self._ids.pop(name, None)
+        self._tails.pop(name, None)
         if self._marks.pop(name, None) is not None:
             for names in self._lanes.values():
                 if name in names:
@@ -98,40 +112,76 @@ class Outbox:
                 continue
             start = max(self._marks[name], info.first)
             records += info.next - start
-            batches = self._read(name, 1)
+            batches = self._read(name, 0, 1)
             if batches and (oldest is None or batches[0].batch.appended_ms < oldest):
                 oldest = batches[0].batch.appended_ms
         return LaneDepth(records, oldest)
 
     def take(self, lanes: Iterable[Lane], max_bytes: int) -> list[StoredBatch]:
-        """The next batches to send of `lanes`, the most urgent first; empty if they have none.
+        """The next batches to send of `lanes`, in the order in which they should go: at least one, then up to
+        `max_bytes` of payload and one batch more; empty if there are none.
 
         Nothing is marked as sent: the parent's answer does that.
         """
+        turns = {lane: self._turns(lane) for lane in lanes}
+        ends: dict[StreamName, int] = {}
         frame: list[StoredBatch] = []
         room = max_bytes
-        for lane in lanes:
-            for name in self._turns(lane):
-                for stored in self._read(name, room):
-                    frame.append(stored)
-                    room -= len(stored.batch.payload)
-                if room <= 0:
-                    return frame
+        while turns and room > 0:
+            lane = self._shares.next(turns)
+            most = min(room, self._shares.piece(lane, turns, max_bytes))
+            batches = self._piece(turns[lane], ends, most)
+            if not batches:
+                del turns[lane]
+                continue
+            size = sum(len(stored.batch.payload) for stored in batches)
+            self._shares.served(lane, size)
+            frame += batches
+            room -= size
         return frame
 
-    def _turns(self, lane: Lane) -> list[StreamName]:
+    def _turns(self, lane: Lane) -> deque[StreamName]:
+        """The streams of a lane that have something to send, from the one on whose turn it is."""
         names = self._lanes[lane]
         if len(names) > 1:
             names.append(names.pop(0))
-        return [name for name in names if name not in self.blocked]
+        stream, marks, blocked = self._store.stream, self._marks, self.blocked
+        return deque(
+            name
+            for name in names
+            if (info := stream(name)) is not None and info.next > marks[name] and name not in blocked
+        )
 
-    def _read(self, name: StreamName, max_bytes: int) -> list[StoredBatch]:
+    def _piece(self, turns: deque[StreamName], ends: dict[StreamName, int], most: int) -> list[StoredBatch]:
+        """The next batches of a lane, each stream's at most once; those that have nothing (more) leave `turns`.
+
+        ends: of the streams that are in the frame already, up to where."""
+        batches: list[StoredBatch] = []
+        for _ in range(len(turns)):
+            name = turns.popleft()
+            part = self._read(name, ends.get(name, 0), most)
+            if not part:
+                continue
+            batches += part
+            ends[name] = part[-1].batch.next
+            turns.append(name)
+            most -= sum(len(stored.batch.payload) for stored in part)
+            if most <= 0:
+                break
+        return batches
+
+    def _read(self, name: StreamName, after: int, max_bytes: int) -> list[StoredBatch]:
+        """The next batches of a stream that are not at the parent, and not before `after`."""
         info = self._store.stream(name)
-        if info is None or info.next <= self._marks[name]:
+        start = max(self._marks[name], after)
+        if info is None or info.next <= start:
             return []
         try:
             # What retention took before it was sent is left out; the receiver is told by `earliest`, and counts it.
-            return self._store.read_stored(name, max(self._marks[name], info.first), max_bytes)
+            return self._store.read_stored(name, max(start, info.first), max_bytes)
         except (Gone, NotFound):
             # Retention or deletion is on disk and is about to be published; whoever waits for work is woken by that.
+            return []
+        except StorageCorrupt as damage:
+            self.block(name, str(damage))
             return []

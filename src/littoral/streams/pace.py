@@ -20,7 +20,7 @@ class Pace:
         """most_bytes: a limit of the node's."""
         self._most_bytes = most_bytes
         self.bytes = most_bytes
-        """What the next piece may hold, beyond its first batch."""
+        """What the next piece may hold, and one batch more."""
         self.timeout_s = REQUEST_TIMEOUT_S
         """How long to wait for its answer."""
 

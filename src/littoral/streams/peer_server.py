@@ -12,7 +12,7 @@ from littoral.core.http import AnyResponse, Request, Response, StreamingResponse
 from littoral.core.limits import READ_BYTES, Limits
 from littoral.core.names import StreamName, parse_stream_name
 from littoral.store.batch import StoredBatch
-from littoral.store.replica import Verdict
+from littoral.store.replica import FORMER_STREAMS, Verdict
 from littoral.store.store import Store
 from littoral.store.stream import StreamInfo
 from littoral.streams.bootstrap import Snapshots, snapshot_page
@@ -97,7 +97,17 @@ class PeerServer:
                 # No mark: the child keeps it and says so; and nobody learns of streams that are not its own.
                 continue
             marks.append(self._mark(StreamName(origin, path)))
+        marks += self._unnamed(child, hello)
         return _answer(peer.Welcome(peer.PROTOCOL_VERSION, self._store.node, marks))
+
+    def _unnamed(self, child: str, hello: peer.Hello) -> list[peer.Mark]:
+        """What is here of the child's own streams that it does not have: it deleted them, or was restored."""
+        named = {StreamName(*each) for each in hello.streams}
+        return [
+            self._mark(info.name)
+            for info in self._store.streams()
+            if info.name.origin == child and info.name not in named and not info.name.path.startswith(FORMER_STREAMS)
+        ]
 
     async def _batches(self, child: str, request: Request) -> Response:
         frame = peer.unpack(request.body, list[StoredBatch], "batches")
@@ -174,7 +184,7 @@ class PeerServer:
         info = self._followed(child, request)
         offset = _number(request, "offset", info)
         most_bytes = self._most_bytes(request, info)
-        if self._snapshots.covers(info.name):
+        if self._snapshots.covers(info.name) and info.name.origin != child:
             return _answer(self._store.read_stored(info.name, offset, most_bytes))
         try:
             # Nothing can bring back what retention took; the child goes on with what there is, and counts the loss.
@@ -197,7 +207,8 @@ class PeerServer:
     def _followed(self, child: str, request: Request) -> StreamInfo:
         name = parse_stream_name(request.query.get("stream", ""))
         info = self._store.stream(name)
-        if info is None or not self._family.follows(child, info):
+        # Its own it may always have back.
+        if info is None or not (name.origin == child or self._family.follows(child, info)):
             raise NotFound("read stream", str(name), f"{child} does not follow such a stream of {self._store.node}")
         return info
 

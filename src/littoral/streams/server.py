@@ -1,4 +1,5 @@
-"""A node's streams over HTTP, by the Durable Streams protocol: `/v1/streams/<origin>/<path...>`.
+"""A node's streams over HTTP, by the Durable Streams protocol: `/v1/streams/<origin>/<path...>`, and its own also at
+`/v1/stream/<path...>`.
 
     PUT      create     POST    append, close     DELETE  remove       own streams only; a copy answers 405
     GET      read: catch-up, long-poll, events    HEAD    metadata     own streams and copies
@@ -11,10 +12,10 @@ import asyncio
 from collections.abc import Callable
 
 from littoral.core.clock import Clock
-from littoral.core.errors import Forbidden, InvalidInput, LittoralError, MethodNotAllowed, NotFound, TooLarge
+from littoral.core.errors import Forbidden, Gone, InvalidInput, LittoralError, MethodNotAllowed, NotFound, TooLarge
 from littoral.core.http import AnyResponse, Headers, Request, Response, StreamingResponse
 from littoral.core.limits import API_BODY_BYTES, LONG_POLL_S, Limits
-from littoral.core.names import SYSTEM_STREAMS, StreamName, parse_stream_name
+from littoral.core.names import SYSTEM_STREAMS, StreamName, check_stream_path, parse_stream_name
 from littoral.core.random import Random
 from littoral.store.store import Store
 from littoral.store.stream import StreamInfo
@@ -39,6 +40,8 @@ from littoral.wire.durable_streams import (
 )
 
 PREFIX = "/v1/streams/"
+OWN_PREFIX = "/v1/stream/"
+"""Short for this node's own streams: the address that clients of the protocol are used to."""
 RESERVED = "__ds"
 """First part of the paths that the protocol keeps for its subscriptions, which this node does not offer."""
 READ_METHODS = ("GET", "HEAD", "OPTIONS")
@@ -68,7 +71,7 @@ class StreamServer:
             return problem(error)
 
     async def _dispatch(self, request: Request) -> AnyResponse:
-        name = parse_stream_name(request.path.removeprefix(PREFIX))
+        name = self.stream_at(request.path)
         if name.path.partition("/")[0] == RESERVED:
             raise NotFound("serve", request.path, "this node has no stream subscriptions")
         if request.method not in READ_METHODS:
@@ -86,6 +89,14 @@ class StreamServer:
                 return await self._delete(name)
             case _:
                 return self._options(name)
+
+    def stream_at(self, path: str) -> StreamName:
+        """Which stream the path of a URL means. Raises InvalidInput."""
+        if path.startswith(OWN_PREFIX):
+            return StreamName(self._store.node, check_stream_path(path.removeprefix(OWN_PREFIX)))
+        if not path.startswith(PREFIX):
+            raise InvalidInput("find stream", path[:120], f"its path begins with {PREFIX} or {OWN_PREFIX}")
+        return parse_stream_name(path.removeprefix(PREFIX))
 
     def _check_writable(self, request: Request, name: StreamName) -> None:
         if request.method not in WRITE_METHODS:
@@ -108,15 +119,17 @@ class StreamServer:
     def _existing(self, operation: str, name: StreamName) -> StreamInfo:
         info = self._store.stream(name)
         if info is None or self._expiry.is_over(info):
+            if self._store.is_held(name):
+                raise Gone(operation, str(name), "it was deleted; only its forks are still read")
             raise NotFound(operation, str(name), "there is no such stream on this node")
         return info
 
     # Writing
 
     async def _put(self, name: StreamName, request: Request) -> Response:
-        asked = parse_creation(name, request.headers, request.body)
-        check_record_sizes(name, asked.records, self._limits)
-        created = await self._store.submit(lambda tx: create(tx, asked, self._expiry))
+        asked = parse_creation(name, request.headers, request.body, self.stream_at)
+        check_record_sizes(name, asked.records or [], self._limits)
+        created = await self._store.submit(lambda tx: create(tx, asked, self._expiry, self._limits))
         self._expiry.use(created.info)
         headers: Headers = (("Content-Type", created.info.content_type), *tail_headers(created.info), *NO_STORE)
         if not created.new:

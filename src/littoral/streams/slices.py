@@ -47,12 +47,13 @@ def read_slice(store: Store, info: StreamInfo, offset: int, limits: Limits) -> S
     size, following = 0, offset
     if offset < info.next or offset < info.first:
         for batch in store.read(info.name, offset, most):
+            following = max(following, batch.first)  # A copy lacks what its origin had lost before it was sent.
             for record in batch.records()[following - batch.first :]:
                 if records and size + len(record) > most:
                     break
                 records.append(record)
                 size += len(record)
-            following = offset + len(records)
+                following += 1
             if following < batch.next:
                 break
     up_to_date = following >= info.next

@@ -6,9 +6,8 @@ from typing import TypeVar
 
 from littoral.core.errors import LittoralError
 from littoral.core.limits import Limits
-from littoral.store.batch import CHAIN_START, UNLINKED
+from littoral.store.history import History
 from littoral.store.store import Store, open_store
-from littoral.store.stream import StreamInfo
 from littoral.store.transaction import Transaction
 from littoral.testing.clock import SimClock
 from littoral.testing.disk import PowerCut, SimDisk
@@ -102,23 +101,8 @@ def check_histories(store: Store) -> None:
     """Assert that every stream is what its hashes say: no damaged batch, no hole in a stream of the node's own, every
     chain the continuation of the one before, and the stream's head that of its last batch."""
     for info in store.streams():
-        _check_history(store, info)
-
-
-def _check_history(store: Store, info: StreamInfo) -> None:
-    following, size = info.first, 0
-    chain = CHAIN_START if info.first == 0 else None
-    for batch in store.read(info.name, info.first, 1 << 40):
-        batch.check()
-        records = batch.records()
-        own = info.name.origin == store.node
-        assert batch.first == following or not own, f"{info.name}: a hole before {batch.first}, expected {following}"
-        assert batch.first >= following, f"{info.name}: {batch.first} is held twice"
-        if batch.first == following and chain is not None and batch.chain_before != UNLINKED:
-            assert batch.chain_before == chain, f"{info.name}: another history from {batch.first} on"
-        assert len(records) == batch.next - batch.first, info.name
-        following, chain, size = batch.next, batch.chain, size + len(batch.payload)
-    if info.next > info.first:
-        assert following == info.next, f"{info.name}: it ends at {following}, its head says {info.next}"
-        assert chain == info.chain, f"{info.name}: its head is of another history"
-    assert size == info.bytes, f"{info.name}: {size} bytes, its head says {info.bytes}"
+        inherited = info.fork.inherited if info.fork is not None else 0
+        history = History(str(info.name), info.first, gapless=info.name.origin == store.node, inherited=inherited)
+        for batch in store.read(info.name, info.first, 1 << 40):
+            assert not (found := list(history.follow(batch))), str(found[0])
+        assert not (found := list(history.end(info))), str(found[0])

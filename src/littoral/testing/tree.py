@@ -19,7 +19,7 @@ from types import MappingProxyType
 from littoral.core.limits import Limits
 from littoral.core.names import parse_stream_name
 from littoral.core.resources import Node, Tier
-from littoral.core.resources.model import Listen, Metadata, Mqtt, NodeSpec, Parent
+from littoral.core.resources.model import Bandwidth, Listen, Metadata, Mqtt, NodeSpec, Parent
 from littoral.fleet.desired import Deployable, record_of, submit_desired
 from littoral.node.hub import Hub, open_hub
 from littoral.node.seams import Seams
@@ -101,8 +101,8 @@ class SimNode:
         hub.start(None)
         self.hub = hub
         self.down.clear()
-        network.serve(self.peer_url, hub.peer_api.handle)
-        network.serve(self.join_url, hub.join_api.handle)
+        network.serve(self.peer_url, hub.answer_peer)
+        network.serve(self.join_url, hub.answer_join)
         return hub
 
     def pause(self) -> None:
@@ -190,9 +190,11 @@ class SimTree:
         await node.start()
         return node
 
-    async def start_child(self, name: str, tier: Tier, parent: SimNode, **limits: int) -> SimNode:
-        """Make a node, enrol it under `parent`, and start it."""
-        node = self.add(name, tier, parent, limits=limits)
+    async def start_child(
+        self, name: str, tier: Tier, parent: SimNode, bandwidth: Bandwidth | None = None, /, **limits: int
+    ) -> SimNode:
+        """Make a node, enrol it under `parent`, and start it. bandwidth: of its link to `parent`."""
+        node = self.add(name, tier, parent, bandwidth=bandwidth, limits=limits)
         await node.start(await self.token(parent, name))
         return node
 
@@ -242,12 +244,14 @@ class SimTree:
         parent: SimNode | None,
         *,
         status_interval: str = "5s",
+        bandwidth: Bandwidth | None = None,
         limits: Mapping[str, int] = MappingProxyType({}),
     ) -> SimNode:
-        """Make a node that is still switched off. limits: those that are not the defaults; "_" may stand for "-"."""
+        """Make a node that is still switched off. bandwidth: of the link to its parent. limits: those that are not the
+        defaults; "_" may stand for "-"."""
         spec = NodeSpec(
             tier=tier,
-            parent=Parent(url=parent.peer_url, join_url=parent.join_url) if parent else None,
+            parent=Parent(url=parent.peer_url, join_url=parent.join_url, bandwidth=bandwidth) if parent else None,
             listen=Listen(peer="127.0.0.1:1", join="127.0.0.1:2", mqtt="127.0.0.1:3"),
             mqtt=Mqtt(anonymous=True),
             status_interval=status_interval,

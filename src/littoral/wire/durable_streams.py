@@ -19,17 +19,23 @@ STREAM_CURSOR: Final = "Stream-Cursor"
 STREAM_TTL: Final = "Stream-TTL"
 STREAM_EXPIRES_AT: Final = "Stream-Expires-At"
 STREAM_SSE_DATA_ENCODING: Final = "Stream-SSE-Data-Encoding"
+STREAM_FORKED_FROM: Final = "Stream-Forked-From"
+STREAM_FORK_OFFSET: Final = "Stream-Fork-Offset"
+STREAM_FORK_SUB_OFFSET: Final = "Stream-Fork-Sub-Offset"
+FORK_HEADERS: Final = (STREAM_FORKED_FROM, STREAM_FORK_OFFSET, STREAM_FORK_SUB_OFFSET)
 PRODUCER_EPOCH: Final = "Producer-Epoch"
 PRODUCER_SEQ: Final = "Producer-Seq"
 PRODUCER_EXPECTED_SEQ: Final = "Producer-Expected-Seq"
 PRODUCER_RECEIVED_SEQ: Final = "Producer-Received-Seq"
 
 REQUEST_HEADERS: Final = (
+    "Authorization",
     "Content-Type",
     "If-None-Match",
     STREAM_CLOSED,
     STREAM_TTL,
     STREAM_EXPIRES_AT,
+    *FORK_HEADERS,
     "Stream-Seq",
     "Producer-Id",
     PRODUCER_EPOCH,
@@ -37,11 +43,30 @@ REQUEST_HEADERS: Final = (
 )
 """What a client may send."""
 
+EXPOSED_HEADERS: Final = (
+    "ETag",
+    "Location",
+    STREAM_NEXT_OFFSET,
+    STREAM_UP_TO_DATE,
+    STREAM_CLOSED,
+    STREAM_CURSOR,
+    STREAM_TTL,
+    STREAM_EXPIRES_AT,
+    STREAM_SSE_DATA_ENCODING,
+    PRODUCER_EPOCH,
+    PRODUCER_SEQ,
+    PRODUCER_EXPECTED_SEQ,
+    PRODUCER_RECEIVED_SEQ,
+)
+"""What a script of another site needs to read of an answer."""
+
 DEFAULT_CONTENT_TYPE: Final = "application/octet-stream"
 JSON: Final = "application/json"
 
 OFFSET_DIGITS: Final = 16
-"""Width of a token. Offsets count records, so 16 digits last for ever, and equal width makes tokens sort as text."""
+"""Offsets count records, so 16 digits last for ever, and equal width makes tokens sort as text."""
+OFFSET_PREFIX: Final = "0" * OFFSET_DIGITS + "_"
+"""Before the digits of each token: as the protocol's reference server writes the offsets of a stream in one file."""
 BEGINNING: Final = "beginning"
 NOW: Final = "now"
 Position = int | Literal["beginning", "now"]
@@ -58,7 +83,7 @@ CURSOR_EPOCH_MS: Final = 1_728_432_000_000
 CURSOR_INTERVAL_MS: Final = 20_000
 CURSOR_JITTER_S: Final = (1.0, 3600.0)
 
-_OFFSET = re.compile(rf"[0-9]{{{OFFSET_DIGITS}}}")
+_OFFSET = re.compile(rf"{OFFSET_PREFIX}([0-9]{{{OFFSET_DIGITS}}})")
 _INTEGER = re.compile(r"0|[1-9][0-9]{0,15}")
 _CURSOR = re.compile(r"[0-9]{1,18}")
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
@@ -68,7 +93,13 @@ _MEDIA_TYPE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+/[!#$%&'*+.^_`|~0-9A-Za-z-
 def format_offset(offset: int) -> str:
     """The token for an offset."""
     assert 0 <= offset < 10**OFFSET_DIGITS, offset
-    return f"{offset:0{OFFSET_DIGITS}d}"
+    return f"{OFFSET_PREFIX}{offset:0{OFFSET_DIGITS}d}"
+
+
+def parse_offset(token: str) -> int | None:
+    """What `format_offset` made a token of; None for what is none."""
+    match = _OFFSET.fullmatch(token)
+    return None if match is None else int(match[1])
 
 
 def parse_position(token: str | None) -> Position:
@@ -77,14 +108,15 @@ def parse_position(token: str | None) -> Position:
         return BEGINNING
     if token == "now":
         return NOW
-    if not _OFFSET.fullmatch(token):
+    offset = parse_offset(token)
+    if offset is None:
         raise InvalidInput(
             "read at offset",
             repr(token[:80]),
             "it is no offset of this server",
             "Use -1, now, or what Stream-Next-Offset said",
         )
-    return int(token)
+    return offset
 
 
 def is_true(value: str | None) -> bool:
@@ -125,6 +157,9 @@ class Lifetime(NamedTuple):
     """RFC 3339."""
 
 
+NO_LIFETIME: Final = Lifetime(None, None)
+
+
 def parse_lifetime(headers: Mapping[str, str]) -> Lifetime:
     """The lifetime a PUT asks for. Raises InvalidInput, also when it states both kinds."""
     ttl_s = parse_ttl_s(headers.get(STREAM_TTL.lower()))
@@ -144,11 +179,32 @@ def parse_stream_seq(headers: Mapping[str, str]) -> str | None:
     return value
 
 
-def refuse_fork(headers: Mapping[str, str]) -> None:
-    """Raise InvalidInput for a PUT that asks for a fork: made as a plain stream, it would silently lack its past."""
-    for name in ("Stream-Forked-From", "Stream-Fork-Offset", "Stream-Fork-Sub-Offset"):
-        if name.lower() in headers:
-            raise InvalidInput("create stream", name, "this node does not fork streams", "Copy the records instead")
+class ForkPoint(NamedTuple):
+    """What a PUT asks to fork, and where."""
+
+    source: str
+    """The path of the source's URL."""
+    position: Position | None
+    """None for the source's tail."""
+    sub_offset: int
+    """Beyond it: messages in JSON mode, otherwise bytes of the record there."""
+
+
+def parse_fork(headers: Mapping[str, str]) -> ForkPoint | None:
+    """The fork a PUT asks for, if it does. Raises InvalidInput."""
+    source, offset, sub_offset = (headers.get(name.lower()) for name in FORK_HEADERS)
+    if source is None:
+        if offset is not None or sub_offset is not None:
+            raise InvalidInput("read headers", STREAM_FORK_OFFSET, f"it says nothing without {STREAM_FORKED_FROM}")
+        return None
+    if sub_offset is not None and not _INTEGER.fullmatch(sub_offset):
+        raise InvalidInput(
+            "read header", STREAM_FORK_SUB_OFFSET, f"{sub_offset[:40]!r} is not a whole number from 0 up"
+        )
+    beyond = int(sub_offset or 0)
+    if beyond and offset is None:
+        raise InvalidInput("read headers", STREAM_FORK_SUB_OFFSET, f"it counts from a {STREAM_FORK_OFFSET}")
+    return ForkPoint(source, None if offset is None else parse_position(offset), beyond)
 
 
 class Producer(NamedTuple):

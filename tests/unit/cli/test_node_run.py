@@ -29,12 +29,14 @@ SITE = ["node", "run", "--data-dir", "d", "--name", "plant-a", "--tier", "site"]
 
 def test_options_make_a_node(calls: list[Call]):
     options = ["--parent", "https://eu:7", "--token", "t", "--listen-mqtt", "127.0.0.1:1883"]
+    options += ["--listen-streams", "127.0.0.1:7480"]
     assert run([*SITE, *options]) == 7
     ((config, data_dir, token),) = calls
     assert (config.metadata.name, config.spec.tier, data_dir, token) == ("plant-a", "site", Path("d"), "t")
     assert config.spec.parent is not None
     assert config.spec.parent.url == "https://eu:7"
-    assert (config.spec.listen.mqtt, config.spec.listen.gateway) == ("127.0.0.1:1883", None)
+    listen = config.spec.listen
+    assert (listen.mqtt, listen.streams, listen.gateway) == ("127.0.0.1:1883", "127.0.0.1:7480", None)
 
 
 def test_a_document_makes_a_node(calls: list[Call], tmp_path: Path):

@@ -4,11 +4,12 @@ from typing import Literal
 
 import pytest
 
+from littoral.core.lanes import Lane
 from littoral.dashboard.links_api import Link
 from littoral.dashboard.node_view import STALE_LEAST_MS, NodeView, node_views
 from littoral.dashboard.picture import Picture
 from littoral.node.status import NodeStatus
-from tests.support.statuses import NOW_MS, status
+from tests.support.statuses import EXHAUSTED, NOW_MS, status
 
 
 def views(*statuses: NodeStatus, now_ms: int = NOW_MS, cut: str = "") -> dict[str, NodeView]:
@@ -88,6 +89,21 @@ def test_the_queue_is_summed_and_told_by_lane() -> None:
     view = views(CLOUD, EU, waiting)["plant-a"]
     assert (view.queue.main, view.queue.sub) == ("1\u202f502", "alerts 2, telemetry 1\u202f500")
     assert view.oldest.main == "1 min 1 s"
+
+
+def test_how_fast_the_queue_is_sent_and_when_it_is_empty_stands_below_its_age() -> None:
+    waiting: dict[Lane, tuple[int, int]] = {"alerts": (2, NOW_MS - 9000), "telemetry": (12_400, NOW_MS - 61_000)}
+    shrinks = views(CLOUD, EU, status("plant-a", parent="eu", waiting=waiting, flow=(425.0, 15.2)))["plant-a"]
+    assert shrinks.oldest.sub == "850/s, empty in 15 s"
+    grows = views(CLOUD, EU, status("plant-a", parent="eu", waiting=waiting, flow=(0.2, None)))["plant-a"]
+    assert grows.oldest.sub == "0.4/s"
+    assert views(CLOUD, EU, status("plant-a", parent="eu"))["plant-a"].oldest.sub == ""
+
+
+def test_a_budget_that_is_exhausted_is_a_problem() -> None:
+    view = views(CLOUD, EU, status("plant-a", parent="eu", budget=EXHAUSTED))["plant-a"]
+    assert view.health == "problem"
+    assert view.reason == ("bandwidth budget exhausted: only control and alerts are sent until 2023-11-15 00:00:00 UTC")
 
 
 @pytest.mark.parametrize("node", ["eu"])

@@ -19,6 +19,7 @@ from tests.support.stores import SimStore, name
 from tests.support.tree import Tree
 
 HOUR_MS = 3_600_000
+KEY, OTHER_KEY = b"the public key", b"another public key"
 NAMESPACES = {
     "everywhere": NamespaceSpec(),
     "sites": NamespaceSpec(placement=Placement(tiers=["site"])),
@@ -134,7 +135,7 @@ def test_more_children_than_the_limit_are_refused_and_known_ones_come_back():
 def test_everything_is_known_again_after_a_restart():
     async def story(parent: Parent) -> None:
         await parent.enrol("plant-a")
-        await parent.registry.note_below("cell-1", "plant-a")
+        await parent.registry.note_below("cell-1", "plant-a", KEY)
         await parent.registry.greet("plant-a", [Member("plant-a", "site", {}), Member("cell-1", "device", {})])
         again = parent.make()
         assert [child.node for child in again.children()] == ["plant-a"]
@@ -148,7 +149,7 @@ def test_a_child_writes_its_own_and_its_subtrees_streams_only():
     async def story(parent: Parent) -> None:
         await parent.enrol("plant-a")
         await parent.enrol("plant-b")
-        await parent.registry.note_below("cell-1", "plant-a")
+        await parent.registry.note_below("cell-1", "plant-a", KEY)
         may = parent.registry.may_write
         assert may("plant-a", "plant-a")
         assert may("plant-a", "cell-1")
@@ -210,8 +211,8 @@ def test_two_branches_cannot_have_one_name_even_when_they_ask_at_once():
     async def story(parent: Parent) -> None:
         request = SignRequest(node="plant-a", csr_pem=b"")
         answers = await asyncio.gather(
-            parent.registry.note_signed(request, "eu"),
-            parent.registry.note_signed(request, "us"),
+            parent.registry.note_signed(request, "eu", KEY),
+            parent.registry.note_signed(request, "us", KEY),
             return_exceptions=True,
         )
         assert answers[0] is None
@@ -224,10 +225,10 @@ def test_two_children_cannot_have_one_name_below_them_even_when_they_ask_at_once
     async def story(parent: Parent) -> None:
         for child in ("plant-a", "plant-b"):
             await parent.enrol(child)
-            parent.registry.check_below("cell-1", child)
+            parent.registry.check_below("cell-1", child, OTHER_KEY)
         answers = await asyncio.gather(
-            parent.registry.note_below("cell-1", "plant-a"),
-            parent.registry.note_below("cell-1", "plant-b"),
+            parent.registry.note_below("cell-1", "plant-a", KEY),
+            parent.registry.note_below("cell-1", "plant-b", OTHER_KEY),
             return_exceptions=True,
         )
         assert answers[0] is None
@@ -238,12 +239,53 @@ def test_two_children_cannot_have_one_name_below_them_even_when_they_ask_at_once
     play(story)
 
 
+def test_a_node_that_shows_its_key_is_moved_and_what_it_said_before_still_comes():
+    async def story(parent: Parent) -> None:
+        for child in ("plant-a", "plant-b"):
+            await parent.enrol(child)
+        await parent.registry.note_below("cell-1", "plant-a", KEY)
+        with pytest.raises(Forbidden, match="move the node with its data directory, and its key"):
+            parent.registry.check_below("cell-1", "plant-b", OTHER_KEY)
+        member = Member("cell-1", "device", {})
+        for registry in (parent.registry, parent.make()):
+            registry.check_below("cell-1", "plant-b", KEY)
+        for _ in range(2):
+            await parent.registry.note_below("cell-1", "plant-b", KEY)
+            for registry in (parent.registry, parent.make()):
+                assert registry.may_write("plant-b", "cell-1")
+                assert registry.may_write("plant-a", "cell-1"), "what it holds of the node may not have come yet"
+                await registry.greet("plant-a", [member])
+                await registry.greet("plant-b", [member])
+                assert registry.members(Member("eu", "region", {}))[1:] == [member], (
+                    "it is below the one, not the other"
+                )
+        await parent.registry.note_below("cell-1", "plant-a", KEY)
+        assert parent.registry.may_write("plant-b", "cell-1")
+
+    play(story)
+
+
+def test_a_child_that_moves_below_another_is_no_child_any_more():
+    async def story(parent: Parent) -> None:
+        for child in ("plant-a", "plant-b"):
+            await parent.enrol(child)
+        record = parent.registry.child("plant-a")
+        assert record is not None
+        parent.registry.check_below("plant-a", "plant-b", record.public_key)
+        await parent.registry.note_below("plant-a", "plant-b", record.public_key)
+        for registry in (parent.registry, parent.make()):
+            assert [child.node for child in registry.children()] == ["plant-b"]
+            assert registry.may_write("plant-b", "plant-a")
+
+    play(story)
+
+
 def test_a_node_below_that_could_not_be_stored_is_not_below():
     async def story(parent: Parent) -> None:
         await parent.enrol("plant-a")
         parent.sim.disk.failing = True
         with pytest.raises(Exception, match="SQLite reports"):
-            await parent.registry.note_below("cell-1", "plant-a")
+            await parent.registry.note_below("cell-1", "plant-a", KEY)
         parent.sim.disk.failing = False
         assert not parent.registry.may_write("plant-a", "cell-1")
 
@@ -301,18 +343,18 @@ def test_a_name_that_could_not_be_stored_is_free_again():
         request = SignRequest(node="plant-a", csr_pem=b"")
         parent.sim.disk.failing = True
         with pytest.raises(Exception, match="SQLite reports"):
-            await parent.registry.note_signed(request, "eu")
+            await parent.registry.note_signed(request, "eu", KEY)
         parent.sim.disk.failing = False
-        await parent.registry.note_signed(request, "us")
+        await parent.registry.note_signed(request, "us", KEY)
 
     play(story, node="cloud", parent="")
 
 
 def test_the_root_signs_for_no_more_nodes_than_the_limit():
     async def story(parent: Parent) -> None:
-        await parent.registry.note_signed(SignRequest(node="plant-a", csr_pem=b""), "eu")
+        await parent.registry.note_signed(SignRequest(node="plant-a", csr_pem=b""), "eu", KEY)
         with pytest.raises(LimitReached, match="the limit tree-nodes"):
-            await parent.registry.note_signed(SignRequest(node="plant-b", csr_pem=b""), "eu")
-        await parent.registry.note_signed(SignRequest(node="plant-a", csr_pem=b""), "eu")
+            await parent.registry.note_signed(SignRequest(node="plant-b", csr_pem=b""), "eu", KEY)
+        await parent.registry.note_signed(SignRequest(node="plant-a", csr_pem=b""), "eu", KEY)
 
     play(story, node="cloud", parent="", tree_nodes=1)

@@ -6,7 +6,9 @@ import msgspec
 import pytest
 
 from littoral.core.errors import Gone
+from littoral.core.resources.model import Bandwidth
 from littoral.node.status import NodeStatus
+from littoral.store.transaction import Transaction
 from littoral.testing.loop import run
 from littoral.testing.tree import SimTree
 from tests.support.neighbours import uplink_of
@@ -29,6 +31,42 @@ def test_the_queue_and_the_age_of_its_oldest_record_show_while_the_way_up_is_cut
         assert state.records >= 10
         assert state.oldest_ms is not None
         assert status.at_ms - state.oldest_ms >= 50_000
+        await tree.stop()
+
+    run(main, seed=seed)
+
+
+def test_the_rate_of_a_lane_and_the_budget_show_in_the_report_and_in_the_metrics(seed: int):
+    async def main() -> None:
+        tree = SimTree(seed)
+        root = await tree.start_root("cloud")
+        bandwidth = Bandwidth(rate="8KiB", per_day="1MiB")
+        site = await tree.start_child("plant-a", "site", root, bandwidth, batch_records=1)
+
+        def append(tx: Transaction) -> None:
+            tx.open_stream(name("plant-a/log"))
+            tx.append(name("plant-a/log"), [site.random.token_bytes(1_000) for _ in range(400)])
+
+        await site.running.store.submit(append)
+        await asyncio.sleep(20)
+        status = site.running.report.now()
+        lane = status.lanes["telemetry"]
+        assert lane.records > 150
+        assert 3 < lane.records_s < 8
+        assert lane.empty_s == pytest.approx(lane.records / lane.records_s, rel=0.6)
+        assert status.link is not None
+        assert status.link.budget is not None
+        assert status.link.budget.state == "waiting"
+        assert status.link.budget.used == {"day": status.link.budget.carried_bytes}
+        assert 100_000 < status.link.budget.carried_bytes < 200_000
+        text = site.running.metrics.text().decode()
+        assert f'littoral_uplink_budget_used_bytes{{period="day"}} {status.link.budget.carried_bytes}' in text
+        assert 'littoral_uplink_budget_bytes{period="day"} 1.048576e+06' in text
+        assert "littoral_uplink_budget_exhausted 0" in text
+        assert 'littoral_uplink_queue_empty_seconds{lane="telemetry"}' in text
+        assert 'littoral_uplink_shipped_records_per_second{lane="telemetry"}' in text
+        await tree.until(lambda: len(root.records("plant-a/log")) == 400)
+        assert site.running.report.now().lanes["telemetry"].empty_s == 0
         await tree.stop()
 
     run(main, seed=seed)

@@ -9,6 +9,7 @@ from littoral.core.errors import StartupError, StorageError
 from littoral.core.resources import Node
 from littoral.core.resources.model import Listen, Metadata, NodeSpec
 from littoral.node.layout import EXIT_STARTUP
+from littoral.node.lock import locked
 from littoral.node.supervisor import FIRST_DELAY_S, WELL_S, Child, Supervisor
 from tests.support.fakes import FakeClock
 
@@ -75,14 +76,12 @@ def test_a_hub_that_was_well_once_does_not_end_the_node(tmp_path: Path):
 
 
 def test_two_nodes_do_not_share_a_data_directory(tmp_path: Path):
-    first, second = supervisor(tmp_path, []), supervisor(tmp_path, [])
     with (
-        first._locked(),
+        locked(tmp_path, "start node", "plant-a"),
         pytest.raises(StartupError, match="is in use by process [0-9]+. Stop that process"),
-        second._locked(),
     ):
-        pass
-    with second._locked():
+        supervisor(tmp_path, []).run()
+    with locked(tmp_path, "start node", "plant-a"):
         pass
 
 

@@ -57,6 +57,31 @@ def test_a_damaged_batch_goes_to_the_dead_letters_and_the_rest_is_folded():
     run(main)
 
 
+def test_a_batch_that_is_missing_is_stepped_over_and_the_rest_is_folded():
+    async def main() -> None:
+        sim = SimStore("plant-a")
+        store = sim.open()
+        for record in (b"1", b"2", b"3", b"4"):
+            await store.submit(partial(append, record))
+        store.committer._connection.execute("DELETE FROM batches WHERE first IN (1, 3)")
+        fold = Kept()
+        failures: list[BaseException] = []
+        tasks = Tasks(failures.append)
+        folder = Folder(store, fold, sim.limits, sim.clock.wall_ms)
+        tasks.start(folder.run(), "fold")
+        while store.fold_offset("kept", SOURCE) < 4:
+            await asyncio.sleep(0.01)
+            assert failures == []
+        await tasks.stop()
+        assert (fold.records, folder.lost_records) == ([b"1", b"3"], 2)
+        letters = [msgspec.json.decode(each) for each in records_of(store, name("plant-a/dead-letters"))]
+        assert ["[1, 2) are missing" in letters[0]["reason"], "[3, 4) are missing" in letters[1]["reason"]] == [
+            True
+        ] * 2
+
+    run(main)
+
+
 def append(record: bytes, tx: Transaction) -> None:
     tx.open_stream(SOURCE)
     tx.append(SOURCE, [record])

@@ -2,9 +2,11 @@
 
 import asyncio
 
+from littoral.core.lanes import Lane
 from littoral.core.tasks import Tasks
 from littoral.store.retention import BATCHES_AT_ONCE, BY_AGE_EVERY_S, Retention
 from littoral.store.store import Store
+from littoral.store.transaction import Transaction
 from littoral.testing.loop import run
 from tests.support.stores import SimStore, name, records_of
 
@@ -17,7 +19,7 @@ class Running:
         self.store: Store = self.sim.open()
         self.warnings: list[str] = []
         self.failures: list[BaseException] = []
-        self.retention = Retention(self.store, self.sim.clock, self.warnings.append)
+        self.retention = Retention(self.store, self.sim.clock, self.sim.limits, self.warnings.append)
         Tasks(self.failures.append).start(self.retention.run(), "retention")
 
     async def put(self, *records: bytes, retention_bytes: int | None = None, retention_ms: int | None = None) -> None:
@@ -104,5 +106,56 @@ def test_a_disk_that_refuses_even_that_is_reported_and_tried_again():
         await asyncio.sleep(2)
         assert len(records_of(running.store, A)) < 10
         assert running.failures == []
+
+    run(main)
+
+
+async def put_into(running: Running, stream: str, lane: Lane, count: int) -> None:
+    for n in range(count):
+
+        def job(tx: Transaction, n: int = n) -> None:
+            tx.open_stream(name(f"plant-a/{stream}"), lane=lane)
+            tx.append(name(f"plant-a/{stream}"), [b"%08d" % n])
+
+        await running.store.submit(job)
+
+
+def test_all_streams_together_are_kept_within_their_bytes_and_the_least_urgent_pay():
+    async def main() -> None:
+        running = Running(store_bytes=4000)
+        lanes: dict[str, Lane] = {"alerts": "alerts", "kv": "state", "windows": "telemetry", "video": "bulk"}
+        for stream, lane in lanes.items():
+            await put_into(running, stream, lane, 60)
+        whole = running.store.streams()[0].bytes
+        await asyncio.sleep(5)
+        sizes = {info.name.path: info.bytes for info in running.store.streams()}
+        assert sizes == {"alerts": whole, "kv": whole, "windows": whole, "video": whole}
+        await put_into(running, "video", "bulk", 400)
+        await put_into(running, "windows", "telemetry", 100)
+        await asyncio.sleep(5)
+        sizes = {info.name.path: info.bytes for info in running.store.streams()}
+        assert (sizes["alerts"], sizes["kv"]) == (whole, whole)
+        assert sizes["windows"] > whole
+        assert 0 < sizes["video"] < 4000
+        assert sum(sizes.values()) <= 4000
+        await put_into(running, "windows", "telemetry", 600)
+        await asyncio.sleep(5)
+        sizes = {info.name.path: info.bytes for info in running.store.streams()}
+        assert sizes["video"] == 0
+        assert sum(sizes.values()) <= 4000
+        assert records_of(running.store, name("plant-a/windows"))[-1] == b"00000599", "the newest stay"
+        assert running.sim.limits.reached["store-bytes"] > 0
+        assert (running.warnings, running.failures) == ([], [])
+
+    run(main)
+
+
+def test_where_nothing_may_be_dropped_nothing_is():
+    async def main() -> None:
+        running = Running(store_bytes=500)
+        await put_into(running, "alerts", "alerts", 100)
+        await asyncio.sleep(5)
+        assert len(records_of(running.store, name("plant-a/alerts"))) == 100
+        assert (running.warnings, running.failures) == ([], [])
 
     run(main)

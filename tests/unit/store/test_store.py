@@ -212,7 +212,7 @@ class TestOpening:
             store.committer._connection.pragma("user_version", FORMAT_VERSION + 1)
             await store.close()
             before = sim.disk.read("store.db")
-            with pytest.raises(IncompatibleStore, match="its format is version 3, this Littoral knows up to 2"):
+            with pytest.raises(IncompatibleStore, match="its format is version 4, this Littoral knows up to 3"):
                 sim.open()
             assert sim.disk.read("store.db") == before
 
@@ -234,7 +234,7 @@ class TestOpening:
         async def main() -> None:
             sim = SimStore()
             sim.disk.write("store.db", b"not a database" * 1000)
-            with pytest.raises(StorageError, match="the database is damaged"):
+            with pytest.raises(StartupError, match="it is encrypted and no key is given, or its beginning is damaged"):
                 sim.open()
 
         run(main)
@@ -263,7 +263,7 @@ class TestOpening:
 class TestDisksThatRefuse:
     def test_a_full_disk_loses_nothing_and_the_store_goes_on_by_itself(self):
         async def main() -> None:
-            sim = SimStore()
+            sim = SimStore(free_bytes=1)
             store = sim.open()
             sim.disk.capacity_bytes = sum(len(sim.disk.read(path) or b"") for path in sim.disk.paths()) + 200_000
             acknowledged = await fill(store, 2000)
@@ -389,7 +389,7 @@ def test_a_real_full_disk_loses_nothing_and_the_store_goes_on_by_itself(small_di
     async def main() -> None:
         ballast = small_disk / "ballast"
         ballast.write_bytes(bytes(1 << 20))
-        async with local_store(small_disk) as store:
+        async with local_store(small_disk, free_bytes=1) as store:
             count = await fill(store, 20_000)
             assert count > 10
             assert len(records_of(store, A)) == count
@@ -397,7 +397,7 @@ def test_a_real_full_disk_loses_nothing_and_the_store_goes_on_by_itself(small_di
                 await store.submit(append(os.urandom(20_000)))
             ballast.unlink()
             assert await store.submit(append(b"after")) == count
-        async with local_store(small_disk) as store:
+        async with local_store(small_disk, free_bytes=1) as store:
             records = records_of(store, A)
             assert (len(records), records[-1]) == (count + 1, b"after")
 
@@ -406,14 +406,14 @@ def test_a_real_full_disk_loses_nothing_and_the_store_goes_on_by_itself(small_di
 
 def test_a_real_read_only_disk_is_named(small_disk: Path):
     async def main() -> None:
-        async with local_store(small_disk) as store:
+        async with local_store(small_disk, free_bytes=1) as store:
             await store.submit(append(b"0"))
         remount(small_disk, "ro")
         with pytest.raises(StorageReadOnly, match="read-write|how the file system is mounted"):
-            async with local_store(small_disk):
+            async with local_store(small_disk, free_bytes=1):
                 pass
         remount(small_disk, "rw")
-        async with local_store(small_disk) as store:
+        async with local_store(small_disk, free_bytes=1) as store:
             assert records_of(store, A) == [b"0"]
 
     asyncio.run(main())

@@ -48,13 +48,15 @@ def test_events_follow_a_stream_to_its_end(tmp_path: Path) -> None:
         events = await node.events("s?offset=-1&live=sse")
         first = await anext(events)
         assert first.startswith(
-            b'event: data\ndata:[{"n":1}]\n\nevent: control\ndata:{"streamNextOffset":"0000000000000001"'
+            b'event: data\ndata:[{"n":1}]\n\nevent: control\ndata:{"streamNextOffset":"0000000000000000_0000000000000001"'
         )
         assert b'"upToDate":true' in first
         await node("POST", "s", b'[{"n":2}]', {**JSON, "stream-closed": "true"})
         (last,) = [chunk async for chunk in events]
         assert last.startswith(b'event: data\ndata:[{"n":2}]\n\n')
-        assert last.endswith(b'{"streamNextOffset":"0000000000000002","upToDate":true,"streamClosed":true}\n\n')
+        assert last.endswith(
+            b'{"streamNextOffset":"0000000000000000_0000000000000002","upToDate":true,"streamClosed":true}\n\n'
+        )
         assert node.server.readers.count == 0
 
     play(tmp_path, story)

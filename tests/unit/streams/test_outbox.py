@@ -1,10 +1,14 @@
 """What goes up, in which order, and what is said of what waits."""
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
+from itertools import pairwise
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from littoral.core.lanes import Lane
+from littoral.core.lanes import SHARED, Lane
 from littoral.core.names import StreamName
 from littoral.store.stream import Reach
 from littoral.store.transaction import Transaction
@@ -65,13 +69,84 @@ def test_a_stream_goes_up_by_its_reach_and_where_it_came_from(origin: str, reach
     play(story)
 
 
-def test_a_lane_is_served_only_while_no_more_urgent_one_has_anything():
+def test_an_urgent_lane_is_served_only_while_no_more_urgent_one_has_anything():
     async def story(sim: SimStore) -> None:
         assert sim.store is not None
-        for lane in reversed(ALL):
-            await append(sim, f"plant-a/{lane}", b"1", lane=lane)
+        for lane in ("bulk", "alerts", "control"):
+            for _ in range(2):
+                await append(sim, f"plant-a/{lane}", b"1", lane=lane)
         outbox = Outbox(sim.store, "cloud")
-        assert [shipped(outbox, most_bytes=1) for _ in range(6)] == [[f"plant-a/{lane}"] for lane in ALL] + [[]]
+        order = ["control", "control", "alerts", "alerts", "bulk", "bulk"]
+        assert [shipped(outbox, most_bytes=1) for _ in range(7)] == [[f"plant-a/{lane}"] for lane in order] + [[]]
+
+    play(story)
+
+
+def test_lanes_that_are_full_share_the_link_by_their_weights():
+    async def story(sim: SimStore) -> None:
+        assert sim.store is not None
+        for _ in range(120):
+            for lane in SHARED:
+                await append(sim, f"plant-a/{lane}", sim.random.token_bytes(1000), lane=lane)
+        outbox = Outbox(sim.store, "cloud")
+        sent = Counter(stream for _ in range(15) for stream in shipped(outbox, most_bytes=10_000))
+        assert sent["plant-a/state"] == pytest.approx(8 * sent["plant-a/bulk"], abs=8)
+        assert sent["plant-a/telemetry"] == pytest.approx(4 * sent["plant-a/bulk"], abs=4)
+        assert sent["plant-a/bulk"] >= 9
+
+    play(story)
+
+
+def test_a_batch_larger_than_its_lanes_share_is_sent_and_then_the_others_catch_up():
+    async def story(sim: SimStore) -> None:
+        assert sim.store is not None
+        for _ in range(3):
+            await append(sim, "plant-a/bulk", sim.random.token_bytes(20_000), lane="bulk")
+        for _ in range(600):
+            await append(sim, "plant-a/state", sim.random.token_bytes(1000), lane="state")
+        outbox = Outbox(sim.store, "cloud")
+        frames = [shipped(outbox, most_bytes=5_000) for _ in range(100)]
+        sent = [frame.count("plant-a/state") for frame in frames if "plant-a/bulk" in frame]
+        at = [place for place, frame in enumerate(frames) if "plant-a/bulk" in frame]
+        assert len(sent) == 3
+        assert at[0] <= 1
+        assert [later - earlier for earlier, later in pairwise(at)] == [pytest.approx(32, abs=2)] * 2
+
+    play(story)
+
+
+@settings(max_examples=40)
+@given(st.data())
+def test_whatever_waits_everything_is_sent_once_in_the_order_of_its_stream_and_no_lane_waits_for_long(
+    data: st.DataObject,
+):
+    streams = {f"plant-a/{lane}-{n}": lane for lane in ALL for n in range(2)}
+    batches = data.draw(st.lists(st.tuples(st.sampled_from(sorted(streams)), st.integers(1, 3_000)), max_size=60))
+    most_bytes = data.draw(st.integers(1, 4_000))
+
+    async def story(sim: SimStore) -> None:
+        assert sim.store is not None
+        for stream, size in batches:
+            await append(sim, stream, sim.random.token_bytes(size), lane=streams[stream])
+        outbox = Outbox(sim.store, "cloud")
+        offsets: dict[str, int] = {}
+        nothing_for = dict.fromkeys(SHARED, 0)
+        while frame := outbox.take(ALL, most_bytes):
+            room = most_bytes
+            for stored in frame:
+                assert room > 0, "a frame is full, and one batch more"
+                room -= len(stored.batch.payload)
+                stream = str(stored.batch.name)
+                assert stored.batch.first == offsets.get(stream, 0)
+                offsets[stream] = stored.batch.next
+                outbox.set_mark(stored.batch.name, stored.batch.next)
+            sent = {stored.lane for stored in frame}
+            for lane in SHARED:
+                waits = outbox.depth(lane).records and not sent & {"control", "alerts"}
+                nothing_for[lane] = nothing_for[lane] + 1 if waits and lane not in sent else 0
+                # The largest batch of another lane, at the ratio of their weights, and one frame each.
+                assert nothing_for[lane] <= 8 * 3_000 / most_bytes + 3_000 / most_bytes + 13
+        assert offsets == Counter(stream for stream, _ in batches)
 
     play(story)
 

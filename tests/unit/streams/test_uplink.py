@@ -176,7 +176,7 @@ def test_a_parent_that_is_ahead_blocks_that_stream_and_no_other(seed: int):
         both.uplink = both.make_uplink()
         both.start()
         await both.until(lambda: both.at_parent(name(f"{CHILD}/well")))
-        assert "older than its own history" in both.uplink.outbox.blocked[S]
+        await both.until(lambda: "older than its own history" in both.uplink.outbox.blocked[S])
         assert both.at_parent(S) == [b"1", b"2", b"3"]
         assert records_of(both.child, S) == [b"other"], "divergence is never discarded"
 

@@ -13,11 +13,11 @@ from littoral.wire.durable_streams import (
     is_text,
     is_true,
     next_cursor,
+    parse_fork,
     parse_lifetime,
     parse_position,
     parse_producer,
     parse_stream_seq,
-    refuse_fork,
     tag_matches,
 )
 
@@ -36,7 +36,19 @@ def test_sentinels_are_no_offsets() -> None:
 
 @pytest.mark.parametrize(
     "token",
-    ["", "1", "-2", "NOW", "0" * 15, "0" * 17, " 000000000000001", "000000000000000\n", "000000000000000\u0661", "a,b"],
+    [
+        "",
+        "1",
+        "-2",
+        "NOW",
+        "0" * 16,
+        "0" * 16 + "_" + "0" * 15,
+        "1" + "0" * 15 + "_" + "0" * 16,
+        " " + "0" * 16 + "_" + "0" * 16,
+        "0" * 16 + "_" + "0" * 16 + "\n",
+        "0" * 16 + "_" + "0" * 15 + "\u0661",
+        "a,b",
+    ],
 )
 def test_any_other_token_is_refused(token: str) -> None:
     with pytest.raises(InvalidInput, match="no offset of this server"):
@@ -92,9 +104,32 @@ def test_stream_seq_is_bounded() -> None:
             parse_stream_seq({"stream-seq": wrong})
 
 
-def test_a_fork_is_refused_not_ignored() -> None:
-    with pytest.raises(InvalidInput, match="does not fork"):
-        refuse_fork({"stream-forked-from": "/v1/streams/a/b"})
+def test_a_fork_names_its_source_and_perhaps_a_point() -> None:
+    source = {"stream-forked-from": "/v1/stream/a"}
+    assert parse_fork({}) is None
+    assert parse_fork(source) == ("/v1/stream/a", None, 0)
+    assert parse_fork({**source, "stream-fork-offset": format_offset(7)}) == ("/v1/stream/a", 7, 0)
+    assert parse_fork({**source, "stream-fork-offset": "-1", "stream-fork-sub-offset": "3"}) == (
+        "/v1/stream/a",
+        "beginning",
+        3,
+    )
+
+
+@pytest.mark.parametrize(
+    ("headers", "said"),
+    [
+        ({"stream-fork-offset": format_offset(1)}, "it says nothing without Stream-Forked-From"),
+        ({"stream-fork-sub-offset": "0"}, "it says nothing without Stream-Forked-From"),
+        ({"stream-forked-from": "/a", "stream-fork-sub-offset": "1"}, "it counts from a Stream-Fork-Offset"),
+        ({"stream-forked-from": "/a", "stream-fork-offset": "x"}, "no offset of this server"),
+        ({"stream-forked-from": "/a", "stream-fork-offset": "-1", "stream-fork-sub-offset": "01"}, "whole number"),
+        ({"stream-forked-from": "/a", "stream-fork-offset": "-1", "stream-fork-sub-offset": "-1"}, "whole number"),
+    ],
+)
+def test_a_fork_that_is_half_said_is_refused(headers: dict[str, str], said: str) -> None:
+    with pytest.raises(InvalidInput, match=said):
+        parse_fork(headers)
 
 
 def test_only_true_is_true() -> None:

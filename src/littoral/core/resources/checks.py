@@ -10,8 +10,11 @@ from littoral.core.errors import InvalidInput
 from littoral.core.limits import LIMITS
 from littoral.core.names import SYSTEM_STREAMS, check_stream_path
 from littoral.core.resources.model import (
+    ANYONE,
     App,
     AppSpec,
+    Bandwidth,
+    Encryption,
     Listen,
     Namespace,
     Node,
@@ -21,9 +24,10 @@ from littoral.core.resources.model import (
     Rule,
     RuleSpec,
     Sink,
+    Streams,
 )
 from littoral.core.resources.problem import Path, suggestion
-from littoral.core.resources.units import parse_duration_ms
+from littoral.core.resources.units import MOST_BYTES, parse_bytes, parse_duration_ms
 
 Mistake = tuple[Path, str]
 
@@ -69,6 +73,8 @@ def _node(spec: NodeSpec) -> Iterator[Mistake]:
         for field, url in (("url", spec.parent.url), ("joinUrl", spec.parent.join_url)):
             if url is not None and not _url_port_fits(url):
                 yield ("spec", "parent", field), f'found "{url}"; its port is not between 1 and 65535'
+        if spec.parent.bandwidth is not None:
+            yield from _bandwidth(spec.parent.bandwidth)
     for index, host in enumerate(spec.advertise):
         if not is_host(host):
             yield ("spec", "advertise", index), f'found "{host[:80]}"; expected a host name or IP address, without port'
@@ -77,8 +83,69 @@ def _node(spec: NodeSpec) -> Iterator[Mistake]:
         if not _PASSWORD_HASH.fullmatch(user.password_hash):
             path = ("spec", "mqtt", "users", index, "passwordHash")
             yield path, "this is no password hash; `littoral mqtt hash` prints one"
+    yield from _streams(spec.streams)
+    yield from _encryption(spec.encryption)
     yield from _duration(("spec", "statusInterval"), spec.status_interval, least_ms=100)
     yield from _node_limits(spec)
+
+
+def _encryption(encryption: Encryption | None) -> Iterator[Mistake]:
+    if encryption is None:
+        return
+    sources = (encryption.key_file, encryption.key_env, encryption.key_command)
+    if sum(source is not None for source in sources) != 1:
+        yield ("spec", "encryption"), "the key comes from one place: say keyFile, keyEnv or keyCommand"
+
+
+BANDWIDTH_LEAST = {
+    "rate": (1 << 10, "a session with the parent is opened with about 4 KiB"),
+    "burst": (4 << 10, "a session with the parent is opened with about so much"),
+    "perDay": (1 << 20, "a session in which nothing is sent takes about 700 KiB a day"),
+    "perMonth": (32 << 20, "a session in which nothing is sent takes about 22 MiB a month"),
+}
+"""Field -> the least it may be, and why."""
+
+
+def _bandwidth(bandwidth: Bandwidth) -> Iterator[Mistake]:
+    path = ("spec", "parent", "bandwidth")
+    texts = {
+        "rate": bandwidth.rate,
+        "burst": bandwidth.burst,
+        "perDay": bandwidth.per_day,
+        "perMonth": bandwidth.per_month,
+    }
+    sizes: dict[str, int] = {}
+    for field, text in texts.items():
+        if text is None:
+            continue
+        try:
+            sizes[field] = parse_bytes(text)
+        except InvalidInput as error:
+            yield (*path, field), error.cause
+            continue
+        least, reason = BANDWIDTH_LEAST[field]
+        if sizes[field] < least:
+            yield (*path, field), f'found "{text}"; at least {least // 1024}KiB is allowed: {reason}'
+    if not {"rate", "perDay", "perMonth"} & {field for field, text in texts.items() if text is not None}:
+        yield path, "it bounds nothing; say at least one of rate, perDay, perMonth"
+    if bandwidth.burst is not None and bandwidth.rate is None:
+        yield (*path, "burst"), "a burst is what may go beyond a rate at once, and there is no rate"
+    if sizes.get("perDay", 0) > sizes.get("perMonth", MOST_BYTES):
+        yield (*path, "perDay"), f'found "{bandwidth.per_day}"; that is more than perMonth, "{bandwidth.per_month}"'
+
+
+def _streams(streams: Streams) -> Iterator[Mistake]:
+    path = ("spec", "streams")
+    yield from _repeated((*path, "clients"), (client.name for client in streams.clients), "name")
+    known = {ANYONE, *(client.name for client in streams.clients)}
+    if ANYONE in (client.name for client in streams.clients):
+        yield (*path, "clients"), f'"{ANYONE}" is everybody, and no name for a client'
+    for index, entry in enumerate(streams.access):
+        for right in ("read", "append", "manage"):
+            for client in getattr(entry, right):
+                if client not in known:
+                    hint = suggestion(client, known)
+                    yield (*path, "access", index, right), f'"{client}" is none of spec.streams.clients.{hint}'
 
 
 def _listen(listen: Listen) -> Iterator[Mistake]:

@@ -43,6 +43,24 @@ class Placement(_Part, frozen=True):
 # --- Node
 
 
+class Bandwidth(_Part, frozen=True):
+    """How much the link to the parent may carry, both directions together: at least one of rate, perDay and perMonth."""
+
+    rate: Bytes | None = None
+    """Bytes per second."""
+    burst: Bytes | None = None
+    """What may go at once after a quiet time. Half a second of the rate unless written otherwise: over any ten seconds
+    that is 5 % more than the rate. What is larger than this (one batch cannot be divided) waits until all of it is saved
+    up. A link with a long way needs at least the rate times the round trip for all of its rate to be used."""
+    per_day: Bytes | None = None
+    """In a UTC day of the node's clock."""
+    per_month: Bytes | None = None
+    """In a UTC month."""
+    at_end: Literal["urgent-only", "stop"] = "urgent-only"
+    """Once the budget of a day or month is spent, until the next. urgent-only: the lanes control and alerts go on, and
+    nothing is followed but the desired state. stop: nothing is sent."""
+
+
 class Parent(_Part, frozen=True):
     """Where the parent is reached. Both are addresses of the parent's, possibly through a relay or proxy."""
 
@@ -50,6 +68,8 @@ class Parent(_Part, frozen=True):
     """The parent's mTLS listener, for everything but enrolment."""
     join_url: Annotated[str, Meta(pattern="^https://[^/]+$")] | None = None
     """The parent's enrolment listener; the join token names one, this overrides it."""
+    bandwidth: Bandwidth | None = None
+    """None: as much as the link carries."""
 
 
 class Listen(_Part, frozen=True):
@@ -65,6 +85,8 @@ class Listen(_Part, frozen=True):
     """The HTTP data plane."""
     mqtt: Address | None = None
     dashboard: Address | None = None
+    streams: Address | None = None
+    """Durable streams for clients that are not operators, by `spec.streams`. Plain HTTP."""
 
 
 class MqttUser(_Part, frozen=True):
@@ -82,6 +104,54 @@ class Mqtt(_Part, frozen=True):
     users: list[MqttUser] = []
 
 
+ANYONE = "anyone"
+ClientName = Annotated[
+    str, Meta(pattern="^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", description=f'A client, or "{ANYONE}"')
+]
+
+
+class StreamClient(_Part, frozen=True):
+    """Somebody who shows a token at the streams listener."""
+
+    name: Name
+    token_hash: Annotated[str, Meta(pattern=r"^sha256\$[A-Za-z0-9_-]{43}$")]
+    """As `littoral stream token` prints it."""
+
+
+class StreamAccess(_Part, frozen=True):
+    """What clients may do with some streams."""
+
+    streams: list[Annotated[str, Meta(pattern=r"^[a-z0-9-]+/[A-Za-z0-9._~/-]*\*?$|^\*$")]]
+    """"NODE/PATH"; a "*" at its end matches any rest."""
+    read: list[ClientName] = []
+    """Read, follow and fork."""
+    append: list[ClientName] = []
+    """Append and close."""
+    manage: list[ClientName] = []
+    """Create and delete."""
+
+
+class Streams(_Part, frozen=True):
+    """Who may use the streams listener. Nobody may do anything that no entry gives."""
+
+    clients: list[StreamClient] = []
+    access: list[StreamAccess] = []
+    origins: list[Annotated[str, Meta(pattern=r"^(https?://[^/\s]+|\*)$")]] = []
+    """Web sites whose pages may call it (CORS): "https://app.example", or "*"."""
+
+
+class Encryption(_Part, frozen=True):
+    """Where the key of the node's store comes from: exactly one of these. The key is 32 bytes, as 64 hexadecimal digits or
+    in base64."""
+
+    key_file: Annotated[str, Meta(min_length=1)] | None = None
+    """A file, which not every user of the machine may read."""
+    key_env: Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
+    """An environment variable."""
+    key_command: Annotated[list[str], Meta(min_length=1)] | None = None
+    """A command and its arguments, run without a shell, which prints the key: for keys that a TPM or HSM holds."""
+
+
 class NodeSpec(_Part, frozen=True):
     """A node."""
 
@@ -94,6 +164,9 @@ class NodeSpec(_Part, frozen=True):
     gateways: Annotated[int, Meta(ge=0, le=64)] = 1
     """Gateway processes; used where listen.gateway is set."""
     mqtt: Mqtt = Mqtt()
+    streams: Streams = Streams()
+    encryption: Encryption | None = None
+    """None: the store is not encrypted."""
     status_interval: Duration = "5s"
     """How often the node reports its own state up the tree."""
     limits: dict[str, int] = {}

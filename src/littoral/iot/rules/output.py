@@ -12,6 +12,9 @@ Reason = Literal["late", "malformed", "invalid", "too-many-keys"]
 """late: its window was emitted. malformed: not JSON, or no number. invalid: a field is missing, of another type or out
 of range. too-many-keys: the rule has as many keys as the limit rule-keys allows, and this is another one."""
 
+READING, WINDOW, ALERT = "reading", "window", "alert"
+"""What a rule puts aside, with the rule's name behind it: see DeadLetter.by."""
+
 _encode = msgspec.json.Encoder().encode
 
 

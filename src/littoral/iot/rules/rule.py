@@ -30,7 +30,7 @@ from littoral.iot.rules.decode import (
     Unreadable,
 )
 from littoral.iot.rules.flat_fold import flat_fold
-from littoral.iot.rules.output import Alert, Output, Reason, WindowResult, output_id
+from littoral.iot.rules.output import READING, Alert, Output, Reason, WindowResult, output_id
 from littoral.iot.rules.state import KeyState
 from littoral.iot.rules.window import Window, open_windows_most
 from littoral.store.dead_letters import SHOWN_BYTES, DeadLetter, head_text
@@ -258,9 +258,18 @@ class CompiledRule:
         if reading_id is None and len(self.outputs) >= self._outputs_most // 2:
             self._limits.hit(RULE_OUTPUTS)
             return
-        head = head_text(bytes(payload[:SHOWN_BYTES]))
         self.stirred()
-        self.outputs.append(DeadLetter(topic, f"rule {self.name}: {reason}: {detail}", head, arrived_ms))
+        self.outputs.append(
+            DeadLetter(
+                topic,
+                f"rule {self.name}: {reason}: {detail}",
+                head_text(bytes(payload[:SHOWN_BYTES])),
+                arrived_ms,
+                by=f"{READING}/{self.name}",
+                size=len(payload),
+                place=reading_id or "",
+            )
+        )
 
 
 def _check(name: str, spec: RuleSpec, limits: Limits) -> None:

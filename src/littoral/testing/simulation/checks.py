@@ -23,9 +23,9 @@ from littoral.store.batch import UNLINKED, Batch
 from littoral.store.dead_letters import DEAD_LETTERS
 from littoral.store.kv import kv_namespace
 from littoral.store.stream import StreamInfo
+from littoral.testing.simulation.forking import LOG, check_forks
 from littoral.testing.simulation.ledger import Write, stamp
 from littoral.testing.simulation.resources import CENTRAL, LATENESS_S, LINES, SHARED, SPIKE_EVERY, WINDOW_S, value_of
-from littoral.testing.simulation.work import LOG
 from littoral.testing.simulation.world import Violation, World
 from littoral.testing.tree import SimNode
 
@@ -338,6 +338,7 @@ def check_bounds(world: World) -> None:
 
 CHECKS: dict[str, Check] = {
     "appends": check_appends,
+    "forks": check_forks,
     "copies": check_copies,
     "readings": check_readings,
     "folds": check_folds,

@@ -4,6 +4,8 @@ Swarm testing (A. Groce et al., "Swarm Testing", ISSTA 2012): each run leaves so
 as a whole, for a kind that is always on may keep another's consequences from being seen.
 """
 
+import msgspec
+
 from littoral.testing.random import SeededRandom
 from littoral.testing.simulation.faults import FAULTS
 from littoral.testing.simulation.plan import Event, Plan, PlannedNode
@@ -17,6 +19,8 @@ FAULTS_DRAWN = (26, 40)
 WORK_DRAWN = (26, 34)
 BEGIN_S = 20.0
 """By when the first nodes have enrolled, without faults."""
+BANDWIDTHS = (1 << 10, 4 << 10, 16 << 10)
+"""Bytes per second: from one at which a session takes seconds to open to one that is seldom noticed."""
 QUIET_PART = 0.25
 """The last part of a run, in which everything heals and is checked."""
 
@@ -24,7 +28,7 @@ QUIET_PART = 0.25
 def draw_plan(seed: int, nodes: int = 8, hours: float = 1.0) -> Plan:
     """The plan of a seed: the same on every machine. nodes: at least 2; hours: virtual."""
     random = SeededRandom(f"plan/{seed}")
-    planned = _draw_nodes(random, nodes, hours)
+    planned = _draw_bandwidths(random.fork("bandwidths"), _draw_nodes(random, nodes, hours))
     until_s = hours * 3600 * (1 - QUIET_PART)
     work = _draw_work(random, planned, until_s)
     events = [*work, *_draw_faults(random, planned, work, until_s)]
@@ -55,6 +59,18 @@ def _draw_nodes(random: SeededRandom, count: int, hours: float) -> tuple[Planned
         joins_s = random.uniform(60.0, hours * 1800) if place == late else 0.0
         nodes.append(PlannedNode(f"site-{place}", "site", above, joins_s))
     return tuple(nodes)
+
+
+def _draw_bandwidths(random: SeededRandom, nodes: tuple[PlannedNode, ...]) -> tuple[PlannedNode, ...]:
+    """In some runs, for some of the nodes."""
+    if not random.chance(0.4):
+        return nodes
+    return tuple(
+        msgspec.structs.replace(node, bandwidth=random.choice(BANDWIDTHS))
+        if node.parent and random.chance(0.5)
+        else node
+        for node in nodes
+    )
 
 
 def _draw_limits(random: SeededRandom) -> dict[str, int]:

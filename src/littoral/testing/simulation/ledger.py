@@ -37,6 +37,8 @@ class Ledger:
         """By (node, namespace, key): the newest entry a client has read there."""
         self.desired: dict[str, str | None] = {}
         """By resource: the revision last acknowledged as desired; None for withdrawn."""
+        self.forks: dict[tuple[str, str], list[bytes]] = {}
+        """By (node, path): what each fork that was not deleted has to hold."""
         self.writes = 0
         """Key-value writes that were acknowledged."""
         self.changes = 0

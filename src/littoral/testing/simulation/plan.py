@@ -14,6 +14,8 @@ class PlannedNode(msgspec.Struct, frozen=True):
     """Empty: the root."""
     joins_s: float = 0.0
     """When it is first switched on, virtual seconds."""
+    bandwidth: int = 0
+    """Bytes per second that the link to its parent may carry; 0: all it can."""
 
 
 class Event(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -13,6 +13,7 @@ def recoveries_of(hub: Hub) -> Counter[str]:
             "session begun again": max(0, state.sessions - 1) if state else 0,
             "bootstrap from a snapshot": state.bootstraps if state else 0,
             "key-value said again": state.said_again if state else 0,
+            "seconds waited for bandwidth": _waited_s(hub),
             "late write refused": hub.kv_fold.refused_entries,
             "tombstones forgotten": hub.tombstones.forgotten,
             "reading recognised as a duplicate": sum(
@@ -22,3 +23,8 @@ def recoveries_of(hub: Hub) -> Counter[str]:
     )
     counted.update({f"batch: {verdict}": count for verdict, count in hub.store.counters.verdicts.items()})
     return +counted
+
+
+def _waited_s(hub: Hub) -> int:
+    budget = hub.uplink.budget if hub.uplink is not None else None
+    return int(budget.state.waited_s) if budget is not None else 0

@@ -17,6 +17,7 @@ from littoral.core.names import StreamName
 from littoral.fleet.desired import Deployable, DesiredRecord, record_of, submit_desired
 from littoral.node.hub import Hub
 from littoral.testing.device import SimDevice
+from littoral.testing.simulation.forking import LOG, answered, fork
 from littoral.testing.simulation.ledger import Write, stamp
 from littoral.testing.simulation.plan import Event
 from littoral.testing.simulation.resources import (
@@ -46,8 +47,6 @@ class WorkKind(msgspec.Struct, frozen=True):
     """At sites only; otherwise at any node."""
 
 
-LOG = "log"
-"""Path of the stream that producers append to, at every node."""
 PRODUCERS = 2
 APPEND_RECORDS = 5
 """Records in one append."""
@@ -155,16 +154,8 @@ class _Producer:
     async def _send(self, hub: Hub, request: Request) -> Response:
         if hub.store.stream(StreamName(self._node.name, LOG)) is None:
             headers = {"content-type": "application/json"}
-            _answered(await hub.streams.handle(Request("PUT", request.path, {}, headers)))
-        return _answered(await hub.streams.handle(request))
-
-
-def _answered(response: object) -> Response:
-    """Raises Unavailable for what a client would try again."""
-    assert isinstance(response, Response)
-    if response.status >= 500 or response.status == 429:
-        raise Unavailable("append to stream", LOG, f"{response.status} {response.body[:200]!r}")
-    return response
+            answered(await hub.streams.handle(Request("PUT", request.path, {}, headers)))
+        return answered(await hub.streams.handle(request))
 
 
 async def write(world: World, event: Event) -> None:
@@ -275,4 +266,5 @@ WORK: dict[str, WorkKind] = {
     "write-central": WorkKind(write_central, 2, 8),
     "read": WorkKind(read, 3),
     "change": WorkKind(change, 1, 6),
+    "fork": WorkKind(fork, 2, 12),
 }

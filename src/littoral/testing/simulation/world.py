@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from littoral.core.errors import LittoralError, Unauthenticated
+from littoral.core.resources.model import Bandwidth
 from littoral.core.tasks import Tasks
 from littoral.node.hub import Hub
 from littoral.testing.disk import PowerCut
@@ -77,7 +78,12 @@ class World:
     def _add(self, planned: PlannedNode) -> None:
         parent = self.tree.nodes[planned.parent] if planned.parent else None
         node = self.tree.add(
-            planned.name, planned.tier, parent, status_interval=self.plan.status_interval, limits=self.plan.limits
+            planned.name,
+            planned.tier,
+            parent,
+            status_interval=self.plan.status_interval,
+            bandwidth=Bandwidth(rate=f"{planned.bandwidth}B") if planned.bandwidth else None,
+            limits=self.plan.limits,
         )
         self.parents[node.name] = planned.parent
         for link in self.links(node):

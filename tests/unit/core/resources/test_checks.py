@@ -9,6 +9,10 @@ def node(spec: str) -> str:
     return f"apiVersion: littoral/v1\nkind: Node\nmetadata: {{name: n}}\nspec:\n  tier: site\n  {spec}\n"
 
 
+def parent(bandwidth: str) -> str:
+    return node(f"parent: {{url: 'https://cloud:7001', bandwidth: {{{bandwidth}}}}}")
+
+
 def app(spec: str) -> str:
     return f"apiVersion: littoral/v1\nkind: App\nmetadata: {{name: n}}\nspec:\n  {spec}\n"
 
@@ -18,6 +22,9 @@ def rule(spec: str, source: str = "a/+") -> str:
     return f"{head}  source: {{mqtt: {{topic: {source}}}}}\n  {spec}\n"
 
 
+TOKEN_HASH = f"sha256${'A' * 43}"
+CLIENTS = f"clients: [{{name: ann, tokenHash: {TOKEN_HASH}}}, {{name: bob, tokenHash: {TOKEN_HASH}}}]"
+
 WINDOW = "value: {path: v}\n  window: {tumbling: 5m}\n  windows: [{stream: {name: w}}]"
 ALERT = "value: {path: v}\n  detect: {zscore: {}}\n  alerts"
 
@@ -25,6 +32,12 @@ VALID = {
     "root": node("listen: {peer: '0.0.0.0:1', join: '0.0.0.0:2', mqtt: '127.0.0.1:0', gateway: '127.0.0.1:0'}"),
     "child": node("parent: {url: 'https://[::1]:7001', joinUrl: 'https://cloud.example'}"),
     "limits": node("limits: {rule-keys: 1}"),
+    "bandwidth": parent("rate: 256KiB, burst: 1MiB, perDay: 2GiB, perMonth: 20GiB, atEnd: stop"),
+    "bandwidth by the day": parent("perDay: 20MiB"),
+    "streams": node(
+        f"streams: {{{CLIENTS}, access: [{{streams: ['*', n/a, 'n/rooms/*'], read: [anyone], manage: [bob]}}],"
+        " origins: ['*', 'https://a.example:8443']}"
+    ),
     "app": app(
         "main: src/app.py\n  routes: [{path: '/line/*', host: a.example}]\n  kv: [{binding: KV, namespace: kv}]"
     ),
@@ -51,6 +64,30 @@ BROKEN = {
         node("parent: {url: 'https://cloud:99999'}"),
         'spec.parent.url: found "https://cloud:99999"; its port is not between 1 and 65535',
     ),
+    "bandwidth of nothing": (
+        parent("atEnd: stop"),
+        "spec.parent.bandwidth: it bounds nothing; say at least one of rate, perDay, perMonth",
+    ),
+    "burst without rate": (
+        parent("burst: 1MiB, perDay: 1GiB"),
+        "spec.parent.bandwidth.burst: a burst is what may go beyond a rate at once, and there is no rate",
+    ),
+    "rate too small": (
+        parent("rate: 100B"),
+        'spec.parent.bandwidth.rate: found "100B"; at least 1KiB is allowed: a session with the parent is opened with',
+    ),
+    "day too small": (
+        parent("perDay: '1000'"),
+        'spec.parent.bandwidth.perDay: found "1000"; at least 1024KiB is allowed: a session in which nothing is sent',
+    ),
+    "bandwidth beyond all": (
+        parent("perDay: 9999999999GiB"),
+        "spec.parent.bandwidth.perDay: at most 1 EiB is allowed",
+    ),
+    "day larger than month": (
+        parent("perDay: 2GiB, perMonth: 1GiB"),
+        'spec.parent.bandwidth.perDay: found "2GiB"; that is more than perMonth, "1GiB"',
+    ),
     "advertise": (node("advertise: ['a:1']"), 'spec.advertise[0]: found "a:1"; expected a host name or IP address'),
     "unknown limit": (
         node("limits: {rule-key: 1}"),
@@ -61,6 +98,38 @@ BROKEN = {
     "password in the clear": (
         node("mqtt: {users: [{username: a, passwordHash: scrypt$secret}]}"),
         "spec.mqtt.users[0].passwordHash: this is no password hash; `littoral mqtt hash` prints one",
+    ),
+    "client twice": (
+        node(f"streams: {{{CLIENTS.replace('bob', 'ann')}}}"),
+        'spec.streams.clients[1]: the name "ann" is already in element 0',
+    ),
+    "client named anyone": (
+        node(f"streams: {{{CLIENTS.replace('bob', 'anyone')}}}"),
+        'spec.streams.clients: "anyone" is everybody, and no name for a client',
+    ),
+    "unknown client": (
+        node(f"streams: {{{CLIENTS}, access: [{{streams: ['*']}}, {{streams: [n/a], append: [ann, bobby]}}]}}"),
+        'spec.streams.access[1].append: "bobby" is none of spec.streams.clients. Did you mean "bob"?',
+    ),
+    "token in the clear": (
+        node("streams: {clients: [{name: ann, tokenHash: secret}]}"),
+        'spec.streams.clients[0].tokenHash: found "secret"',
+    ),
+    "pattern without a node": (
+        node("streams: {access: [{streams: [rooms], read: [anyone]}]}"),
+        'spec.streams.access[0].streams[0]: found "rooms"',
+    ),
+    "star within a pattern": (
+        node("streams: {access: [{streams: ['n/*/a'], read: [anyone]}]}"),
+        'spec.streams.access[0].streams[0]: found "n/*/a"',
+    ),
+    "site with a path": (
+        node("streams: {origins: ['https://a.example/']}"),
+        'spec.streams.origins[0]: found "https://a.example/"',
+    ),
+    "same port for streams": (
+        node("listen: {api: 'a:1', streams: 'a:1'}"),
+        'spec.listen.streams: found "a:1", which listen.api uses already',
     ),
     "main": (
         app("main: ../secret.py"),

@@ -1,0 +1,83 @@
+"""The operator API's part for dead letters.
+
+GET  /v1/dead-letters?after&limit&source&reason               open ones, in order
+GET  /v1/dead-letters/OFFSET                                   one whole, open or not
+POST /v1/dead-letters/OFFSET/retry, /v1/dead-letters/OFFSET/drop
+POST /v1/dead-letters/retry?after&until&source&reason          one step of many; likewise drop
+
+source and reason: only letters that contain these texts there.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from littoral.core.errors import InvalidInput, MethodNotAllowed, NotFound
+from littoral.core.http import Request, Response
+from littoral.core.limits import DEAD_LETTERS_AT_ONCE
+from littoral.node.letter_desk import Filter, LetterDesk
+
+PATH = "/v1/dead-letters"
+DIGITS_MOST = 18
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """Answer of a retry or drop of one letter."""
+
+    offset: int
+    outcome: str
+    """What came of it, in words."""
+
+
+class LetterApi:
+    """Answers for requests whose path begins with PATH, once the operator is known."""
+
+    def __init__(self, desk: LetterDesk) -> None:
+        self._desk = desk
+
+    async def handle(self, request: Request) -> Response:
+        """Answer one request. Raises LittoralError."""
+        parts = request.path.removeprefix(PATH).strip("/").split("/")
+        match (request.method, *parts):
+            case ("GET", ""):
+                limit = _number(request.query, "limit") or DEAD_LETTERS_AT_ONCE.default
+                return _json(self._desk.page(_number(request.query, "after") or 0, limit, _filter(request.query)))
+            case ("POST", "retry" | "drop" as act):
+                after, until = _number(request.query, "after") or 0, _number(request.query, "until")
+                return _json(await self._desk.step(act, _filter(request.query), after, until))
+            case ("GET", text):
+                return _json(self._desk.show(_offset(text)))
+            case ("POST", text, "retry"):
+                return _json(Outcome(_offset(text), await self._desk.retry(_offset(text))))
+            case ("POST", text, "drop"):
+                await self._desk.drop(_offset(text))
+                return _json(Outcome(_offset(text), "dropped"))
+            case (_, _) | (_, _, "retry" | "drop"):
+                raise MethodNotAllowed("call", request.path[:120], f"{request.method} is not what it takes")
+        raise NotFound("find", request.path[:120], "the operator API has no such resource")
+
+
+def _filter(query: Mapping[str, str]) -> Filter:
+    return Filter(query.get("source", ""), query.get("reason", ""))
+
+
+def _number(query: Mapping[str, str], name: str) -> int | None:
+    text = query.get(name)
+    if text is None:
+        return None
+    if not text.isdecimal() or len(text) > DIGITS_MOST:
+        raise InvalidInput("call", PATH, f"{name} {text[:20]!r} is no whole number")
+    return int(text)
+
+
+def _offset(text: str) -> int:
+    if not text.isdecimal() or len(text) > DIGITS_MOST:
+        raise InvalidInput(
+            "find", f"dead letter {text[:40]!r}", "it is no offset", "`littoral dlq list` names the open ones"
+        )
+    return int(text)
+
+
+def _json(body: object) -> Response:
+    headers = [("content-type", "application/json"), ("cache-control", "no-store")]
+    return Response(200, headers, msgspec.json.encode(body))

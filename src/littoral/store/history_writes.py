@@ -1,0 +1,239 @@
+"""The writer's hands on history that comes from a neighbour: copies of others' streams, and this node's own where its
+store was restored. What becomes of a batch is decided in `littoral.store.replica`.
+"""
+
+from typing import Any
+
+import msgspec
+
+from littoral.core.errors import Conflict, InvalidInput, StorageCorrupt
+from littoral.core.lanes import Lane
+from littoral.core.names import StreamName
+from littoral.store.batch import BATCH_COLUMNS, MOST_OFFSET, Batch, StoredBatch, trim
+from littoral.store.heads import update_stream
+from littoral.store.replica import FORMER_STREAMS, ReplicaOutcome, Verdict, begins_anew, judge, lineage_of
+from littoral.store.stream import Reach, StreamInfo
+from littoral.store.stream_writes import StreamWrites
+
+
+class HistoryWrites(StreamWrites):
+    """See `littoral.store.transaction`."""
+
+    # Copies
+
+    def append_replica(self, stored: StoredBatch, via: str) -> ReplicaOutcome:
+        """Take over a batch of another node's history; the rules are in `littoral.store.replica`.
+
+        via: the neighbour that sent it.
+        Raises: Conflict for a stream of our own, StorageFull.
+        """
+        batch = stored.batch
+        name = batch.name
+        if name.origin == self.node:
+            raise Conflict("replicate stream", str(name), "it is this node's own")
+        head = self._heads.get(name)
+        try:
+            batch.check()
+        except StorageCorrupt:
+            return ReplicaOutcome(name.origin, name.path, Verdict.CORRUPT, head.next if head else 0)
+        if head is not None and begins_anew(batch.lineage, head.lineage):
+            return self._begin_anew(head, stored, via)
+        self._room.check(name, stored.lane)
+        verdict = judge(head, stored)
+        if verdict is Verdict.TRIM and head is not None and not self._agrees(head, batch):
+            verdict = Verdict.DIVERGED
+        if verdict in (Verdict.DUPLICATE, Verdict.GAP, Verdict.DIVERGED):
+            return ReplicaOutcome(name.origin, name.path, verdict, head.next if head else 0)
+        if head is None:
+            head = self.open_stream(
+                name, content_type=stored.content_type, lane=stored.lane, reach=stored.reach, via=via
+            )
+        lost = 0
+        if verdict is Verdict.SKIP:
+            lost = batch.first - head.next
+            if head.count == 0:
+                head = msgspec.structs.replace(head, first=batch.first)
+        if verdict is Verdict.TRIM:
+            batch = trim(batch, head.next)
+        self._write_batch(head.id, batch)
+        self._heads.set(
+            msgspec.structs.replace(
+                head,
+                lineage=batch.lineage,
+                next=batch.next,
+                chain=batch.chain,
+                bytes=head.bytes + len(batch.payload),
+                via=via,
+            )
+        )
+        return ReplicaOutcome(name.origin, name.path, verdict, batch.next, lost)
+
+    def _begin_anew(self, head: StreamInfo, stored: StoredBatch, via: str) -> ReplicaOutcome:
+        """The origin deleted the stream that we hold, and made another of its name. What we hold is not thrown away: the
+        origin may have lost it by mistake."""
+        name = head.name
+        if judge(None, stored) is Verdict.GAP:
+            return ReplicaOutcome(name.origin, name.path, Verdict.GAP, 0)
+        with self.attempt():
+            former = StreamName(name.origin, FORMER_STREAMS + name.path)
+            if self._heads.get(former) is not None:
+                self.delete_stream(former)
+            self._heads.delete(name)
+            aside = msgspec.structs.replace(head, name=former, reach="node")
+            self._heads.set(aside)
+            update_stream(self._connection, aside)
+            return self.append_replica(stored, via)
+
+    def reset_replica(
+        self,
+        name: StreamName,
+        *,
+        lineage: str,
+        offset: int,
+        chain: bytes,
+        content_type: str,
+        lane: Lane,
+        reach: Reach,
+        via: str,
+    ) -> StreamInfo:
+        """Begin the copy of another node's stream anew, with nothing in it, at an offset of its history; `chain` is the
+        chain hash there. For after a snapshot was applied.
+
+        Raises: Conflict for a stream of our own, InvalidInput for an offset that is none.
+        """
+        if name.origin == self.node:
+            raise Conflict("replicate stream", str(name), "it is this node's own")
+        if not 0 <= offset <= MOST_OFFSET:
+            raise InvalidInput("replicate stream", str(name), f"offset {offset} is none")
+        held = self.open_stream(name, content_type=content_type, lane=lane, reach=reach, via=via)
+        self._connection.execute("DELETE FROM batches WHERE stream=?", (held.id,))
+        info = msgspec.structs.replace(held, lineage=lineage, first=offset, next=offset, chain=chain, bytes=0, via=via)
+        self._heads.set(info)
+        return info
+
+    def _agrees(self, head: StreamInfo, batch: Batch) -> bool:
+        """Whether a batch that reaches over our tail holds what we hold; not if we hold nothing to compare."""
+        rows = self._connection.execute(
+            f"SELECT {BATCH_COLUMNS} FROM batches WHERE stream=? AND next>? AND first<? ORDER BY first",
+            (head.id, batch.first, batch.next),
+        ).fetchall()
+        theirs = batch.records()
+        for row in rows:
+            ours = msgspec.convert((batch.origin, batch.path, *row), Batch)
+            start, end = max(ours.first, batch.first), min(ours.next, batch.next)
+            if ours.records()[start - ours.first : end - ours.first] != theirs[start - batch.first : end - batch.first]:
+                return False
+        return bool(rows)
+
+    # Own streams, after the store was restored
+
+    def went_on_at(self, name: StreamName) -> int:
+        """Where what was appended since the store was restored begins; the tail if nothing was, or there is no such
+        stream. A store that never was restored has appended everything since."""
+        self._flush(name)
+        head = self._heads.get(name)
+        if head is None:
+            return 0
+        at, lineage = head.next, lineage_of(self._lineage, head.id)
+        for first, of in self._connection.execute(
+            "SELECT first, lineage FROM batches WHERE stream=? ORDER BY first DESC", (head.id,)
+        ):
+            if of != lineage:
+                break
+            at = int(str(first))
+        return at
+
+    def take_back(self, stored: StoredBatch) -> ReplicaOutcome:
+        """Append a batch of one of this node's own streams, which a neighbour has and the restored store has not. The
+        chains decide whether it goes on from what is held; `cut_back` first what else was appended there.
+
+        Verdict as of `append_replica`; SKIP: the neighbour lacks records before the batch as well, and the stream now
+        begins with it. Raises: StorageFull.
+        """
+        batch = stored.batch
+        name = batch.name
+        assert name.origin == self.node, name
+        self._flush(name)
+        self._room.check(name, stored.lane)
+        head = self._heads.get(name)
+        try:
+            batch.check()
+        except StorageCorrupt:
+            return ReplicaOutcome(*name, Verdict.CORRUPT, head.next if head else 0)
+        if head is None:
+            head = self.open_stream(name, content_type=stored.content_type, lane=stored.lane, reach=stored.reach)
+        verdict = judge(head if head.next else None, stored)
+        if verdict is Verdict.TRIM and not self._agrees(head, batch):
+            verdict = Verdict.DIVERGED
+        if verdict in (Verdict.DUPLICATE, Verdict.GAP, Verdict.DIVERGED):
+            return ReplicaOutcome(*name, verdict, head.next)
+        lost = 0
+        if verdict is Verdict.SKIP:
+            if self._has_forks(head.id, head.first):
+                return ReplicaOutcome(*name, Verdict.DIVERGED, head.next)
+            self._connection.execute("DELETE FROM batches WHERE stream=?", (head.id,))
+            lost = batch.first - head.next
+            head = msgspec.structs.replace(head, first=batch.first, bytes=0)
+        if verdict is Verdict.TRIM:
+            batch = trim(batch, head.next)
+        self._write_batch(head.id, batch)
+        size = head.bytes + len(batch.payload)
+        self._heads.set(
+            msgspec.structs.replace(head, lineage=batch.lineage, next=batch.next, chain=batch.chain, bytes=size)
+        )
+        return ReplicaOutcome(*name, verdict, batch.next, lost)
+
+    def cut_back(self, name: StreamName, at: int, aside: StreamName | None) -> bool:
+        """Take what one of this node's own streams has from the beginning of a batch, `at`, on out of it, and append it to
+        the stream `aside`, unless that is None. False, and nothing done, where a fork needs it.
+
+        Raises: InvalidInput, LimitReached for a stream `aside` that cannot be, StorageCorrupt.
+        """
+        self._flush(name)
+        head = self._existing("cut back", name)
+        if self._has_forks(head.id, at) or (head.fork is not None and at <= head.fork.inherited):
+            return False
+        chain, size = head.chain, 0
+        cut: Any = self._connection.execute(
+            "SELECT first, chain_before, length(payload) FROM batches WHERE stream=? AND first>=? ORDER BY first DESC",
+            (head.id, at),
+        )
+        for _, before, length in cut:
+            chain, size = before, size + length
+        if aside is not None:
+            self._copy_aside(head, at, aside)
+        self._connection.execute("DELETE FROM batches WHERE stream=? AND first>=?", (head.id, at))
+        self._connection.execute("UPDATE folds SET next=? WHERE stream=? AND next>?", (at, head.id, at))
+        row: Any = self._connection.execute(
+            "SELECT lineage FROM batches WHERE stream=? ORDER BY first DESC LIMIT 1", (head.id,)
+        ).fetchone()
+        lineage = row[0] if row else head.lineage
+        self._heads.set(msgspec.structs.replace(head, lineage=lineage, next=at, chain=chain, bytes=head.bytes - size))
+        return True
+
+    def _copy_aside(self, head: StreamInfo, at: int, aside: StreamName) -> None:
+        self.open_stream(
+            aside,
+            content_type=head.content_type,
+            lane=head.lane,
+            retention_bytes=head.retention_bytes,
+            retention_ms=head.retention_ms,
+            reach=head.reach,
+        )
+        while at < head.next:  # one at a time: they may be many
+            row = self._connection.execute(
+                f"SELECT {BATCH_COLUMNS} FROM batches WHERE stream=? AND first>=? ORDER BY first LIMIT 1", (head.id, at)
+            ).fetchone()
+            if row is None:
+                break
+            batch = msgspec.convert((*head.name, *row), Batch)
+            self.append(aside, batch.records(), essential=True)
+            self._flush(aside)
+            at = batch.next
+
+    def _has_forks(self, stream: int, beyond: int) -> bool:
+        """Whether there are forks of a stream that read rows from the offset `beyond` on."""
+        row = self._connection.execute(
+            "SELECT 1 FROM forks WHERE source=? AND inherited>? LIMIT 1", (stream, beyond)
+        ).fetchone()
+        return row is not None

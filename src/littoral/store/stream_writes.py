@@ -1,0 +1,338 @@
+"""The writer's hands on streams: making, appending, forking, deleting, and undoing what a job did."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import apsw
+import msgspec
+
+from littoral.core.clock import Clock
+from littoral.core.errors import Conflict, InvalidInput, LimitReached, NotFound, TooLarge
+from littoral.core.lanes import Lane
+from littoral.core.limits import BATCH_BYTES, BATCH_RECORDS, RECORD_BYTES, STREAM_BYTES, STREAMS, Limits
+from littoral.core.names import StreamName, check_node_name, check_stream_path
+from littoral.store import forks
+from littoral.store.batch import CHAIN_START, Batch, make_batch
+from littoral.store.heads import Heads, insert_stream, update_stream
+from littoral.store.pending import Pending
+from littoral.store.replica import lineage_of
+from littoral.store.room import Room
+from littoral.store.stream import Fork, Reach, Span, StreamInfo
+
+
+class StreamWrites:
+    """See `littoral.store.transaction`."""
+
+    def __init__(
+        self,
+        connection: apsw.Connection,
+        heads: Heads,
+        node: str,
+        lineage: str,
+        clock: Clock,
+        limits: Limits,
+        room: Room,
+    ) -> None:
+        self.node = node
+        self._room = room
+        self._connection = connection
+        self._heads = heads
+        self._lineage = lineage
+        self._clock = clock
+        self._limits = limits
+        self._pending = Pending()
+
+    @property
+    def now_ms(self) -> int:
+        """The wall clock, ms since the epoch."""
+        return self._clock.wall_ms()
+
+    # Streams
+
+    def stream(self, name: StreamName) -> StreamInfo | None:
+        """The stream as this job sees it, or None."""
+        return self._heads.get(name)
+
+    def open_stream(
+        self,
+        name: StreamName,
+        *,
+        content_type: str = "application/json",
+        lane: Lane = "telemetry",
+        retention_bytes: int | None = None,
+        retention_ms: int | None = None,
+        ttl_s: int | None = None,
+        expires_at: str | None = None,
+        closed: bool = False,
+        reach: Reach = "root",
+        via: str = "",
+        fork: Fork | None = None,
+    ) -> StreamInfo:
+        """The stream, created if it is not there. An existing one is returned as it is.
+
+        Raises: InvalidInput for a bad name, LimitReached.
+        """
+        if (info := self._heads.get(name)) is not None:
+            return info
+        check_node_name(name.origin)
+        check_stream_path(name.path)
+        if len(self._heads) >= self._limits[STREAMS]:
+            self._limits.hit(STREAMS)
+            raise LimitReached(
+                "create stream",
+                str(name),
+                f"this node holds {len(self._heads)} streams, its limit",
+                "Raise limit streams",
+            )
+        number = self._heads.take_id()
+        info = StreamInfo(
+            id=number,
+            name=name,
+            lineage=lineage_of(self._lineage, number),
+            content_type=content_type,
+            lane=lane,
+            first=0,
+            next=0,
+            chain=CHAIN_START,
+            bytes=0,
+            created_ms=self._clock.wall_ms(),
+            closed=closed,
+            retention_bytes=retention_bytes or self._limits[STREAM_BYTES],
+            retention_ms=retention_ms,
+            ttl_s=ttl_s,
+            expires_at=expires_at,
+            reach=reach,
+            via=via,
+            fork=fork,
+        )
+        insert_stream(self._connection, info)
+        self._heads.set(info)
+        return info
+
+    def append(self, name: StreamName, records: Sequence[bytes], *, essential: bool = False) -> Span:
+        """Put `records` at the end of one of this node's own streams. essential: also where the disk has little room,
+        whatever the lane; for what follows from records that were acknowledged.
+
+        Raises: NotFound, Conflict if it is closed or another node's, TooLarge, StorageFull.
+        """
+        info = self._existing("append to stream", name)
+        if name.origin != self.node:
+            raise Conflict("append to stream", str(name), f"it is a copy; only {name.origin} appends to it")
+        if info.closed:
+            raise Conflict("append to stream", str(name), "it is closed")
+        if not essential:
+            self._room.check(name, info.lane)
+        most = self._limits[RECORD_BYTES]
+        size = 0
+        for record in records:
+            if len(record) > most:
+                self._limits.hit(RECORD_BYTES)
+                raise TooLarge(
+                    "append to stream", str(name), f"a record of {len(record)} bytes; at most {most} are allowed"
+                )
+            size += len(record)
+        self._pending.add(name, info.next, records, size)
+        span = Span(info.next, info.next + len(records))
+        self._heads.set(msgspec.structs.replace(info, next=span.next))
+        return span
+
+    def close_stream(self, name: StreamName) -> StreamInfo:
+        """No record is ever appended after this. Closing twice is no error. Raises NotFound."""
+        info = msgspec.structs.replace(self._existing("close stream", name), closed=True)
+        self._heads.set(info)
+        return info
+
+    def delete_stream(self, name: StreamName) -> None:
+        """Remove the stream. What it holds goes in small pieces later (`purge`), once no fork needs it. Raises
+        NotFound."""
+        info = self._existing("delete stream", name)
+        self._pending.take(name)
+        self._connection.execute("INSERT INTO deleted(stream, origin, path) VALUES(?,?,?)", (info.id, *name))
+        self._connection.execute("DELETE FROM folds WHERE stream=?", (info.id,))
+        self._connection.execute("DELETE FROM streams WHERE id=?", (info.id,))
+        self._heads.delete(name)
+
+    def is_held(self, name: StreamName) -> bool:
+        """Whether a stream of this name was deleted while it had forks, and one of them lives."""
+        return forks.is_held(self._connection, name)
+
+    def purge(self, most_batches: int) -> int:
+        """Delete up to so many rows of one deleted stream that no fork needs; returns how many, 0 if there is no such
+        stream."""
+        stream = forks.purgeable(self._connection)
+        # A stream without a row counts as one, or whoever asks again as long as there is something would stop there.
+        return 0 if stream is None else max(1, forks.purge(self._connection, stream, most_batches))
+
+    # Forks
+
+    def fork_stream(
+        self,
+        name: StreamName,
+        source: StreamName,
+        at: int,
+        *,
+        part_bytes: int = 0,
+        asked: str,
+        ttl_s: int | None = None,
+        expires_at: str | None = None,
+    ) -> StreamInfo:
+        """A new stream of this node that has what `source` has before offset `at`; part_bytes: and so many bytes of
+        the record there. `asked`: see Fork.
+
+        Raises: NotFound without the source, Conflict if it is a copy, InvalidInput for a point it does not have,
+        LimitReached.
+        """
+        self._flush(source)
+        info = self._existing("fork stream", source)
+        if source.origin != self.node:
+            raise Conflict("fork stream", str(source), "it is a copy", f"Fork it at {source.origin}")
+        if not info.first <= at <= info.next:
+            raise InvalidInput("fork stream", str(source), f"it has offsets {info.first} to {info.next}, not {at}")
+        part = self._part_of_record(info, at, part_bytes) if part_bytes else None
+        if part_bytes and part is None:
+            at += 1
+        begins = forks.begin(self._connection, info, at, part)
+        made = self.open_stream(
+            name,
+            content_type=info.content_type,
+            retention_bytes=info.retention_bytes,
+            retention_ms=info.retention_ms,
+            ttl_s=ttl_s,
+            expires_at=expires_at,
+            fork=Fork(info.id, begins.inherited, asked),
+        )
+        made = msgspec.structs.replace(
+            made, first=min(info.first, begins.inherited), next=begins.inherited, chain=begins.chain
+        )
+        if begins.part is not None:
+            batch = make_batch(
+                name, made.lineage, begins.inherited, begins.records, begins.part.appended_ms, begins.chain
+            )
+            self._write_batch(made.id, batch)
+            made = msgspec.structs.replace(made, next=batch.next, chain=batch.chain, bytes=len(batch.payload))
+        self._heads.set(made)
+        return made
+
+    def _part_of_record(self, info: StreamInfo, offset: int, count: int) -> bytes | None:
+        """The first `count` bytes of a record; None if that is all of it."""
+        record = forks.record_at(self._connection, info, offset)
+        if count > len(record):
+            raise InvalidInput(
+                "fork stream", str(info.name), f"the record at offset {offset} has {len(record)} bytes, not {count}"
+            )
+        return record[:count] if count < len(record) else None
+
+    # Retention
+
+    def retain(self, name: StreamName, now_ms: int, most_batches: int, most_bytes: int | None = None) -> int:
+        """Delete the oldest batches as far as the stream's retention asks, at most `most_batches`; returns how many.
+        most_bytes: keep no more than this, where the retention allows more.
+
+        The slowest reader is not looked at: one that comes too late is told so (410) and fetches a snapshot.
+        """
+        info = self._existing("drop from stream", name)
+        oldest_ms = now_ms - info.retention_ms if info.retention_ms is not None else None
+        rows: Any = self._connection.execute(
+            "SELECT next, appended_ms, length(payload) FROM batches WHERE stream=? ORDER BY first LIMIT ?",
+            (info.id, most_batches),
+        )
+        most = info.retention_bytes if most_bytes is None else min(info.retention_bytes, most_bytes)
+        first, size, count = info.first, info.bytes, 0
+        for following, appended_ms, length in rows.fetchall():
+            if size <= most and (oldest_ms is None or appended_ms >= oldest_ms):
+                break
+            first, size, count = following, size - length, count + 1
+        if count:
+            self._connection.execute("DELETE FROM batches WHERE stream=? AND next<=?", (info.id, first))
+            self._heads.set(msgspec.structs.replace(info, first=first, bytes=size))
+            self._retain_forks(info.id, first)
+        return count
+
+    def _retain_forks(self, stream: int, first: int) -> None:
+        """What retention took of a stream, its forks lack as well."""
+        for name, inherited in forks.living_below(self._connection, stream):
+            fork = self._existing("drop from stream", name)
+            self._heads.set(msgspec.structs.replace(fork, first=max(fork.first, min(first, inherited))))
+
+    def set_retention(self, name: StreamName, retention_bytes: int) -> None:
+        """Keep at most so many bytes of the stream from now on; `retain` takes the rest. Raises NotFound."""
+        info = msgspec.structs.replace(self._existing("set retention of", name), retention_bytes=retention_bytes)
+        self._heads.set(info)
+
+    # Undoing
+
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """If the block raises, undo what it did and raise on."""
+        mark, heads_mark = self._pending.mark(), self._heads.mark()
+        self._connection.execute("SAVEPOINT attempt")
+        try:
+            yield
+        except BaseException:
+            # After an error of the storage SQLite may have ended the transaction, and the savepoint with it.
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK TO attempt")
+                self._connection.execute("RELEASE attempt")
+            self._pending.reset(mark)
+            self._heads.reset(heads_mark)
+            raise
+        self._connection.execute("RELEASE attempt")
+
+    # For the committer
+
+    def abandon(self) -> None:
+        """The group failed: forget all that is pending."""
+        self._pending.clear()
+
+    def flush(self, *, full_only: bool = False) -> None:
+        """Write pending records as rows; with `full_only`, those that fill a batch.
+
+        Only between jobs: a row holds records of several, and the failure of one must not take another's along.
+        """
+        for name, pending in self._pending.items():
+            full = pending.bytes >= self._limits[BATCH_BYTES] or len(pending.records) >= self._limits[BATCH_RECORDS]
+            if full or not full_only:
+                self._flush(name)
+
+    def write_heads(self) -> None:
+        """Write the rows of all streams that changed."""
+        for info in self._heads.changed():
+            update_stream(self._connection, info)
+
+    def _flush(self, name: StreamName) -> None:
+        pending = self._pending.take(name)
+        if pending is None:
+            return
+        info = self._existing("append to stream", name)
+        first, chain, size = pending.first, info.chain, info.bytes
+        lineage = lineage_of(self._lineage, info.id)
+        for records in pending.parts(self._limits[BATCH_BYTES], self._limits[BATCH_RECORDS]):
+            batch = make_batch(name, lineage, first, records, self._clock.wall_ms(), chain)
+            self._write_batch(info.id, batch)
+            first, chain, size = batch.next, batch.chain, size + len(batch.payload)
+        self._heads.set(msgspec.structs.replace(info, chain=chain, lineage=lineage, bytes=size))
+
+    def _write_batch(self, stream: int, batch: Batch) -> None:
+        self._connection.execute(
+            "INSERT INTO batches(stream, first, next, lineage, appended_ms, codec, crc, chain_before, chain, payload)"
+            " VALUES(?,?,?,?,?,?,?,?,?,?)",
+            (
+                stream,
+                batch.first,
+                batch.next,
+                batch.lineage,
+                batch.appended_ms,
+                batch.codec,
+                batch.crc,
+                batch.chain_before,
+                batch.chain,
+                batch.payload,
+            ),
+        )
+
+    def _existing(self, operation: str, name: StreamName) -> StreamInfo:
+        info = self._heads.get(name)
+        if info is None:
+            raise NotFound(operation, str(name), "there is no such stream on this node")
+        return info

@@ -1,0 +1,66 @@
+"""A site whose store was set back to a backup gets back from its parent what it lacks, and puts aside what it wrote in
+its place."""
+
+from collections.abc import Callable
+
+from littoral.core.names import StreamName
+from littoral.store.transaction import Transaction
+from littoral.testing.crash import Crash
+from littoral.testing.supervision import insist
+from littoral.testing.tree import SimNode
+from tests.support.restoring import backed_up, restored
+from tests.support.stores import name
+
+NOTES, ASIDE, LATER = name("plant-a/notes"), name("plant-a/quarantine/notes"), name("plant-a/later")
+
+
+def append(stream: StreamName, *records: bytes) -> Callable[[Transaction], None]:
+    def job(tx: Transaction) -> None:
+        tx.open_stream(stream)
+        tx.append(stream, records)
+
+    return job
+
+
+async def restore(crash: Crash) -> None:
+    """In the end both hold the same: all that the parent had, what was written in its place, and what came after."""
+    tree = crash.tree()
+    root = tree.add("cloud", "cloud", None, status_interval="1h")
+    site = tree.add("plant-a", "site", root, status_interval="1h", limits={"read_bytes": 200})
+    supervisor = crash.supervise(tree)
+    await supervisor.until(lambda: root.hub is not None and site.hub is not None)
+    await site.running.store.submit(append(NOTES, b"0", b"1"))
+    await supervisor.until(lambda: len(_records(root, NOTES)) == 2)
+    supervisor.leave(site)
+    data = await backed_up(site)
+    for number in range(2, 8):
+        await site.running.store.submit(append(NOTES, b"%d" % number * 40))
+    await site.running.store.submit(append(LATER, b"later"))
+    await supervisor.until(lambda: len(_records(root, NOTES)) == 8 and _records(root, LATER))
+    theirs = _records(root, NOTES)
+    link = tree.network.link("plant-a", root.peer_url)
+    link.cut()
+    await restored(site, data)
+    await site.start()
+    await site.running.store.submit(append(NOTES, b"other", b"another"))
+    crash.count_from_here()
+    supervisor.watch(site)
+    link.restore()
+    await supervisor.until(lambda: _records(root, ASIDE) and _records(site, NOTES) == theirs)
+    await insist(site, lambda hub: hub.store.submit(_once))
+    expected = [*theirs, b"after"], [b"other", b"another"], [b"later"]
+    await supervisor.until(lambda: _held(root) == _held(site) == expected)
+
+
+def _held(node: SimNode) -> tuple[list[bytes], ...]:
+    return tuple(_records(node, stream) for stream in (NOTES, ASIDE, LATER))
+
+
+def _once(tx: Transaction) -> None:
+    if tx.get_state("test", "after") is None:
+        tx.put_state("test", "after", b"")
+        tx.append(NOTES, [b"after"])
+
+
+def _records(node: SimNode, stream: StreamName) -> list[bytes]:
+    return node.records(str(stream)) if node.hub is not None else []

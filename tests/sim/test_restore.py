@@ -1,0 +1,326 @@
+"""A node whose store is set back to a backup: its parent has more of its streams than it has itself."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from littoral.core.kv import KvEntry
+from littoral.core.names import StreamName
+from littoral.core.resources import Namespace
+from littoral.core.resources.model import Metadata, NamespaceSpec
+from littoral.store.transaction import Transaction
+from littoral.testing.loop import run
+from littoral.testing.store import check_histories
+from littoral.testing.tree import SimNode, SimTree
+from tests.support.neighbours import uplink_of
+from tests.support.restoring import backed_up, restored
+
+NOTES, LATER, GONE = "plant-a/notes", "plant-a/later", "plant-a/gone"
+FACTORY = Namespace(api_version="littoral/v1", metadata=Metadata(name="factory"), spec=NamespaceSpec())
+
+
+class Two:
+    """A root and a site below it."""
+
+    def __init__(self, seed: int) -> None:
+        self.tree = SimTree(seed)
+
+    async def start(self) -> None:
+        self.root = await self.tree.start_root("cloud")
+        self.site = await self.tree.start_child("plant-a", "site", self.root, read_bytes=400)
+        await self.tree.apply(self.root, FACTORY)
+        await self.tree.until(lambda: "Namespace/factory" in self.site.running.desired.wanted)
+
+    def cut(self) -> None:
+        self.tree.network.link("plant-a", self.root.peer_url).cut()
+
+    def restore(self) -> None:
+        self.tree.network.link("plant-a", self.root.peer_url).restore()
+
+    async def is_equal(self, *streams: str) -> None:
+        """Until root and site hold the same of the streams, and all of it."""
+        await self.tree.until(
+            lambda: (
+                all(self.root.records(stream) == self.site.records(stream) for stream in streams)
+                and self.site.running.uplink is not None
+                and self.site.running.uplink.state.connected
+                and not self.site.running.uplink.outbox.blocked
+            )
+        )
+
+
+async def append(node: SimNode, stream: str, *records: bytes) -> None:
+    name = StreamName(*stream.split("/", 1))
+
+    def job(tx: Transaction) -> None:
+        tx.open_stream(name)
+        tx.append(name, records)
+
+    await node.running.store.submit(job)
+
+
+async def put(node: SimNode, key: str, value: bytes | None) -> None:
+    await node.running.store.submit(lambda tx: tx.kv_put("factory", key, value))
+
+
+def value(node: SimNode, key: str) -> bytes | None:
+    entry: KvEntry | None = node.running.store.kv_get("factory", key)
+    return entry.value if entry else None
+
+
+def numbered(*numbers: int) -> list[bytes]:
+    return [b"%d" % number for number in numbers]
+
+
+def play(seed: int, story: Callable[[Two], Awaitable[None]]) -> None:
+    async def main() -> None:
+        two = Two(seed)
+        await two.start()
+        await story(two)
+        for node in two.tree.nodes.values():
+            check_histories(node.running.store)
+        await two.tree.stop()
+
+    run(main, seed=seed)
+
+
+async def with_lost(two: Two) -> bytes:
+    """A backup after which more was written, and acknowledged, and went up; returns it."""
+    site = two.site
+    await append(site, NOTES, *numbered(0, 1, 2))
+    await append(site, GONE, b"deleted")
+    await put(site, "before", b"1")
+    await two.is_equal(NOTES, GONE)
+    await site.running.store.submit(lambda tx: tx.delete_stream(StreamName("plant-a", "gone")))
+    data = await backed_up(site)
+    for number in range(3, 12):
+        await append(site, NOTES, b"%d" % number)
+    await append(site, LATER, b"made", b"later")
+    await put(site, "before", b"2")
+    await put(site, "after", b"3")
+    await two.is_equal(NOTES, LATER, "plant-a/kv/factory")
+    await two.tree.until(lambda: value(two.root, "after") == b"3")
+    return data
+
+
+def test_what_the_parent_has_is_back_and_goes_on(seed: int):
+    async def story(two: Two) -> None:
+        data = await with_lost(two)
+        await restored(two.site, data)
+        await two.site.start()
+        assert two.site.records(NOTES) == numbered(0, 1, 2)
+        await two.is_equal(NOTES, LATER, "plant-a/kv/factory")
+        assert two.site.records(NOTES) == numbered(*range(12))
+        assert two.site.records(LATER) == [b"made", b"later"]
+        assert (value(two.site, "before"), value(two.site, "after")) == (b"2", b"3")
+        await append(two.site, NOTES, b"12")
+        await append(two.site, LATER, b"on")
+        await two.tree.until(lambda: len(two.root.records(NOTES)) == 13 and len(two.root.records(LATER)) == 3)
+        await two.is_equal(NOTES, LATER)
+        assert two.site.records(NOTES) == numbered(*range(13))
+        assert two.site.running.store.stream(StreamName("plant-a", "gone")) is None, "it was deleted, not lost"
+        assert two.root.records(GONE) == [b"deleted"]
+
+    play(seed, story)
+
+
+def test_what_was_written_in_its_place_is_put_aside_and_goes_up(seed: int):
+    async def story(two: Two) -> None:
+        data = await with_lost(two)
+        await restored(two.site, data)
+        two.cut()
+        await two.site.start()
+        await append(two.site, NOTES, b"other 1")
+        await append(two.site, NOTES, b"other 2", b"other 3")
+        await append(two.site, LATER, b"another later")
+        notes = StreamName("plant-a", "notes")
+        await two.site.running.store.submit(lambda tx: tx.set_fold("reader", notes, 5))
+        await put(two.site, "before", b"other")
+        await put(two.site, "new", b"4")
+        two.restore()
+        await two.tree.until(lambda: len(two.root.records("plant-a/quarantine/notes")) == 3)
+        await two.is_equal(NOTES, LATER, "plant-a/kv/factory", "plant-a/quarantine/notes", "plant-a/quarantine/later")
+        assert two.site.records(NOTES) == numbered(*range(12))
+        assert two.site.records("plant-a/quarantine/notes") == [b"other 1", b"other 2", b"other 3"]
+        assert two.site.running.store.fold_offset("reader", notes) == 3, "it has not seen what is there now"
+        assert two.site.records(LATER) == [b"made", b"later"]
+        assert two.site.records("plant-a/quarantine/later") == [b"another later"]
+        await two.tree.until(lambda: value(two.root, "new") == b"4" and value(two.root, "before") == b"other")
+        for node in (two.site, two.root):
+            assert [value(node, key) for key in ("before", "after", "new")] == [b"other", b"3", b"4"]
+        await append(two.site, NOTES, b"12")
+        await two.tree.until(lambda: two.root.records(NOTES) == numbered(*range(13)))
+
+    play(seed, story)
+
+
+def test_what_goes_on_where_the_parent_ends_is_not_put_aside(seed: int):
+    """The backup has all that the parent has."""
+
+    async def story(two: Two) -> None:
+        await append(two.site, NOTES, *numbered(0, 1, 2))
+        await two.is_equal(NOTES)
+        data = await backed_up(two.site)
+        await restored(two.site, data)
+        two.cut()
+        await two.site.start()
+        await append(two.site, NOTES, *numbered(3, 4))
+        two.restore()
+        await two.tree.until(lambda: two.root.records(NOTES) == numbered(*range(5)))
+        await two.is_equal(NOTES)
+        assert two.site.running.store.stream(StreamName("plant-a", "quarantine/notes")) is None
+
+    play(seed, story)
+
+
+def test_a_node_that_is_restored_again_and_again_loses_nothing(seed: int):
+    async def story(two: Two) -> None:
+        data = await with_lost(two)
+        for round_ in range(3):
+            await restored(two.site, data)
+            two.cut()
+            await two.site.start()
+            await append(two.site, NOTES, b"round %d" % round_)
+            two.restore()
+            await two.tree.until(lambda: len(two.root.records("plant-a/quarantine/notes")) > round_)  # noqa: B023
+            await two.is_equal(NOTES, LATER, "plant-a/quarantine/notes")
+            await append(two.site, NOTES, b"after %d" % round_)
+            await two.tree.until(lambda: two.root.records(NOTES)[-1] == b"after %d" % round_)  # noqa: B023
+            await two.is_equal(NOTES)
+        assert two.root.records(NOTES) == [*numbered(*range(12)), b"after 0", b"after 1", b"after 2"]
+        assert sorted(two.root.records("plant-a/quarantine/notes")) == [b"round 0", b"round 1", b"round 2"]
+
+    play(seed, story)
+
+
+def test_while_it_is_fetched_back_power_may_go_and_records_may_come(seed: int):
+    async def story(two: Two) -> None:
+        data = await with_lost(two)
+        for number in range(12, 200):
+            await append(two.site, NOTES, b"%d" % number)
+        await two.is_equal(NOTES)
+        await restored(two.site, data)
+        for round_ in range(6):
+            await two.site.start()
+            await append(two.site, NOTES, b"new %d" % round_)
+            await asyncio.sleep(two.tree.random.uniform(0, 0.4))
+            two.site.kill()
+            await asyncio.sleep(0)
+        await two.site.start()
+        await two.is_equal(NOTES, LATER)
+        await two.is_equal("plant-a/quarantine/notes")
+        everything = two.root.records(NOTES) + two.root.records("plant-a/quarantine/notes")
+        expected = numbered(*range(200)) + [b"new %d" % round_ for round_ in range(6)]
+        assert sorted(everything) == sorted(expected), "all of it, and each once"
+        assert two.root.records(NOTES)[:200] == numbered(*range(200))
+
+    play(seed, story)
+
+
+def test_a_stream_that_was_deleted_and_is_made_anew_is_not_given_what_it_had(seed: int):
+    async def story(two: Two) -> None:
+        data = await with_lost(two)
+        await restored(two.site, data)
+        await two.site.start()
+        await append(two.site, GONE, b"anew")
+        await append(two.site, NOTES, b"12")
+        await two.tree.until(lambda: len(two.root.records(NOTES)) >= 12)
+        gone = StreamName("plant-a", "gone")
+        uplink_of(two.site).greet_again()
+        await two.tree.until(lambda: "deleted here before" in uplink_of(two.site).outbox.blocked.get(gone, ""))
+        assert two.site.records(GONE) == [b"anew"]
+        assert two.root.records(GONE) == [b"deleted"]
+
+    play(seed, story)
+
+
+def test_records_may_come_all_the_time_while_it_is_fetched_back(seed: int):
+    async def story(two: Two) -> None:
+        data = await with_lost(two)
+        for number in range(12, 60):
+            await append(two.site, NOTES, b"%d" % number)
+        await two.is_equal(NOTES)
+        await restored(two.site, data)
+        await two.site.start()
+        for number in range(100):
+            await append(two.site, NOTES, b"new %d" % number)
+            await asyncio.sleep(0.01)
+        await two.is_equal(NOTES, "plant-a/quarantine/notes")
+        assert uplink_of(two.site).state.sessions == 1
+        aside = two.root.records("plant-a/quarantine/notes")
+        assert aside, "nothing came while it was fetched back"
+        assert two.root.records(NOTES)[:60] == numbered(*range(60))
+        assert aside + two.root.records(NOTES)[60:] == [b"new %d" % number for number in range(100)]
+
+    play(seed, story)
+
+
+def test_a_fork_of_what_would_have_to_go_keeps_the_stream_as_it_is(seed: int):
+    async def story(two: Two) -> None:
+        data = await with_lost(two)
+        await restored(two.site, data)
+        two.cut()
+        await two.site.start()
+        await append(two.site, NOTES, b"other")
+        notes, fork = StreamName("plant-a", "notes"), StreamName("plant-a", "fork")
+        await two.site.running.store.submit(lambda tx: tx.fork_stream(fork, notes, 4, asked=""))
+        two.restore()
+        await two.tree.until(lambda: two.root.records("plant-a/fork"))
+        await two.tree.until(lambda: notes in uplink_of(two.site).outbox.blocked)
+        await two.tree.until(lambda: "it was forked beyond 3" in uplink_of(two.site).outbox.blocked[notes])
+        assert two.site.records(NOTES) == [*numbered(0, 1, 2), b"other"]
+        assert two.root.records(NOTES) == numbered(*range(12))
+
+    play(seed, story)
+
+
+class TestBelowAndAbove:
+    """Neighbours of a restored node that held more of its streams than it does."""
+
+    async def _three(self, seed: int) -> tuple[SimTree, SimNode, SimNode, SimNode]:
+        tree = SimTree(seed)
+        root = await tree.start_root("cloud")
+        region = await tree.start_child("eu", "region", root)
+        site = await tree.start_child("plant-a", "site", region)
+        await tree.apply(root, FACTORY)
+        await tree.until(lambda: "Namespace/factory" in site.running.desired.wanted)
+        return tree, root, region, site
+
+    @pytest.mark.parametrize("which", ["cloud", "eu"])
+    def test_get_all_that_is_written_from_then_on_and_keep_what_they_have(self, seed: int, which: str):
+        async def main() -> None:
+            tree, root, region, site = await self._three(seed)
+            restoring = tree.nodes[which]
+            await append(site, NOTES, *numbered(0, 1, 2))
+            await put(site, "a", b"1")
+            await tree.until(lambda: value(root, "a") == b"1" and len(root.records(NOTES)) == 3)
+            data = await backed_up(restoring)
+            await append(site, NOTES, *numbered(3, 4, 5))
+            await put(site, "b", b"2")
+            for key in ("c", "d", "e"):
+                await put(root, key, b"3")
+            await tree.until(lambda: value(root, "b") == b"2" and value(site, "e") == b"3")
+            await restored(restoring, data)
+            await restoring.start()
+            await put(restoring, "f", b"4")
+            await put(root, "g", b"5")
+            await put(site, "h", b"6")
+            await append(site, NOTES, b"6")
+            await tree.until(lambda: value(site, "g") == b"5" and value(site, "f") == b"4")
+            await tree.until(lambda: value(root, "h") == b"6" and root.records(NOTES) == numbered(*range(7)))
+            for node in (site, region):
+                assert [value(node, key) for key in "abcdefgh"][:2] == [b"1", b"2"]
+            if which == "eu":
+                expected = [b"1", b"2", b"3", b"3", b"3", b"4", b"5", b"6"]
+                await tree.until(
+                    lambda: all([value(each, key) for key in "abcdefgh"] == expected for each in (root, region, site))
+                )
+            second = Namespace(api_version="littoral/v1", metadata=Metadata(name="second"), spec=NamespaceSpec())
+            await tree.apply(root, second)
+            await tree.until(lambda: "Namespace/second" in site.running.desired.wanted)
+            for node in tree.nodes.values():
+                check_histories(node.running.store)
+            await tree.stop()
+
+        run(main, seed=seed)
