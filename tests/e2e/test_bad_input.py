@@ -431,7 +431,10 @@ class TestDisks:
             assert "Free " in node.log()
 
     def test_a_read_only_data_directory(self, tmp_path: Path):
-        with small_disk(tmp_path / "small", "16m") as folder, RealNode("cloud", data_dir=folder / "data") as node:
+        with (
+            small_disk(tmp_path / "small", "16m") as folder,
+            RealNode("cloud", data_dir=folder / "data", free_bytes=1) as node,
+        ):
             node.start()
             open_stream(node, "kept")
             assert append(node, "kept", b"acknowledged") == 204
