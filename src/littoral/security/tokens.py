@@ -24,9 +24,8 @@ from collections.abc import Callable
 from typing import Annotated
 
 import msgspec
-from joserfc import jws
-from joserfc.errors import JoseError
-from joserfc.jwk import ECKey
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_der_public_key
 from msgspec import Meta, Struct
 
 from littoral.core.clock import Clock
@@ -34,6 +33,7 @@ from littoral.core.errors import Forbidden, LimitReached, Unauthenticated
 from littoral.core.limits import CHILDREN, NODE_TOKEN_REPLAYS, Limits
 from littoral.core.random import Random
 from littoral.security.enrolment import ChildRecord
+from littoral.security.es256 import NoToken, Signed, is_signed_by, sign, take_apart
 from littoral.security.identity import NodeKey
 
 LIFETIME_S = 60
@@ -41,8 +41,6 @@ LEEWAY_S = 30
 """How far the clocks of two nodes may differ."""
 TOKEN_CHARACTERS_MOST = 2048
 
-_ALGORITHMS = ["ES256"]
-_HEADER = {"alg": "ES256", "typ": "JWT"}
 _OPERATION = "accept node token"
 _CLOCKS = "Check the clocks of both nodes (NTP)"
 
@@ -63,7 +61,7 @@ class TokenSigner:
     """Makes the tokens of one node."""
 
     def __init__(self, key: NodeKey, node: str, clock: Clock, random: Random) -> None:
-        self._key = ECKey.import_key(key.pem)
+        self._key = key.private_key
         self._node = node
         self._clock = clock
         self._random = random
@@ -80,7 +78,7 @@ class TokenSigner:
             htu=path,
             jti=base64.urlsafe_b64encode(self._random.token_bytes(16)).rstrip(b"=").decode(),
         )
-        return jws.serialize_compact(dict(_HEADER), msgspec.json.encode(claims), self._key, algorithms=_ALGORITHMS)
+        return sign(self._key, msgspec.json.encode(claims))
 
 
 class TokenVerifier:
@@ -116,7 +114,7 @@ class TokenVerifier:
             remedy = f"Enrol it with a token: `littoral token create {claims.iss}`"
             raise Unauthenticated(_OPERATION, f"of {claims.iss}", f"it is no child of {self._node}", remedy)
         caller = self._caller(record)
-        if not _signature_fits(signed, caller.key):
+        if not is_signed_by(caller.key, signed):
             cause = "it is not signed by the key the node enrolled with"
             remedy = f"If the node lost its key, enrol it again: `littoral token create {claims.iss}`"
             raise Unauthenticated(_OPERATION, f"of {claims.iss}", cause, remedy)
@@ -178,7 +176,9 @@ class _Caller:
 
     def __init__(self, public_key: bytes) -> None:
         self.public_key = public_key
-        self.key = ECKey.import_key(public_key)
+        key = load_der_public_key(public_key)
+        assert isinstance(key, ec.EllipticCurvePublicKey)
+        self.key = key
         self.seen: set[str] = set()
         self._order: deque[tuple[float, str]] = deque()
 
@@ -192,24 +192,17 @@ class _Caller:
             self.seen.discard(self._order.popleft()[1])
 
 
-def _parse(token: str) -> jws.CompactSignature:
+def _parse(token: str) -> Signed:
     if len(token) > TOKEN_CHARACTERS_MOST:
         raise Unauthenticated(_OPERATION, "", f"it has {len(token)} characters; {TOKEN_CHARACTERS_MOST} are allowed")
     try:
-        return jws.extract_compact(token.encode())
-    except (JoseError, ValueError) as error:
+        return take_apart(token)
+    except NoToken as error:
         raise Unauthenticated(_OPERATION, "", "it is no signed JWT") from error
 
 
-def _claims(signed: jws.CompactSignature) -> Claims:
+def _claims(signed: Signed) -> Claims:
     try:
         return msgspec.json.decode(signed.payload, type=Claims)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Unauthenticated(_OPERATION, "", f"its claims are not those of a node token: {error}") from error
-
-
-def _signature_fits(signed: jws.CompactSignature, key: ECKey) -> bool:
-    try:
-        return jws.validate_compact(signed, key, algorithms=_ALGORITHMS)
-    except (JoseError, ValueError):
-        return False

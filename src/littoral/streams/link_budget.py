@@ -162,7 +162,9 @@ class LinkBudget:
         )
 
     async def keep(self, warn: Callable[[str], None]) -> None:
-        """Keep what was used on disk, until cancelled."""
+        """Keep what was used of days and months on disk, until cancelled, or where they have no bound at once."""
+        if not self.terms.most:
+            return
         unkept: dict[str, bytes | None] = {}
         while True:
             await asyncio.sleep(KEEP_EVERY_S)

@@ -47,6 +47,7 @@ async def fork(world: World, event: Event) -> None:
         answer = await call(world, node, "POST", path, forked[-1], headers)
         if answer.status not in (200, 204):
             raise Violation("forks", f"{node.name} refuses an append to {path}: {answer.status} {answer.body!r}")
+        world.ledger.forked += 1
 
 
 async def _delete(world: World, node: SimNode, path: str, event: Event) -> None:

@@ -39,6 +39,8 @@ class Ledger:
         """By resource: the revision last acknowledged as desired; None for withdrawn."""
         self.forks: dict[tuple[str, str], list[bytes]] = {}
         """By (node, path): what each fork that was not deleted has to hold."""
+        self.forked = 0
+        """Records appended to forks that were acknowledged."""
         self.writes = 0
         """Key-value writes that were acknowledged."""
         self.changes = 0
@@ -47,7 +49,13 @@ class Ledger:
     @property
     def acknowledged_records(self) -> int:
         """Records, readings and writes that somebody was promised."""
-        return sum(self.acknowledged.values()) + sum(self.read_acknowledged.values()) + self.writes + self.changes
+        return (
+            sum(self.acknowledged.values())
+            + sum(self.read_acknowledged.values())
+            + self.forked
+            + self.writes
+            + self.changes
+        )
 
     def wrote(self, namespace: str, entry: KvEntry) -> None:
         """A write was acknowledged with this entry."""
