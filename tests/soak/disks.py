@@ -59,6 +59,12 @@ class SmallDisk:
 
     def free(self) -> None:
         self._filler.unlink(missing_ok=True)
+        # Or a file system that then refuses writes, and is mended, has it again, and is full for good.
+        folder = os.open(self.place, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
     def refuse_writes(self) -> None:
         """From now on, also to files that are open. Only unmounting and mending end it. Raises DiskError."""
