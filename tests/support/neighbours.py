@@ -13,6 +13,7 @@ from littoral.store.store import Store
 from littoral.store.stream import Reach, StreamInfo
 from littoral.store.transaction import Transaction
 from littoral.streams.bootstrap import SnapshotPart
+from littoral.streams.parent_link import ParentLink
 from littoral.streams.peer_server import PeerServer
 from littoral.streams.uplink import Uplink
 from littoral.testing.net import Link, SimNetwork
@@ -90,18 +91,10 @@ class Neighbours:
         self.uplink = self.make_uplink()
 
     def make_uplink(self) -> Uplink:
-        return Uplink(
-            self.child,
-            self.network.transport(CHILD),
-            "cloud",
-            URL,
-            lambda method, path: {},
-            lambda: self.members,
-            NoSnapshots(),
-            self.below.clock,
-            self.below.random.fork("uplink"),
-            self.below.limits,
-        )
+        clock, limits = self.below.clock, self.below.limits
+        link = ParentLink(self.network.transport(CHILD), "cloud", URL, lambda method, path: {}, clock, limits)
+        random = self.below.random.fork("uplink")
+        return Uplink(self.child, link, lambda: self.members, NoSnapshots(), clock, random, limits)
 
     @property
     def link(self) -> Link:

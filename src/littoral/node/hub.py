@@ -56,6 +56,7 @@ from littoral.store.folder import Folder
 from littoral.store.retention import Retention
 from littoral.store.store import Store, open_store
 from littoral.streams.link_budget import LinkBudget
+from littoral.streams.parent_link import ParentLink
 from littoral.streams.peer_server import PeerServer
 from littoral.streams.server import StreamServer
 from littoral.streams.uplink import Uplink
@@ -139,19 +140,10 @@ class Hub:
             token = signer.sign(audience=str(facts.parent), method=method, path=path)
             return {"authorization": f"Bearer {token}"}
 
-        return Uplink(
-            self.store,
-            self.seams.peers(self.identity),
-            facts.parent,
-            parent.url,
-            headers,
-            self._members,
-            self._snapshots,
-            self.seams.clock,
-            self.seams.random,
-            self.limits,
-            self._link_budget(parent),
-        )
+        clock, limits = self.seams.clock, self.limits
+        budget = self._link_budget(parent)
+        link = ParentLink(self.seams.peers(self.identity), facts.parent, parent.url, headers, clock, limits, budget)
+        return Uplink(self.store, link, self._members, self._snapshots, clock, self.seams.random, limits)
 
     def _link_budget(self, parent: Parent) -> LinkBudget | None:
         if parent.bandwidth is None:

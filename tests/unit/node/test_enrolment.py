@@ -277,7 +277,7 @@ def test_the_peer_listener_answers_nobody_without_a_node_token(authorization: st
 def test_a_node_token_is_good_for_its_request_only_and_once(seed: int):
     async def story(tree: SimTree, root: SimNode) -> None:
         site = await tree.start_child("plant-a", "site", root)
-        headers = uplink_of(site)._headers("GET", "/v1/elsewhere")
+        headers = uplink_of(site).link.headers("GET", "/v1/elsewhere")
         with pytest.raises(Unauthenticated):
             await root.running.peer_api.handle(Request("POST", peer.HELLO, headers=headers))
         with pytest.raises(NotFound):

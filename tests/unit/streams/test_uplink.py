@@ -14,8 +14,8 @@ from littoral.store.batch import CHAIN_START, StoredBatch, make_batch
 from littoral.store.kv import kv_stream
 from littoral.store.replica import ReplicaOutcome, Verdict
 from littoral.store.transaction import Transaction
+from littoral.streams.follower import SILENCE_S
 from littoral.streams.kv_again import UNSENT
-from littoral.streams.uplink import SILENCE_S
 from littoral.testing.loop import run
 from littoral.wire import peer
 from tests.support.neighbours import CHILD, URL, Neighbours
@@ -309,7 +309,7 @@ def test_a_link_too_slow_for_a_frame_gets_smaller_ones_until_it_drains(direction
             while len(records_of(to_store, stream)) < 41:
                 await asyncio.sleep(1)
         assert records_of(to_store, stream) == records_of(from_store, stream)
-        pace = both.uplink._up if direction == "up" else both.uplink._down
+        pace = both.uplink.link.up if direction == "up" else both.uplink.link.down
         both.network.serve(URL, both._handle)
         for _ in range(12):
             await both.append(from_store, stream, b"more")
