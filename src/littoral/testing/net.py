@@ -106,11 +106,7 @@ class SimTransport:
         self._network.counts["streams"] += 1
         connection = self._open(base_url, request, stream=True)
         try:
-            try:
-                async with asyncio.timeout(idle_timeout_s):
-                    head = await connection.receive_head()
-            except TimeoutError:
-                raise connection.timed_out(idle_timeout_s) from None
+            head = await connection.receive_head(idle_timeout_s)
             yield OpenStream(head.status, head.headers, _pieces(connection, idle_timeout_s))
         finally:
             connection.close()
@@ -124,12 +120,5 @@ class SimTransport:
 
 
 async def _pieces(connection: Connection, idle_timeout_s: float) -> AsyncIterator[bytes]:
-    while True:
-        try:
-            async with asyncio.timeout(idle_timeout_s):
-                piece = await connection.receive()
-        except TimeoutError:
-            raise connection.timed_out(idle_timeout_s) from None
-        if piece is None:
-            return
+    while (piece := await connection.receive(idle_timeout_s)) is not None:
         yield piece

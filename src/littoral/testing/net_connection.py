@@ -133,19 +133,20 @@ class Connection:
             arrival_s += network.random.uniform(0.0, link.held_s)
         self._arrival = self._loop.call_at(arrival_s, self._reach, lost, stream, context=network.context)
 
-    async def receive_head(self) -> Response | Head:
+    async def receive_head(self, most_s: float | None = None) -> Response | Head:
         """Wait for a response, or for status and headers of a stream. Raises PeerUnreachable where the connection ended
-        instead."""
-        piece = await self._next()
+        instead, or nothing came for so long."""
+        piece = await self._next(most_s)
         if isinstance(piece, Response):
             self._arrived += (piece.body, End())
             return piece
         assert isinstance(piece, Head), piece
         return piece
 
-    async def receive(self) -> bytes | None:
-        """Wait for a piece of the body; None at its end. Raises PeerUnreachable where the connection ended instead."""
-        piece = await self._next()
+    async def receive(self, most_s: float | None = None) -> bytes | None:
+        """Wait for a piece of the body; None at its end. Raises PeerUnreachable where the connection ended instead, or
+        nothing came for so long."""
+        piece = await self._next(most_s)
         if isinstance(piece, End):
             return None
         assert isinstance(piece, bytes), piece
@@ -157,6 +158,10 @@ class Connection:
         """The caller has waited for too long."""
         self._note("timeouts")
         return PeerUnreachable("reach", self._base_url, f"timed out (no answer within {timeout_s:g} s)")
+
+    def _give_up(self, waited_s: float) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(self.timed_out(waited_s))
 
     def close(self) -> None:
         """The caller goes away. What it has not sent by then never arrives; a stream is ended when the peer hears of it;
@@ -173,10 +178,16 @@ class Connection:
         if self._room is not None and not link.requests_cut:
             self._loop.call_later(self._delay_s(), self._stop_serving, context=self._network.context)
 
-    async def _next(self) -> Piece:
-        while not self._arrived:
+    async def _next(self, most_s: float | None) -> Piece:
+        if not self._arrived:
             self._waiter = self._loop.create_future()
-            await self._waiter
+            # A timer alone: nearly all that is awaited here are heartbeats, and a timeout would be twice as dear.
+            timer = self._loop.call_later(most_s, self._give_up, most_s) if most_s is not None else None
+            try:
+                await self._waiter
+            finally:
+                if timer is not None:
+                    timer.cancel()
         piece = self._arrived.popleft()
         if isinstance(piece, PeerUnreachable):
             raise piece
