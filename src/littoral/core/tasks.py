@@ -2,6 +2,9 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class Tasks:
@@ -39,3 +42,19 @@ class Tasks:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+
+
+async def run_apart(work: Coroutine[None, None, T], name: str) -> T:
+    """Wait for `work` in a task of its own, so that a cancellation of the caller ends it, and is never lost.
+
+    For what uses task groups: up to Python 3.12 a group that is failing at that moment raises its failures in place of the
+    cancellation, and who handles those and goes on cannot be stopped any more.
+    """
+    task = asyncio.get_running_loop().create_task(work, name=name)
+    try:
+        await asyncio.wait([task])
+    except asyncio.CancelledError:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        raise
+    return task.result()

@@ -3,7 +3,7 @@ import gc
 
 import pytest
 
-from littoral.core.tasks import Tasks
+from littoral.core.tasks import Tasks, run_apart
 
 
 def never_fails(error: BaseException) -> None:
@@ -114,3 +114,56 @@ def test_stop_with_nothing_to_stop():
     tasks = Tasks(never_fails)
     asyncio.run(tasks.stop())
     assert len(tasks) == 0
+
+
+def test_a_cancellation_is_not_lost_in_a_group_that_is_failing():
+    async def run() -> None:
+        tasks = Tasks(never_fails)
+        failing, closing = asyncio.Event(), asyncio.Event()
+
+        async def fails() -> None:
+            await failing.wait()
+            raise OSError("the link is gone")
+
+        async def takes_long_to_end() -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                closing.set()
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+
+        async def group() -> None:
+            async with asyncio.TaskGroup() as both:
+                both.create_task(fails())
+                both.create_task(takes_long_to_end())
+
+        async def again_and_again() -> None:
+            while True:
+                try:
+                    await run_apart(group(), "group")
+                except* OSError:
+                    failing.clear()
+
+        owner = tasks.start(again_and_again(), "owner")
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        failing.set()
+        await closing.wait()
+        owner.cancel()
+        await asyncio.wait([owner], timeout=10)
+        assert owner.cancelled()
+
+    asyncio.run(run())
+
+
+def test_what_runs_apart_gives_its_result_or_its_failure():
+    async def seven() -> int:
+        return 7
+
+    async def fails() -> int:
+        raise OSError("no")
+
+    assert asyncio.run(run_apart(seven(), "seven")) == 7
+    with pytest.raises(OSError, match="no"):
+        asyncio.run(run_apart(fails(), "fails"))
