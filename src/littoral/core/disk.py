@@ -34,3 +34,34 @@ class Disk(Protocol):
     def free_bytes(self) -> int:
         """Bytes still free for this node."""
         ...
+
+    # Files that are too large to be held in memory
+
+    def size(self, path: str) -> int | None:
+        """The file's bytes, counted, or None if there is none."""
+        ...
+
+    def read_at(self, path: str, offset: int, length: int) -> bytes:
+        """`length` bytes from `offset` on, or as many as there are. Raises NotFound."""
+        ...
+
+    def write_at(self, path: str, offset: int, data: bytes) -> None:
+        """Put bytes at an offset of a file, which is created if there is none. A power cut may leave any part of it until
+        `sync` has returned. Only the owner reads such files.
+
+        Raises: StorageFull, StorageReadOnly.
+        """
+        ...
+
+    def sync(self, path: str) -> None:
+        """Make durable what was written to a file, and its name. Raises NotFound."""
+        ...
+
+    def move(self, path: str, target: str) -> None:
+        """Give a file that was synced another name, atomically and durably; a file of that name is replaced. Raises
+        NotFound."""
+        ...
+
+    def files(self, folder: str) -> list[str]:
+        """The paths of all files in a folder and below it, in order; empty where there is no such folder."""
+        ...

@@ -3,9 +3,11 @@
 import errno
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from littoral.core.errors import InvalidInput, StorageError, StorageFull, StorageReadOnly
+from littoral.core.errors import InvalidInput, NotFound, StorageError, StorageFull, StorageReadOnly
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
@@ -34,6 +36,10 @@ def storage_error(operation: str, subject: str, error: OSError) -> StorageError:
     return StorageError(operation, subject, cause, "Check the system log for errors of the disk")
 
 
+def _missing(operation: str, path: str) -> NotFound:
+    return NotFound(operation, path, "there is no such file")
+
+
 class LocalDisk:
     """Implements `littoral.core.disk.Disk` over a directory, which is created if it does not exist.
 
@@ -44,9 +50,11 @@ class LocalDisk:
     vfs: str | None = None
     shared_memory: bool = True
 
-    def __init__(self, root: Path | str) -> None:
+    def __init__(self, root: Path | str, *, create: bool = True) -> None:
+        """create: now, and not with the first file: for one whose place may not be there yet."""
         self.root = Path(root).absolute()
-        self._make_directory(self.root)
+        if create:
+            self._make_directory(self.root)
 
     def database_path(self, name: str) -> str:
         """The path to give to SQLite for the database `name`; its directory exists."""
@@ -98,6 +106,81 @@ class LocalDisk:
             return shutil.disk_usage(self.root).free
         except OSError as error:
             raise storage_error("measure free space of", str(self.root), error) from error
+
+    def size(self, path: str) -> int | None:
+        """The file's bytes, counted, or None if there is none."""
+        try:
+            return self._resolve(path).stat().st_size
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise storage_error("measure file", path, error) from error
+
+    def read_at(self, path: str, offset: int, length: int) -> bytes:
+        """`length` bytes from `offset` on, or as many as there are. Raises NotFound."""
+        with self._opened("read file", path, os.O_RDONLY) as descriptor:
+            pieces: list[bytes] = []
+            while length and (piece := os.pread(descriptor, length, offset)):
+                pieces.append(piece)
+                offset, length = offset + len(piece), length - len(piece)
+        return b"".join(pieces)
+
+    def write_at(self, path: str, offset: int, data: bytes) -> None:
+        """Put bytes at an offset of a file; see `core.disk.Disk`."""
+        self._make_directory(self._resolve(path).parent)
+        with self._opened("write file", path, os.O_WRONLY | os.O_CREAT) as descriptor:
+            view = memoryview(data)
+            while view:
+                written = os.pwrite(descriptor, view, offset)
+                offset, view = offset + written, view[written:]
+
+    def sync(self, path: str) -> None:
+        """Make durable what was written to a file, and its name. Raises NotFound."""
+        with self._opened("sync file", path, os.O_RDONLY) as descriptor:
+            os.fsync(descriptor)
+            sync_directory(self._resolve(path).parent)
+
+    def move(self, path: str, target: str) -> None:
+        """Give a file another name, durably. Raises NotFound."""
+        source, named = self._resolve(path), self._resolve(target)
+        self._make_directory(named.parent)
+        try:
+            source.rename(named)
+            # The new name first: a power cut in between then leaves both, and not none.
+            sync_directory(named.parent)
+            sync_directory(source.parent)
+        except FileNotFoundError as error:
+            raise _missing("rename file", path) from error
+        except OSError as error:
+            raise storage_error("rename file", str(source), error) from error
+
+    def files(self, folder: str) -> list[str]:
+        """The paths of all files in a folder and below it, in order."""
+
+        def failed(error: OSError) -> None:
+            raise storage_error("list folder", folder, error) from error
+
+        found: list[str] = []
+        top = self._resolve(folder)
+        if top.is_dir():
+            for directory, _, names in os.walk(top, onerror=failed):
+                inside = Path(directory).relative_to(self.root)
+                found += [str(inside / name) for name in names]
+        return sorted(found)
+
+    @contextmanager
+    def _opened(self, operation: str, path: str, flags: int) -> Iterator[int]:
+        """A descriptor of a file; what fails in the block is an error of `operation`."""
+        try:
+            descriptor = os.open(self._resolve(path), flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            try:
+                yield descriptor
+            finally:
+                os.close(descriptor)
+        except FileNotFoundError as error:
+            raise _missing(operation, path) from error
+        except OSError as error:
+            raise storage_error(operation, path, error) from error
 
     def _resolve(self, path: str) -> Path:
         parts = PurePosixPath(path)

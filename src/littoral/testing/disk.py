@@ -22,7 +22,7 @@ from pathlib import PurePosixPath
 import apsw
 import msgspec
 
-from littoral.core.errors import StorageError, StorageFull, StorageReadOnly
+from littoral.core.errors import NotFound, StorageError, StorageFull, StorageReadOnly
 from littoral.testing.clock import EPOCH_MS
 from littoral.testing.disk_file import Hit, SimFile, Survival
 from littoral.testing.disk_vfs import ChangeKind, SimVfs, assert_wal
@@ -150,6 +150,59 @@ class SimDisk:
         """Bytes until `capacity_bytes`; below zero if that was lowered."""
         return self.capacity_bytes - self._used_bytes
 
+    def size(self, path: str) -> int | None:
+        """The file's bytes, counted, or None if there is none."""
+        self._check("measure file", path)
+        file = self._files.get(path)
+        return None if file is None else len(file.content)
+
+    def read_at(self, path: str, offset: int, length: int) -> bytes:
+        """`length` bytes from `offset` on, or as many as there are."""
+        self._check("read file", path)
+        return bytes(self._existing("read file", path).content[offset : offset + length])
+
+    def write_at(self, path: str, offset: int, data: bytes) -> None:
+        """Put bytes at an offset of a file, which is created if there is none: one write."""
+        self._check_change("write file", path)
+        file = self._files.get(path) or SimFile()
+        growth = max(0, offset + len(data) - len(file.content))
+        if growth > self.free_bytes():
+            self.hits["full"] += 1
+            raise StorageFull("write file", path, "No space left on device", "Free space")
+
+        def put() -> None:
+            self._files[path] = file
+            self._used_bytes += growth
+            file.write(offset, data)
+
+        self._take("write", path, put, offset=offset, length=len(data))
+
+    def sync(self, path: str) -> None:
+        """Make durable what was written to a file, and its name: one sync."""
+        self._check_change("sync file", path)
+        file = self._existing("sync file", path)
+        self._take("sync", path, lambda: self._sync_all(path, file))
+
+    def move(self, path: str, target: str) -> None:
+        """Give a file another name, atomically and durably. The point is a removal, that of the old name."""
+        self._check_change("rename file", path)
+        file = self._existing("rename file", path)
+
+        def rename() -> None:
+            if target in self._files:
+                self.unlink(target, durable=True)
+            self._files[target] = self._files.pop(path)
+            file.durable_entry = True
+            self._sync_directory(path)
+            self._sync_directory(target)
+
+        self._take("remove", path, rename)
+
+    def files(self, folder: str) -> list[str]:
+        """The paths of all files in a folder and below it, in order."""
+        self._check("list folder", folder)
+        return [path for path in self.paths() if path.startswith(f"{folder}/")]
+
     def paths(self) -> list[str]:
         """The files there are, in order."""
         return sorted(self._files)
@@ -185,11 +238,13 @@ class SimDisk:
         """Let the disk answer again, with what survived."""
         self._powered = True
 
-    def rot(self, path: str, random: SeededRandom) -> int:
-        """Flip one bit of a file at rest, while the power is off; returns the offset of its byte."""
+    def rot(self, path: str, random: SeededRandom, part: bytes | None = None) -> int:
+        """Flip one bit of a file at rest, while the power is off, or of what is `part` in it; returns the offset of its
+        byte."""
         assert not self._powered, "what is in use is not at rest"
         content = self._files[path].content
-        offset = random.randrange(len(content))
+        first, size = (0, len(content)) if part is None else (content.index(part), len(part))
+        offset = random.randrange(first, first + size)
         content[offset] ^= 1 << random.randrange(8)
         self.hits["rotten"] += 1
         return offset
@@ -270,6 +325,12 @@ class SimDisk:
         parent = PurePosixPath(path).parent
         for name in [name for name in self._removed if PurePosixPath(name).parent == parent]:
             del self._removed[name]
+
+    def _existing(self, operation: str, path: str) -> SimFile:
+        file = self._files.get(path)
+        if file is None:
+            raise NotFound(operation, path, "there is no such file")
+        return file
 
     def _check(self, operation: str, path: str) -> None:
         if not self._powered:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from littoral.core.errors import InvalidInput, StorageError, StorageFull, StorageReadOnly
+from littoral.core.errors import InvalidInput, NotFound, StorageError, StorageFull, StorageReadOnly
 from littoral.drivers.disk import LocalDisk, storage_error
 from littoral.testing.disk import SimDisk
 from littoral.testing.random import SeededRandom
@@ -45,6 +45,38 @@ class TestContract:
         any_disk.write("large", b"x" * 3_000_000)
         assert any_disk.read("empty") == b""
         assert any_disk.read("large") == b"x" * 3_000_000
+
+    def test_large_files_are_written_and_read_in_places(self, any_disk: LocalDisk | SimDisk):
+        assert any_disk.size("blobs/one") is None
+        any_disk.write_at("blobs/one", 0, b"0123456789")
+        any_disk.write_at("blobs/one", 8, b"abcd")
+        any_disk.write_at("blobs/one", 0, b"")
+        any_disk.sync("blobs/one")
+        assert any_disk.size("blobs/one") == 12
+        assert any_disk.read("blobs/one") == b"01234567abcd"
+        assert any_disk.read_at("blobs/one", 6, 4) == b"67ab"
+        assert any_disk.read_at("blobs/one", 10, 100) == b"cd"
+        assert any_disk.read_at("blobs/one", 100, 1) == b""
+
+    def test_a_file_is_given_another_name(self, any_disk: LocalDisk | SimDisk):
+        for path in ("a/one", "a/b/two", "other/three"):
+            any_disk.write(path, path.encode())
+        assert any_disk.files("a") == ["a/b/two", "a/one"]
+        assert any_disk.files("nothing") == []
+        any_disk.move("a/one", "new/c/one")
+        any_disk.move("a/b/two", "other/three")
+        assert any_disk.files("a") == []
+        assert any_disk.files("new") == ["new/c/one"]
+        assert any_disk.read("other/three") == b"a/b/two"
+
+    def test_what_is_not_there_is_said(self, any_disk: LocalDisk | SimDisk):
+        for attempt in (
+            lambda: any_disk.read_at("none", 0, 1),
+            lambda: any_disk.sync("none"),
+            lambda: any_disk.move("none", "other"),
+        ):
+            with pytest.raises(NotFound, match="none: there is no such file"):
+                attempt()
 
     def test_free_space_is_known(self, any_disk: LocalDisk | SimDisk):
         assert any_disk.free_bytes() > 0
@@ -202,3 +234,18 @@ def test_every_refusal_of_the_system_has_its_error(number: int, expected: type[S
     assert type(error) is expected
     assert error.cause == os.strerror(number)
     assert error.remedy
+
+
+def test_large_files_are_for_their_owner_only(tmp_path: Path):
+    disk = LocalDisk(tmp_path)
+    disk.write_at("blobs/one", 0, b"secret")
+    assert mode(tmp_path / "blobs") == 0o700
+    assert mode(tmp_path / "blobs" / "one") == 0o600
+
+
+def test_files_in_places_stay_inside_the_directory(tmp_path: Path):
+    disk = LocalDisk(tmp_path / "data")
+    with pytest.raises(InvalidInput):
+        disk.write_at("../outside", 0, b"x")
+    with pytest.raises(InvalidInput):
+        disk.move("inside", "/outside")

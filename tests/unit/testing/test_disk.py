@@ -367,3 +367,50 @@ def test_what_was_acknowledged_survives_a_cut_at_every_point():
 def test_without_syncs_the_same_cuts_lose_what_was_acknowledged():
     _, lost = lost_at_some_point("off", seeds=1)
     assert len(lost) > 10
+
+
+class TestLargeFiles:
+    def test_what_was_synced_survives_and_what_was_not_may_not(self):
+        found = set()
+        for seed in range(100):
+            disk = SimDisk(SeededRandom(seed))
+            disk.write_at("a", 0, b"kept" * 300)
+            disk.sync("a")
+            disk.write_at("a", 1200, b"more" * 300)
+            disk.write_at("new", 0, b"x")
+            disk.cut_power()
+            disk.power_on()
+            content = disk.read("a")
+            assert content is not None
+            assert content[:1200] == b"kept" * 300
+            found.add((len(content), disk.read("new")))
+        assert {length for length, _ in found} >= {1200, 2400}
+        assert {new for _, new in found} == {None, b"", b"x"}
+
+    @pytest.mark.parametrize("takes_effect", [False, True])
+    def test_a_rename_happens_or_does_not(self, takes_effect: bool):
+        disk = SimDisk(SeededRandom(1))
+        disk.write("a", b"one")
+        disk.schedule_cut(CutAt(disk.points + 1, takes_effect=takes_effect))
+        with pytest.raises(PowerCut):
+            disk.move("a", "b/c")
+        disk.power_on()
+        assert disk.paths() == (["b/c"] if takes_effect else ["a"])
+        assert present_bytes(disk) == 3
+
+    def test_a_full_or_failing_disk_says_so(self, disk: SimDisk):
+        disk.write("a", b"x" * 100)
+        disk.capacity_bytes = 150
+        with pytest.raises(StorageFull):
+            disk.write_at("a", 100, b"y" * 51)
+        disk.write_at("a", 50, b"y" * 100)
+        assert disk.free_bytes() == 0
+        disk.move("a", "b")
+        disk.read_only = True
+        with pytest.raises(StorageReadOnly):
+            disk.write_at("b", 0, b"z")
+        with pytest.raises(StorageReadOnly):
+            disk.move("b", "a")
+        disk.failing = True
+        with pytest.raises(StorageError):
+            disk.read_at("b", 0, 1)
