@@ -9,19 +9,26 @@ Kept in the store under these scopes:
     former        node -> [via]                through which other children it was reached before it was moved
     members       child -> [Member]            what each child said of itself and those below it
     signed        node -> SignedRecord         at the root: everybody the CA signed for
+    away          node -> nothing              of those below, who is elsewhere in the tree now
+
+A child that was expelled stays among the children, so that it is refused by its name. One that is elsewhere stays as well:
+only the nodes above know that it is, and one of them that was restored from a backup may be mistaken. It is not listed,
+and when it says hello here it is back.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TypeVar
 
 import msgspec
 
 from littoral.core.clock import Clock
-from littoral.core.errors import Forbidden, LimitReached
+from littoral.core.errors import Forbidden, LimitReached, NotFound
 from littoral.core.limits import CHILDREN, SUBTREE_CHANGES, TOKENS, TREE_NODES, Limits
+from littoral.core.names import StreamName
 from littoral.core.random import Random
 from littoral.core.resources import Namespace, placement_matches
 from littoral.fleet.desired import DESIRED, is_desired
+from littoral.fleet.inbox import addressee, inbox_of, is_inbox
 from littoral.fleet.pace import Pace
 from littoral.security.enrolment import (
     ChildRecord,
@@ -30,6 +37,7 @@ from littoral.security.enrolment import (
     SignRequest,
     authorise_enrolment,
     authorise_signing,
+    expelled,
 )
 from littoral.security.join import JoinTokenRecord, create_token, hash_secret, known_token
 from littoral.store.kv import kv_namespace
@@ -45,6 +53,8 @@ MEMBERS = "members"
 """The scope that the key-value fold reads, too."""
 SUBTREE = "subtree"
 """The scope that snapshots read, too."""
+CHILDREN_SCOPE = "children"
+AWAY = "away"
 
 
 class Registry:
@@ -58,10 +68,12 @@ class Registry:
         clock: Clock,
         random: Random,
         limits: Limits,
-        changed: Callable[[], None],
+        changed: Callable[[str], None],
+        gone: Callable[[str], None] = lambda child: None,
     ) -> None:
         """parent: the parent's name; empty at the root. namespaces: the desired namespace of a name, or None.
-        changed: told when there are other nodes below."""
+        changed: told of a child when there are other nodes below it. gone: told of a child whose session is to end: it was
+        expelled, or is to be told that a node below it is elsewhere."""
         self._store = store
         self._parent = parent
         self._namespaces = namespaces
@@ -69,7 +81,9 @@ class Registry:
         self._random = random
         self._limits = limits
         self._changed = changed
-        self._children = _load(store, "children", ChildRecord)
+        self._gone = gone
+        self._children = _load(store, CHILDREN_SCOPE, ChildRecord)
+        self._away = set(store.state(AWAY))
         self._via = {node: via.decode() for node, via in store.state(SUBTREE).items()}
         self._keys = store.state("keys")
         self._former = _load(store, "former", list[str])
@@ -82,16 +96,49 @@ class Registry:
     # What others ask
 
     def child(self, name: str) -> ChildRecord | None:
-        """A direct child, or None."""
+        """What is kept of a direct child, also of one that was expelled or is elsewhere; or None."""
         return self._children.get(name)
 
     def children(self) -> list[ChildRecord]:
         """The direct children, by name."""
-        return [self._children[name] for name in sorted(self._children)]
+        return [self._children[name] for name in sorted(self._children) if self._is_listed(name)]
+
+    def _is_listed(self, child: str) -> bool:
+        return not self._children[child].revoked and child not in self._away
+
+    @property
+    def expelled_count(self) -> int:
+        """How many children were expelled, and not let in again."""
+        return sum(1 for record in self._children.values() if record.revoked)
+
+    def via(self, node: str) -> str | None:
+        """The direct child that a node below is reached through, or is; None for a node that is not below, or no longer."""
+        via = self._via.get(node)
+        if via is None or node in self._away or via not in self._children or not self._is_listed(via):
+            return None
+        return via
+
+    @property
+    def child_count(self) -> int:
+        """See Family.child_count."""
+        return len(self._children)
 
     def members(self, own: Member) -> list[Member]:
         """This node (`own`) and everybody known below it."""
-        return [own, *(member for members in self._members.values() for member in members)]
+        return [own, *self._below()]
+
+    def below(self) -> set[str]:
+        """The names of those known below this node."""
+        return {member.node for member in self._below()}
+
+    def _below(self) -> Iterable[Member]:
+        return (
+            member
+            for child, members in self._members.items()
+            if child in self._children and self._is_listed(child)
+            for member in members
+            if member.node not in self._away
+        )
 
     def may_write(self, child: str, origin: str) -> bool:
         """See Family.may_write. Also what a node said before it was moved away from below the child, and what may not have
@@ -101,12 +148,25 @@ class Registry:
     def _is_below(self, node: str, child: str) -> bool:
         return node == child or self._via.get(node) == child
 
+    def is_shared(self, info: StreamInfo) -> bool:
+        """See Family.is_shared."""
+        if info.name.path == DESIRED:
+            return is_desired(info, self._store.node, self._parent)
+        own = info.name.origin == self._store.node
+        return own and (kv_namespace(info.name.path) is not None or is_inbox(info.name))
+
+    def addressee(self, name: StreamName) -> str | None:
+        """See Family.addressee."""
+        return addressee(name)
+
     def follows(self, child: str, info: StreamInfo) -> bool:
         """See Family.follows."""
         if info.via == child:
             return False
         if info.name.path == DESIRED:
             return is_desired(info, self._store.node, self._parent)
+        if is_inbox(info.name):
+            return info.name == inbox_of(self._store.node, child)
         name = kv_namespace(info.name.path)
         if name is None or info.name.origin != self._store.node:
             return False
@@ -141,6 +201,10 @@ class Registry:
         """Whether a node below is known, by this very key."""
         return self._keys.get(node) == public_key
 
+    def is_elsewhere(self, child: str, node: str) -> bool:
+        """See Family.is_elsewhere."""
+        return node != child and (self._via.get(node) not in (None, child) or node in self._away)
+
     # What changes it
 
     async def greet(self, child: str, members: Sequence[Member]) -> None:
@@ -150,13 +214,19 @@ class Registry:
         """
         self._greetings[child] = greeting = object()
         kept = list({member.node: member for member in members if self._is_below(member.node, child)}.values())
+        is_back = child in self._away
+        if is_back:
+            await self._put(AWAY, child, None)
+            self._away.discard(child)
         if self._members.get(child) == kept:
+            if is_back:
+                self._changed(child)
             return
         await self._pace.turn()
         if self._greetings[child] is greeting:
             await self._put(MEMBERS, child, msgspec.msgpack.encode(kept))
             self._members[child] = kept
-            self._changed()
+            self._changed(child)
 
     async def create_token(self, node: str, join_url: str, ca_fingerprint: bytes, ttl_ms: int) -> str:
         """A join token for a child named `node`. Raises InvalidInput, LimitReached."""
@@ -197,12 +267,12 @@ class Registry:
         key = hash_secret(request.secret).hex()
         # Before strangers' requests are parsed, or take a place in the writer's queue.
         known_token(_token(self._store.state_value("join-tokens", key)), secret=request.secret, node=request.node)
-        if request.node not in self._children and len(self._children) >= self._limits[CHILDREN]:
+        if request.node not in self._children and len(self.children()) >= self._limits[CHILDREN]:
             self._limits.hit(CHILDREN)
             raise LimitReached(
                 "enrol",
                 request.node,
-                f"{self._store.node} has {len(self._children)} children, its limit {CHILDREN.name}",
+                f"{self._store.node} has {self._limits[CHILDREN]} children, its limit {CHILDREN.name}",
                 f"Raise the limit in spec.limits of {self._store.node}, or enrol the node below another",
             )
         child = self._children.get(request.node)
@@ -214,9 +284,13 @@ class Registry:
 
         await self._store.submit(use)
 
-    async def add_child(self, record: ChildRecord) -> None:
-        """A node is now a direct child, with this key and certificate."""
-        await self._put("children", record.node, msgspec.msgpack.encode(record))
+    async def add_child(self, record: ChildRecord, revoked_ms: int | None = None) -> None:
+        """A node is now a direct child, with this key and certificate. revoked_ms: of what was kept of it when it was let
+        in; raises Forbidden where it was expelled since."""
+        held = self._children.get(record.node)
+        if held is not None and held.revoked_ms not in (None, revoked_ms):
+            raise expelled("enrol", record.node)
+        await self._put(CHILDREN_SCOPE, record.node, msgspec.msgpack.encode(record))
         self._children[record.node] = record
         await self.note_below(record.node, record.node, record.public_key)
 
@@ -226,7 +300,7 @@ class Registry:
         if node != via:
             self.check_below(node, via, public_key)
         before, key_before = self._via.get(node), self._keys.get(node)
-        if before == via and key_before == public_key:
+        if before == via and key_before == public_key and node not in self._away:
             return
         former = [each for each in self._former.get(node, ()) if each != via]
         if before not in (None, via, node):
@@ -238,8 +312,9 @@ class Registry:
             tx.put_state(SUBTREE, node, via.encode())
             tx.put_state("keys", node, public_key)
             tx.put_state("former", node, msgspec.msgpack.encode(former) if former else None)
+            tx.put_state(AWAY, node, None)
             if left:
-                tx.put_state("children", node, None)
+                tx.put_state(CHILDREN_SCOPE, node, None)
 
         try:
             await self._store.submit(put)
@@ -248,10 +323,57 @@ class Registry:
             _restore(self._keys, node, key_before)
             raise
         self._former[node] = former
+        self._away.discard(node)
         if left:
             del self._children[node]
         if before not in (None, via):
-            self._changed()
+            self._changed(via)
+            self._gone(str(before))
+
+    async def note_elsewhere(self, nodes: Iterable[str], connected: Collection[str]) -> None:
+        """Of these nodes the parent says that they are elsewhere in the tree now. Those that are `connected` here are not."""
+        moved = [node for node in nodes if node in self._via and node not in self._away and node not in connected]
+        if not moved:
+            return
+
+        def put(tx: Transaction) -> None:
+            for node in moved:
+                tx.put_state(AWAY, node, b"")
+
+        await self._store.submit(put)
+        self._away.update(moved)
+        for via in dict.fromkeys(self._via[node] for node in moved):
+            self._changed(via)
+            # If it is not the node itself, it is told in its next session.
+            self._gone(via)
+
+    async def expel(self, node: str) -> None:
+        """Let a direct child in no more, nor anybody through it, until it shows a token that is made later. What it brought
+        stays. Raises NotFound."""
+        record = self._children.get(node)
+        if record is None:
+            raise not_below("expel", node, self._store.node)
+        if record.revoked:
+            return
+        revoked = msgspec.structs.replace(record, revoked_ms=self._clock.wall_ms())
+        inbox = inbox_of(self._store.node, node)
+
+        def put(tx: Transaction) -> None:
+            tx.put_state(CHILDREN_SCOPE, node, msgspec.msgpack.encode(revoked))
+            tx.put_state(MEMBERS, node, None)
+            if tx.stream(inbox) is not None:
+                tx.delete_stream(inbox)
+
+        # Before anything is awaited: a renewal that is under way is not to end well.
+        self._children[node] = revoked
+        try:
+            await self._store.submit(put)
+        except BaseException:
+            self._children[node] = record
+            raise
+        self._members.pop(node, None)
+        self._changed(node)
+        self._gone(node)
 
     async def note_signed(self, request: SignRequest, via: str, public_key: bytes) -> None:
         """At the root: decide whether to sign for that key, and note it. Raises as `authorise_signing`."""
@@ -279,7 +401,7 @@ class Registry:
             _restore(self._signed, record.node, before)
             raise
 
-    async def _put(self, scope: str, key: str, value: bytes) -> None:
+    async def _put(self, scope: str, key: str, value: bytes | None) -> None:
         await self._store.submit(lambda tx: tx.put_state(scope, key, value))
 
 
@@ -288,6 +410,26 @@ def is_placed_among(namespace: Namespace, members: Iterable[Member]) -> bool:
     placement = namespace.spec.placement
     return any(
         placement_matches(placement, tier=member.tier, node=member.node, labels=member.labels) for member in members
+    )
+
+
+def next_hop(tx: Transaction, node: str) -> str | None:
+    """As `Registry.via`, as this transaction sees it."""
+    via = tx.get_state(SUBTREE, node)
+    child = via.decode() if via is not None else None
+    held = tx.get_state(CHILDREN_SCOPE, child) if child is not None else None
+    if child is None or held is None or any(tx.get_state(AWAY, each) is not None for each in (node, child)):
+        return None
+    return None if msgspec.msgpack.decode(held, type=ChildRecord).revoked else child
+
+
+def not_below(operation: str, node: str, here: str) -> NotFound:
+    """There is no such node below this one."""
+    return NotFound(
+        operation,
+        f"node {node[:63]!r}",
+        f"{here} knows no node of that name below it",
+        "`littoral node list` names those it knows; ask the root, which knows all",
     )
 
 

@@ -7,6 +7,7 @@ from littoral.fleet.registry import Registry
 from littoral.node.enrolment import JOIN_CA, JOIN_ENROL, JOIN_RENEW
 from littoral.node.signing import Signer
 from littoral.security.enrolment import (
+    ChildRecord,
     EnrolmentAnswer,
     EnrolRequest,
     ParentFacts,
@@ -46,18 +47,22 @@ class JoinApi:
         raise NotFound("find", request.path[:120], "the join listener only enrols and renews")
 
     async def _enrol(self, request: EnrolRequest) -> Response:
+        child = self._registry.child(request.node)
         await self._registry.use_token(request)
-        return await self._issue(request.node, request.csr_pem, request.advertise)
+        return await self._issue(request, child)
 
     async def _renew(self, request: RenewRequest) -> Response:
         child = self._registry.child(request.node)
         authorise_renewal(request, child, parent=self._node, now_ms=self._clock.wall_ms())
-        return await self._issue(request.node, request.csr_pem, request.advertise)
+        return await self._issue(request, child)
 
-    async def _issue(self, node: str, csr_pem: bytes, advertise: list[str]) -> Response:
-        signing = SignRequest(node=node, csr_pem=csr_pem, advertise=advertise)
+    async def _issue(self, request: EnrolRequest | RenewRequest, child: ChildRecord | None) -> Response:
+        """child: as what it was let in."""
+        node = request.node
+        signing = SignRequest(node=node, csr_pem=request.csr_pem, advertise=request.advertise)
         signed = await self._signer.sign(signing, self._node)
-        public_key = check_request(csr_pem, node, advertise)
-        await self._registry.add_child(child_record(signed, node=node, public_key=public_key))
+        public_key = check_request(request.csr_pem, node, request.advertise)
+        record = child_record(signed, node=node, public_key=public_key)
+        await self._registry.add_child(record, child.revoked_ms if child is not None else None)
         answer = EnrolmentAnswer(certificate_pem=signed.certificate_pem, ca_pem=signed.ca_pem, parent=self._facts)
         return Response(200, [("content-type", peer.MSGPACK)], peer.encode(answer))

@@ -158,7 +158,7 @@ def authorise_enrolment(
     public_key = check_request(request.csr_pem, request.node, request.advertise)
     used = check_token(token, secret=request.secret, node=request.node, public_key=public_key, now_ms=now_ms)
     if child is not None and child.revoked_ms is not None and used.created_ms <= child.revoked_ms:
-        raise _expelled("enrol", request.node)
+        raise expelled("enrol", request.node)
     return used
 
 
@@ -176,7 +176,7 @@ def authorise_renewal(request: RenewRequest, child: ChildRecord | None, *, paren
         remedy = f"If it lost its key, enrol it again: `littoral token create {node}`"
         raise Unauthenticated("renew", node, "the request is not signed by the key the node enrolled with", remedy)
     if child.revoked:
-        raise _expelled("renew", node)
+        raise expelled("renew", node)
     if abs(now_ms - request.issued_ms) > RENEWAL_SKEW_MS:
         apart_s = abs(now_ms - request.issued_ms) // 1000
         cause = f"the clocks of {node} and {parent} are {apart_s} s apart; {RENEWAL_SKEW_MS // 1000} s are allowed"
@@ -185,7 +185,8 @@ def authorise_renewal(request: RenewRequest, child: ChildRecord | None, *, paren
         raise Forbidden("renew", node, "it asks for a certificate for another key than it enrolled with")
 
 
-def _expelled(operation: str, node: str) -> Forbidden:
+def expelled(operation: str, node: str) -> Forbidden:
+    """Why an expelled node is refused."""
     remedy = f"To let it in again, create a new token with `littoral token create {node}`"
     return Forbidden(operation, node, "the node was expelled (revoked)", remedy)
 

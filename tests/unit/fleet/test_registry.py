@@ -48,7 +48,7 @@ class Parent:
         spec = NAMESPACES.get(name)
         return Namespace(api_version="littoral/v1", metadata=Metadata(name=name), spec=spec) if spec else None
 
-    def _changed(self) -> None:
+    def _changed(self, child: str) -> None:
         self.changes += 1
 
     async def token(self, node: str, ttl_ms: int = HOUR_MS) -> str:

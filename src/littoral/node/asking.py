@@ -1,0 +1,302 @@
+"""What a node asks of those below it: sent, waited for, kept for a while, cancelled.
+
+    waiting      in the inbox of the child on the way
+    answered     the answer is in the outbox of whoever gave it, of which there is a copy here
+    forgotten    some time after the deadline
+
+A request with a key that was used is the same request: it is not sent again, and its answer is the same answer.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Literal
+
+import msgspec
+
+from littoral.core.clock import Clock
+from littoral.core.errors import Conflict, Gone, LimitReached, LittoralError, NotFound, TimedOut, TooLarge
+from littoral.core.http import Response
+from littoral.core.limits import (
+    INBOX_ANSWER_BYTES,
+    INBOX_BYTES,
+    INBOX_KEPT,
+    INBOX_MESSAGE_BYTES,
+    INBOX_MESSAGES,
+    Limits,
+)
+from littoral.core.random import Random
+from littoral.fleet.inbox import PART_BYTES, Message, encode, forgettable, joined, send
+from littoral.fleet.inbox_folds import ASKED, Asked, read_state
+from littoral.fleet.registry import Registry, not_below
+from littoral.node.inbox import FORGET_EVERY_S, read_records
+from littoral.store.store import Store
+from littoral.store.transaction import Transaction
+
+TICKET_BYTES = 16
+ID_BYTES = 9
+State = Literal["waiting", "answered", "cancelled", "expired"]
+
+
+class AskedEntry(msgspec.Struct, frozen=True):
+    """One message, as it is shown."""
+
+    id: str
+    node: str
+    method: str
+    path: str
+    state: State
+    """cancelled: it is not made, unless that was begun before the cancellation came. expired: nor was it answered."""
+    status: int | None
+    """Of the answer, once it is here; 410 where it was cancelled before it was made."""
+    asked_ms: int
+    deadline_ms: int
+
+
+class Asking:
+    """The messages of one node."""
+
+    def __init__(
+        self,
+        store: Store,
+        registry: Registry,
+        limits: Limits,
+        clock: Clock,
+        random: Random,
+        warn: Callable[[str], None],
+    ) -> None:
+        """warn: told in words when the disk refuses to forget."""
+        self._store = store
+        self._registry = registry
+        self._limits = limits
+        self._clock = clock
+        self._random = random
+        self._warn = warn
+        self._asked = {key: read_state(data, Asked) for key, data in store.state(ASKED).items()}
+        self._waiters: dict[str, list[asyncio.Future[None]]] = {}
+
+    @property
+    def waiting(self) -> int:
+        """Messages that are not answered, and may be."""
+        now_ms = self._clock.wall_ms()
+        return sum(1 for each in self._asked.values() if each.is_waiting(now_ms))
+
+    # Asking
+
+    async def ask(self, message: Message) -> str:
+        """Send a message, unless one with its id was sent; its ticket is drawn here. Returns the id, which is drawn, too,
+        where it is empty.
+
+        Raises: NotFound for a node that is not below; Conflict where the id is that of another request; TooLarge,
+        LimitReached, StorageError.
+        """
+        if not message.id:
+            message = msgspec.structs.replace(message, id=self._random.token_bytes(ID_BYTES).hex())
+        digest = _digest(message)
+        known = self._asked.get(message.id)
+        if known is not None:
+            if known.digest != digest:
+                cause = "another request was made with it"
+                raise Conflict("use Idempotency-Key", message.id, cause, "Use each for one request")
+            return message.id
+        via = self._registry.via(message.target)
+        if via is None:
+            raise not_below("ask", message.target, self._store.node)
+        message = msgspec.structs.replace(message, ticket=self._random.token_bytes(TICKET_BYTES))
+        size = len(encode(message))
+        self._check_room(message, via, size)
+        asked = Asked(
+            target=message.target,
+            via=via,
+            ticket=message.ticket,
+            digest=digest,
+            method=message.method,
+            path=message.path,
+            size=size,
+            asked_ms=message.asked_ms,
+            deadline_ms=message.deadline_ms,
+        )
+        # Before anything is awaited: a second request with the key finds it.
+        self._asked[message.id] = asked
+        try:
+            await self._store.submit(partial(_put, asked, message, self._limits))
+        except BaseException:
+            del self._asked[message.id]
+            raise
+        return message.id
+
+    def _check_room(self, message: Message, via: str, size: int) -> None:
+        limits, now_ms = self._limits, self._clock.wall_ms()
+        if size > limits[INBOX_MESSAGE_BYTES]:
+            limits.hit(INBOX_MESSAGE_BYTES)
+            cause = f"the request has {size} bytes; at most {limits[INBOX_MESSAGE_BYTES]} are allowed"
+            raise TooLarge("ask for", message.subject, cause, f"Send less, or raise limit {INBOX_MESSAGE_BYTES.name}")
+        waiting = [each.size for each in self._asked.values() if each.via == via and each.is_waiting(now_ms)]
+        for limit, used in ((INBOX_MESSAGES, len(waiting) + 1), (INBOX_BYTES, sum(waiting) + size)):
+            if used > limits[limit]:
+                limits.hit(limit)
+                cause = f"{len(waiting)} messages of {sum(waiting)} bytes wait for {via} already: limit {limit.name}"
+                remedy = (
+                    "See GET /v1/inbox; cancel some, or wait until they are answered or their deadlines have passed"
+                )
+                raise LimitReached("ask for", message.subject, cause, remedy)
+        if len(self._asked) - len(self._forgettable()) >= limits[INBOX_KEPT]:
+            limits.hit(INBOX_KEPT)
+            cause = f"{len(self._asked)} messages are remembered until their deadlines: limit {INBOX_KEPT.name}"
+            raise LimitReached("ask for", message.subject, cause, "Ask with earlier deadlines")
+
+    async def wait(self, id_: str) -> Response:
+        """The answer, once it comes. Raises TimedOut at the deadline, Gone where it was cancelled, and as `answer`."""
+        asked = self._known(id_)
+        if asked.status is None and not asked.cancelled:
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters.setdefault(id_, []).append(waiter)
+            try:
+                async with asyncio.timeout(max(0.0, (asked.deadline_ms - self._clock.wall_ms()) / 1000)):
+                    await waiter
+            except TimeoutError:
+                raise _no_answer(id_, asked) from None
+            finally:
+                self._drop_waiter(id_, waiter)
+        return self.answer(id_)
+
+    def _drop_waiter(self, id_: str, waiter: "asyncio.Future[None]") -> None:
+        waiters = self._waiters[id_]
+        waiters.remove(waiter)
+        if not waiters:
+            del self._waiters[id_]
+
+    def folded(self, found: Iterable[str]) -> None:
+        """These may be answered: tell those who wait for it."""
+        for id_ in found:
+            if id_ in self._asked and self._known(id_).status is not None:
+                self._tell(id_)
+
+    def _tell(self, id_: str) -> None:
+        for waiter in self._waiters.get(id_, ()):
+            if not waiter.done():
+                waiter.set_result(None)
+
+    # Looking
+
+    def entries(self) -> list[AskedEntry]:
+        """All that are remembered, the latest first."""
+        known = [self.entry(id_) for id_ in self._asked]
+        return sorted(known, key=lambda each: (-each.asked_ms, each.id))
+
+    def entry(self, id_: str) -> AskedEntry:
+        """One of them. Raises NotFound."""
+        asked = self._known(id_)
+        state: State = "waiting"
+        if asked.status is not None:
+            state = "answered"
+        elif asked.cancelled:
+            state = "cancelled"
+        elif not asked.is_waiting(self._clock.wall_ms()):
+            state = "expired"
+        return AskedEntry(
+            id_, asked.target, asked.method, asked.path, state, asked.status, asked.asked_ms, asked.deadline_ms
+        )
+
+    def answer(self, id_: str) -> Response:
+        """The answer that came. Raises NotFound, Conflict while there is none, TimedOut once there will be none, Gone."""
+        asked = self._known(id_)
+        if asked.status is None or asked.source is None:
+            if asked.cancelled:
+                raise Gone("get answer to", f"message {id_}", "it was cancelled")
+            if not asked.is_waiting(self._clock.wall_ms()):
+                raise _no_answer(id_, asked)
+            raise Conflict("get answer to", f"message {id_}", f"{asked.target} has not answered yet", "Ask again later")
+        most_parts = self._limits[INBOX_ANSWER_BYTES] // PART_BYTES + 1
+        answer = None
+        if asked.next - asked.first <= most_parts or asked.next - asked.first == 1:
+            records = read_records(self._store, asked.source, asked.first, asked.next)
+            answer = joined(records, asked.ticket, asked.source)
+        if answer is None:
+            raise Gone("get answer to", f"message {id_}", f"{asked.source} does not hold it (any more)", "Ask again")
+        return Response(answer.status, list(answer.headers), answer.body)
+
+    def _known(self, id_: str) -> Asked:
+        """As the fold left it. Raises NotFound."""
+        known = self._asked.get(id_)
+        if known is None:
+            remedy = f"GET /v1/inbox at {self._store.node} has those that are remembered"
+            raise NotFound("find", f"message {id_[:100]}", f"{self._store.node} did not ask it, or not lately", remedy)
+        if known.status is None and (data := self._store.state_value(ASKED, id_)) is not None:
+            known = self._asked[id_] = read_state(data, Asked)
+        return known
+
+    # Ending
+
+    async def cancel(self, id_: str) -> None:
+        """Ask for it not to be made. Raises NotFound, Conflict where it is answered, StorageError."""
+        asked = self._known(id_)
+        if asked.status is not None:
+            raise Conflict("cancel", f"message {id_}", f"{asked.target} has answered it")
+        cancel = Message(
+            id=id_,
+            ticket=asked.ticket,
+            asker=self._store.node,
+            target=asked.target,
+            asked_ms=asked.asked_ms,
+            deadline_ms=asked.deadline_ms,
+            kind="cancel",
+        )
+        still = self._registry.via(asked.target) == asked.via
+
+        def job(tx: Transaction) -> None:
+            held = tx.get_state(ASKED, id_)
+            if held is None:
+                return
+            tx.put_state(ASKED, id_, encode(msgspec.structs.replace(read_state(held, Asked), cancelled=True)))
+            if still:
+                send(tx, asked.via, cancel, self._limits)
+
+        await self._store.submit(job)
+        self._known(id_)
+        self._tell(id_)
+
+    async def run(self) -> None:
+        """Forget messages when their time is over, until cancelled."""
+        while True:
+            await asyncio.sleep(FORGET_EVERY_S)
+            over = self._forgettable()
+            if not over:
+                continue
+            try:
+                await self._store.submit(partial(_forget, over))
+            except LittoralError as error:
+                self._warn(str(error))
+                continue
+            for id_ in over:
+                self._asked.pop(id_, None)
+
+    def _forgettable(self) -> list[str]:
+        deadlines = {id_: each.deadline_ms for id_, each in self._asked.items() if id_ not in self._waiters}
+        return forgettable(deadlines, self._clock.wall_ms(), self._limits[INBOX_KEPT] - 1)
+
+
+def _put(asked: Asked, message: Message, limits: Limits, tx: Transaction) -> None:
+    tx.put_state(ASKED, message.id, encode(asked))
+    send(tx, asked.via, message, limits)
+
+
+def _forget(ids: list[str], tx: Transaction) -> None:
+    for id_ in ids:
+        tx.put_state(ASKED, id_, None)
+
+
+def _digest(message: Message) -> bytes:
+    """Of what is asked; not of when, by whom, and until when."""
+    parts = (message.target, message.method, message.path, sorted(message.query.items()))
+    return hashlib.sha256(encode([*parts, sorted(message.headers.items()), message.body])).digest()
+
+
+def _no_answer(id_: str, asked: Asked) -> TimedOut:
+    return TimedOut(
+        "ask for",
+        f"{asked.method} {asked.path[:120]} at {asked.target}",
+        f"no answer to message {id_} came before its deadline",
+        f"{asked.target} may be away, or slow; GET /v1/inbox/{id_}/answer has the answer if it comes still",
+    )

@@ -1,0 +1,14 @@
+"""Addresses and headers of the operator API by which nodes below are asked (littoral.node.inbox_api)."""
+
+NODES_PATH = "/v1/nodes/"
+ASKED_PATH = "/v1/inbox"
+COMMANDS_PATH = "/v1/commands"
+
+DEADLINE_HEADER = "littoral-deadline"
+KEY_HEADER = "idempotency-key"
+PREFER_HEADER = "prefer"
+MESSAGE_HEADER = "littoral-message"
+"""Of an answer: the id of the message that it answers."""
+NODE_HEADER = "littoral-node"
+"""Of an answer: the node that was asked."""
+DEADLINE_DEFAULT = "30s"
