@@ -3,20 +3,25 @@
 A stream goes up if it is this node's own or came from below, and its reach says so. A frame is filled from the urgent
 lanes first, and what room is left is shared by the others (`littoral.streams.shares`). Within a lane the streams take
 turns.
+
+What is on its way is not taken again: a frame goes on where the one before it ends. What is older than it is worth
+(`littoral.streams.ttl`) is stepped over; the parent is told by `earliest` that it will not get it, as of what retention took.
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from littoral.core.errors import Gone, NotFound, StorageCorrupt
+from littoral.core.errors import Gone, NotFound, StorageCorrupt, Unavailable
 from littoral.core.lanes import LANES, Lane
 from littoral.core.names import StreamName
 from littoral.store.batch import StoredBatch
 from littoral.store.store import Store
 from littoral.store.stream import StreamInfo
+from littoral.streams.holds import Holds
 from littoral.streams.shares import Shares
+from littoral.streams.ttl import SendTtl
 
 UPLINK_FOLD = "uplink"
 """The fold under which the parent's marks are kept, so that queue depths are known before the parent is reached."""
@@ -28,6 +33,8 @@ class LaneDepth(msgspec.Struct, frozen=True):
     records: int
     oldest_ms: int | None
     """When the oldest waiting record was appended, ms since the epoch."""
+    bytes: int = 0
+    """Of their payloads, as far as each stream's records are of its mean size: to count them would be to read them."""
 
 
 def goes_up(info: StreamInfo, node: str, parent: str) -> bool:
@@ -40,8 +47,11 @@ def goes_up(info: StreamInfo, node: str, parent: str) -> bool:
 class Outbox:
     """Per stream, up to where the parent has it."""
 
-    def __init__(self, store: Store, parent: str) -> None:
+    def __init__(self, store: Store, parent: str, holds: Holds | None = None, ttl: SendTtl | None = None) -> None:
+        """holds: which streams cannot be sent just now; ttl: what is too old to be sent."""
         self._store = store
+        self._holds = holds
+        self._ttl = ttl
         self.parent = parent
         self._marks: dict[StreamName, int] = {}
         self._ids: dict[StreamName, int] = {}
@@ -49,6 +59,12 @@ class Outbox:
         self._tails: dict[StreamName, int] = {}
         self._lanes: dict[Lane, list[StreamName]] = {lane: [] for lane in LANES}
         self._shares = Shares()
+        self._ahead: dict[StreamName, int] = {}
+        """Up to where a stream is on its way."""
+        self._expired: dict[StreamName, int] = {}
+        """Up to where a stream is too old to be sent."""
+        self.expired: dict[Lane, int] = dict.fromkeys(LANES, 0)
+        """Records that were stepped over because they were too old, by lane, since the start."""
         self.blocked: dict[StreamName, str] = {}
         """Streams the parent cannot take over, with the reason. They are kept here and not sent."""
         for info in store.streams():
@@ -75,6 +91,10 @@ class Outbox:
     def forget(self, name: StreamName) -> None:
         """The stream was deleted."""
         self.blocked.pop(name, None)
+        self._ahead.pop(name, None)
+        self._expired.pop(name, None)
+        if self._holds is not None:
+            self._holds.release(name)
         self._ids.pop(name, None)
         self._tails.pop(name, None)
         if self._marks.pop(name, None) is not None:
@@ -103,19 +123,31 @@ class Outbox:
         """Stop sending a stream; the rest goes on."""
         self.blocked[name] = reason
 
+    def posted(self, frame: Sequence[StoredBatch]) -> None:
+        """A frame is on its way: what is taken next follows it."""
+        for stored in frame:
+            self._ahead[stored.batch.name] = stored.batch.next
+
+    def recall(self, lanes: Iterable[Lane]) -> None:
+        """Nothing of these lanes is on its way any more: what is taken next follows what the parent has."""
+        for lane in lanes:
+            for name in self._lanes[lane]:
+                self._ahead.pop(name, None)
+
     def depth(self, lane: Lane) -> LaneDepth:
         """What waits in a lane, as of now."""
-        records, oldest = 0, None
+        records, size, oldest = 0, 0, None
         for name in self._lanes[lane]:
             info = self._store.stream(name)
             if info is None or info.next <= self._marks[name]:
                 continue
-            start = max(self._marks[name], info.first)
-            records += info.next - start
-            batches = self._read(name, 0, 1)
+            batches = self._read_from(name, self._marks[name], 1)
+            start = max(self._marks[name], info.first, self._expired.get(name, 0))
+            records += max(0, info.next - start)
+            size += info.bytes * max(0, info.next - start) // max(1, info.count)
             if batches and (oldest is None or batches[0].batch.appended_ms < oldest):
                 oldest = batches[0].batch.appended_ms
-        return LaneDepth(records, oldest)
+        return LaneDepth(records, oldest, size)
 
     def take(self, lanes: Iterable[Lane], max_bytes: int) -> list[StoredBatch]:
         """The next batches to send of `lanes`, in the order in which they should go: at least one, then up to
@@ -145,12 +177,17 @@ class Outbox:
         names = self._lanes[lane]
         if len(names) > 1:
             names.append(names.pop(0))
-        stream, marks, blocked = self._store.stream, self._marks, self.blocked
-        return deque(
-            name
-            for name in names
-            if (info := stream(name)) is not None and info.next > marks[name] and name not in blocked
-        )
+        return deque(name for name in names if self._is_due(name))
+
+    def _is_due(self, name: StreamName) -> bool:
+        info = self._store.stream(name)
+        if info is None or name in self.blocked or info.next <= self._start(name):
+            return False
+        return self._holds is None or not self._holds.is_held(name)
+
+    def _start(self, name: StreamName) -> int:
+        """Where what is to be sent next of a stream begins."""
+        return max(self._marks[name], self._ahead.get(name, 0), self._expired.get(name, 0))
 
     def _piece(self, turns: deque[StreamName], ends: dict[StreamName, int], most: int) -> list[StoredBatch]:
         """The next batches of a lane, each stream's at most once; those that have nothing (more) leave `turns`.
@@ -171,17 +208,38 @@ class Outbox:
         return batches
 
     def _read(self, name: StreamName, after: int, max_bytes: int) -> list[StoredBatch]:
-        """The next batches of a stream that are not at the parent, and not before `after`."""
+        """The next batches of a stream that are neither at the parent nor on their way, and not before `after`."""
+        return self._read_from(name, max(self._start(name), after), max_bytes)
+
+    def _read_from(self, name: StreamName, start: int, max_bytes: int) -> list[StoredBatch]:
         info = self._store.stream(name)
-        start = max(self._marks[name], after)
         if info is None or info.next <= start:
             return []
         try:
             # What retention took before it was sent is left out; the receiver is told by `earliest`, and counts it.
-            return self._store.read_stored(name, max(start, info.first), max_bytes)
+            batches = self._store.read_stored(name, max(start, info.first), max_bytes)
+            return self._fresh(info, batches, max_bytes)
         except (Gone, NotFound):
             # Retention or deletion is on disk and is about to be published; whoever waits for work is woken by that.
             return []
         except StorageCorrupt as damage:
             self.block(name, str(damage))
-            return []
+        except Unavailable as error:
+            if self._holds is not None:
+                self._holds.hold(name, str(error))
+        return []
+
+    def _fresh(self, info: StreamInfo, batches: list[StoredBatch], max_bytes: int) -> list[StoredBatch]:
+        """What was read of a stream, or where that begins with what is too old, what follows."""
+        oldest_ms = None if self._ttl is None else self._ttl.oldest_ms(info)
+        if batches and oldest_ms is not None and batches[0].batch.appended_ms < oldest_ms:
+            start = batches[0].batch.first
+            expired = self._store.first_since(info, start, oldest_ms)
+            known = max(start, self._marks[info.name], self._expired.get(info.name, 0))
+            self.expired[info.lane] += max(0, expired - known)
+            self._expired[info.name] = max(expired, self._expired.get(info.name, 0))
+            batches = self._store.read_stored(info.name, expired, max_bytes) if expired < info.next else []
+        earliest = self._expired.get(info.name, 0)
+        if earliest <= info.first:
+            return batches
+        return [msgspec.structs.replace(stored, earliest=max(stored.earliest, earliest)) for stored in batches]

@@ -4,10 +4,13 @@ import asyncio
 
 from littoral.core.lanes import Lane
 from littoral.core.tasks import Tasks
+from littoral.store.batch import PIECE_BYTES
 from littoral.store.retention import BATCHES_AT_ONCE, BY_AGE_EVERY_S, Retention
 from littoral.store.store import Store
 from littoral.store.transaction import Transaction
 from littoral.testing.loop import run
+from littoral.testing.offload import at_once
+from littoral.testing.random import SeededRandom
 from tests.support.stores import SimStore, name, records_of
 
 A = name("plant-a/a")
@@ -19,7 +22,7 @@ class Running:
         self.store: Store = self.sim.open()
         self.warnings: list[str] = []
         self.failures: list[BaseException] = []
-        self.retention = Retention(self.store, self.sim.clock, self.sim.limits, self.warnings.append)
+        self.retention = Retention(self.store, self.sim.clock, self.sim.limits, self.warnings.append, at_once)
         Tasks(self.failures.append).start(self.retention.run(), "retention")
 
     async def put(self, *records: bytes, retention_bytes: int | None = None, retention_ms: int | None = None) -> None:
@@ -43,6 +46,60 @@ def test_a_stream_is_kept_within_its_bytes():
         assert records_of(running.store, A)[-1] == b"00000199"
         assert running.retention.dropped_batches == info.first > BATCHES_AT_ONCE
         assert running.failures == []
+
+    run(main)
+
+
+def test_what_is_deleted_at_once_is_little_in_bytes_too():
+    async def main() -> None:
+        store = SimStore(stream_bytes=4 * PIECE_BYTES).open()
+        batch = SeededRandom(1).token_bytes(200 << 10)
+
+        def job(tx: Transaction) -> None:
+            tx.open_stream(A)
+            tx.append(A, [batch])
+
+        for _ in range(70):
+            await store.submit(job)
+        counts = []
+        while count := await store.submit(lambda tx: tx.retain(A, 0, BATCHES_AT_ONCE)):
+            counts.append(count)
+        info = store.stream(A)
+        assert info is not None
+        assert info.bytes <= 4 * PIECE_BYTES
+        assert len(counts) > 1
+        assert max(counts) == PIECE_BYTES // len(batch)
+        await store.submit(lambda tx: tx.delete_stream(A))
+        assert await store.submit(lambda tx: tx.purge(BATCHES_AT_ONCE)) == PIECE_BYTES // len(batch)
+
+    run(main)
+
+
+def test_what_forks_keep_of_deleted_streams_counts():
+    async def main() -> None:
+        running = Running(store_bytes=1000)
+        source, fork = name("plant-a/source"), name("plant-a/fork")
+
+        def keep(tx: Transaction) -> None:
+            tx.open_stream(source)
+            tx.append(source, [SeededRandom(1).token_bytes(600)])
+            tx.fork_stream(fork, source, 1, asked="")
+            tx.delete_stream(source)
+
+        # Not compressed: they are too small.
+        for n in range(20):
+            await running.put(b"%030d" % n)
+        await asyncio.sleep(5)
+        before = running.store.stream(A)
+        await running.store.submit(keep)
+        await asyncio.sleep(BY_AGE_EVERY_S * 2)
+        await running.put(b"one more")
+        await asyncio.sleep(5)
+        after = running.store.stream(A)
+        assert before is not None
+        assert after is not None
+        assert (before.first, running.failures) == (0, [])
+        assert after.bytes + running.store.deleted_bytes() <= 1000
 
     run(main)
 

@@ -104,6 +104,6 @@ def test_it_goes_on_by_itself_once_there_is_space():
         leave(sim, KEPT_BYTES * 3)
         await asyncio.sleep(LOOK_EVERY_S)
         await store.submit(append("telemetry"))
-        assert not store.room.low
+        assert not store.bounds.room.low
 
     run(main)
