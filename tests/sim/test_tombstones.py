@@ -147,6 +147,24 @@ def test_a_key_deleted_while_a_part_of_the_tree_was_away_is_gone_there_when_it_i
     simulate(seed, story)
 
 
+def test_what_comes_in_a_snapshot_reaches_all_below(seed: int):
+    async def story(sites: Sites) -> None:
+        for key in ("a", "z"):
+            await sites.put(sites.root, key)
+        await sites.until(lambda: all(len(living(node)) == 2 for node in sites.nodes))
+        sites.cut(sites.region, sites.root)
+        # Between them, so that the region holds nothing of what some chunks cover.
+        for number in range(FILL):
+            await sites.put(sites.root, f"b{number:02}", bytes(100))
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(2)
+        sites.restore(sites.region, sites.root)
+        await sites.until(lambda: len(living(sites.site)) == FILL + 2)
+        assert uplink_of(sites.site).state.bootstraps > 0
+
+    simulate(seed, story)
+
+
 def test_a_write_that_comes_too_late_brings_nothing_back_and_is_put_aside(seed: int):
     async def story(sites: Sites) -> None:
         for space in SPACES:

@@ -2,28 +2,29 @@
 
 import msgspec
 
-from littoral.core.kv import KvEntry
 from littoral.core.names import StreamName
 from littoral.fleet.desired import DESIRED, DesiredFold, DesiredRecord
 from littoral.fleet.kv_fold import KvFold, put_write_aside
 from littoral.fleet.registry import SUBTREE
 from littoral.store.dead_letters import append_dead_letters, dead_letters
 from littoral.store.folder import apply_or_put_aside
-from littoral.store.kv import kv_down_stream, kv_namespace, kv_stream
+from littoral.store.kv import KvRow, kv_down_stream, kv_namespace, kv_stream
 from littoral.store.store import Store
 from littoral.store.stream import StreamInfo
 from littoral.store.transaction import Transaction
-from littoral.streams.bootstrap import SnapshotPart
+from littoral.streams.bootstrap import SnapshotPart, items_of
 from littoral.streams.kv_again import all_shipped
 
 ENTRIES_AT_ONCE = 512
-"""Key-value entries in one part."""
+"""Key-value entries in one part: small ones take longer to read and to write than their bytes say."""
+UNSAID = "kv-unsaid"
+"""Scope of the state: the namespaces whose table holds what came in a snapshot and was not published."""
 ARRIVING = "desired-arriving"
 """Scope of the desired state of a snapshot whose parts have not all come."""
 
-_decode_entry = msgspec.msgpack.Decoder(KvEntry).decode
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(DesiredRecord).decode
+_decode_rows = msgspec.msgpack.Decoder(list[KvRow]).decode
 
 
 class FoldSnapshots:
@@ -54,27 +55,13 @@ class FoldSnapshots:
         """See Snapshots.part."""
         namespace = kv_namespace(name.path)
         if namespace is None:
-            return self._desired_part(cursor)
-        entries, horizon = self._store.kv_snapshot(namespace, cursor or "", ENTRIES_AT_ONCE)
-        items: list[bytes] = []
-        size = 0
-        after = cursor
-        for entry in entries:
-            item = _encode(entry)
-            size += len(item)
-            if items and size > most_bytes:
-                return SnapshotPart(items, after, horizon)
-            items.append(item)
-            after = entry.key
-        return SnapshotPart(items, after if len(items) == ENTRIES_AT_ONCE else None, horizon)
+            return self._desired_part(cursor, most_bytes)
+        rows, complete, horizon = self._store.kv_snapshot(namespace, cursor or "", ENTRIES_AT_ONCE, most_bytes)
+        return SnapshotPart(_encode(rows), None if complete else rows[-1][0], horizon)
 
-    def _desired_part(self, cursor: str | None) -> SnapshotPart:
-        """One resource at a time: with an app's code it may be large."""
-        state = self._store.state(DESIRED)
-        keys = sorted(key for key in state if cursor is None or key > cursor)
-        if not keys:
-            return SnapshotPart([], None)
-        return SnapshotPart([state[keys[0]]], keys[0] if len(keys) > 1 else None)
+    def _desired_part(self, cursor: str | None, most_bytes: int) -> SnapshotPart:
+        values, complete = self._store.state_part(DESIRED, cursor or "", most_bytes)
+        return SnapshotPart(_encode([msgspec.Raw(value) for _, value in values]), None if complete else values[-1][0])
 
     def siblings(self, name: StreamName) -> list[StreamName]:
         """See Snapshots.siblings."""
@@ -94,37 +81,56 @@ class FoldSnapshots:
     def take(self, tx: Transaction, name: StreamName, part: SnapshotPart, after: str | None) -> None:
         """See Snapshots.take."""
         namespace = kv_namespace(name.path)
-        if namespace is not None:
-            sent = all_shipped(tx, namespace) or all_shipped(tx, namespace, self._sent_to.get(namespace, 0))
-            apply_or_put_aside(tx, self._kv, name, 0, part.items)
-            for entry in self._drop_absent(tx, namespace, part, after):
-                below = entry.node == tx.node or tx.get_state(SUBTREE, entry.node) is not None
-                if below and not sent:
-                    # It may never reach the parent: then nobody else has heard of it, or is going to.
-                    put_write_aside(tx, f"snapshot of {name}", namespace, entry, part.horizon)
-            own = tx.stream(kv_stream(tx.node, namespace))
-            if sent and own is not None:
-                # What this part has appended is no write of anybody's.
-                self._sent_to[namespace] = own.next
+        if namespace is None:
+            self._take_desired(tx, name, items_of(part.items))
             return
-        for item in part.items:
+        rows = _rows(part.items)
+        if rows is None:
+            # One of them is poison; the others are found by looking at each.
+            apply_or_put_aside(tx, self._kv, name, 0, items_of(part.items))
+        elif tx.kv_insert(namespace, after or "", part.cursor, rows):
+            # Nothing of what the part covers was held here, as at a new node. It is not published: whoever follows this
+            # node begins anew once the snapshot is complete.
+            self._kv.merged_entries += len(rows)
+            tx.put_state(UNSAID, namespace, b"")
+        else:
+            self._take_over(tx, name, namespace, part, after, rows)
+
+    def _take_desired(self, tx: Transaction, name: StreamName, items: list[bytes]) -> None:
+        for item in items:
             try:
                 tx.put_state(ARRIVING, _decode(item).key, item)
             except msgspec.DecodeError as error:
                 letters = dead_letters(f"snapshot of {name}", str(error), item, tx.now_ms, f"fold/{self._desired.name}")
                 append_dead_letters(tx, letters)
 
-    def _drop_absent(self, tx: Transaction, namespace: str, part: SnapshotPart, after: str | None) -> list[KvEntry]:
-        """What lives here and is missing from the part, which holds all keys in (after, cursor], was deleted while this
-        node was away, as far as the parent has forgotten deletions. Returns it."""
-        try:
-            present = frozenset(_decode_entry(item).key for item in part.items)
-        except msgspec.DecodeError:
-            # It was put aside. Whatever its key is, it is not missing.
-            return []
+    def _take_over(
+        self,
+        tx: Transaction,
+        name: StreamName,
+        namespace: str,
+        part: SnapshotPart,
+        after: str | None,
+        rows: list[KvRow],
+    ) -> None:
+        """Entry by entry: the last writer wins, and what is deleted at the parent is deleted."""
+        sent = all_shipped(tx, namespace) or all_shipped(tx, namespace, self._sent_to.get(namespace, 0))
+        newer = tx.kv_newer(namespace, after or "", part.cursor, rows)
+        apply_or_put_aside(tx, self._kv, name, 0, [_encode(row) for row in newer])
+        # What lives here and is missing from the part, which holds all keys in (after, cursor], was deleted while this node
+        # was away, as far as the parent has forgotten deletions.
+        present = frozenset(row[0] for row in rows)
         dropped = tx.kv_bury_absent(namespace, after or "", part.cursor, present, part.horizon)
         self.dropped_entries += len(dropped)
-        return dropped
+        for entry in dropped:
+            below = entry.node == tx.node or tx.get_state(SUBTREE, entry.node) is not None
+            if below and not sent:
+                # It may never reach the parent: then nobody else has heard of it, or is going to.
+                put_write_aside(tx, f"snapshot of {name}", namespace, entry, part.horizon)
+        own = tx.stream(kv_stream(tx.node, namespace))
+        if sent and own is not None:
+            # What this part has appended is no write of anybody's.
+            self._sent_to[namespace] = own.next
 
     def finish(self, tx: Transaction, name: StreamName, offset: int, horizon: int) -> None:
         """See Snapshots.finish."""
@@ -136,9 +142,21 @@ class FoldSnapshots:
             tx.clear_state(ARRIVING)
             for key, value in arrived.items():
                 tx.put_state(DESIRED, key, value)
-        elif horizon:
-            # This table now lacks the tombstones that the parent's lacks, and those below are told so in turn. Not
-            # earlier: while parts are missing, a key that is not here may well live at the parent.
-            tx.kv_raise_horizon(namespace, horizon)
+        else:
+            if horizon:
+                # This table now lacks the tombstones that the parent's lacks, and those below are told so in turn. Not
+                # earlier: while parts are missing, a key that is not here may well live at the parent.
+                tx.kv_raise_horizon(namespace, horizon)
+            if tx.get_state(UNSAID, namespace) is not None:
+                tx.kv_begin_anew(namespace)
+                tx.put_state(UNSAID, namespace, None)
         fold = self._desired.name if namespace is None else self._kv.name
         tx.set_fold(fold, name, offset)
+
+
+def _rows(items: bytes) -> list[KvRow] | None:
+    """The entries of a part; None where one of them is none."""
+    try:
+        return _decode_rows(items)
+    except msgspec.DecodeError:
+        return None

@@ -28,7 +28,10 @@ BUSY_TIMEOUT_MS = 5_000
 CACHE_KIB = 8 * 1024
 """SQLite's page cache of each connection."""
 CHECKPOINT_PAGES = 4_000
-"""The WAL is moved into the database each time it holds this many pages (16 MB)."""
+"""Where nobody else does it (`littoral.store.log`), the WAL is moved into the database each time it holds this many pages
+(16 MB)."""
+INCREMENTAL = 2
+"""PRAGMA auto_vacuum: free pages can be given back to the file system, a few at a time."""
 
 CIPHER = "chacha20"
 """ChaCha20 with Poly1305: each page is encrypted and carries a tag, by which one that was changed is recognised."""
@@ -86,6 +89,9 @@ def _prepare(connection: apsw.Connection, path: str, *, exclusive: bool) -> None
         # first reads a database that has a WAL.
         connection.pragma("locking_mode", "exclusive")
     version = _check_format(connection, path)
+    if version == 0:
+        # Only an empty file takes it. A store of before goes on without, until it is restored from a backup.
+        connection.pragma("auto_vacuum", INCREMENTAL)
     _configure(connection, path)
     if version == 0:
         with atomic(connection):
@@ -186,6 +192,10 @@ def is_encrypted(path: str) -> bool:
 def copy_database(source: apsw.Connection, target: str, key: StoreKey | None, *, new_key: bool) -> None:
     """Write all of a database, as of one commit, to `target`, an empty file; new_key: with another key than its own.
     Whoever writes to it meanwhile is not kept waiting. Raises StorageError."""
+    with translated("copy store to", target):
+        if source.pragma("auto_vacuum") != INCREMENTAL:
+            # What the copy is to have; the store itself stays as it is. One that has it would be written to by this.
+            source.pragma("auto_vacuum", INCREMENTAL)
     if not new_key:
         with translated("copy store to", target):
             source.execute("VACUUM INTO ?", (target,))

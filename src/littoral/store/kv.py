@@ -26,6 +26,13 @@ from littoral.core.names import StreamName
 
 KV_STREAMS = "kv/"
 KV_DOWN_STREAMS = "kv-down/"
+_NEWEST = "hlc"
+"""Key in the table `meta` of the newest timestamp that the table ever held."""
+
+ENTRY_BYTES = 32
+"""About what an entry takes besides its key and value, as a neighbour is sent it."""
+KvRow = tuple[str, bytes | None, int, str]
+"""A KvEntry's fields, for where many are written at once."""
 
 
 def kv_namespace(path: str) -> str | None:
@@ -73,6 +80,21 @@ class KvTable:
     def __init__(self, connection: apsw.Connection, hlc: HybridClock) -> None:
         self._connection = connection
         self._hlc = hlc
+        self._newest = self._kept = greatest_hlc(connection)
+        """The newest timestamp written, and what is known to be in the table `meta`."""
+
+    def keep_newest(self) -> None:
+        """Before a commit: write down the newest timestamp, so that the next start goes on from there."""
+        if self._newest > self._kept:
+            self._connection.execute(
+                "INSERT INTO meta(key, value) VALUES(?,?) ON CONFLICT DO UPDATE SET value=excluded.value",
+                (_NEWEST, str(self._newest)),
+            )
+            self._kept = self._newest
+
+    def abandon(self) -> None:
+        """The commit failed: what was written down is not."""
+        self._kept = 0
 
     def write_local(self, namespace: str, key: str, value: bytes | None, node: str) -> KvEntry:
         """Write with a fresh timestamp. It wins over what the key holds here, also if that is from a clock that was
@@ -107,15 +129,51 @@ class KvTable:
             merged.won.append(entry)
         return merged
 
+    def insert(self, namespace: str, after: str, last: str | None, rows: Sequence[KvRow]) -> bool:
+        """Write entries with keys in (after, last] where nothing of that range is held and none of them is doubtful: then
+        all of them win, and need not be looked at one by one. False, and nothing done, where that is not so.
+
+        Raises: InvalidInput for one too far in the future, apsw.ConstraintError for keys that are there or come twice;
+        some may be written then.
+        """
+        horizon = read_horizon(self._connection, namespace)
+        if any(row[2] <= horizon for row in rows) or self._holds(namespace, after, last):
+            return False
+        newest = max((row[2] for row in rows), default=0)
+        self._hlc.observe(newest)
+        self._connection.executemany(
+            "INSERT INTO kv(namespace, key, value, hlc, node) VALUES(?,?,?,?,?)", [(namespace, *row) for row in rows]
+        )
+        self._newest = max(self._newest, newest)
+        return True
+
+    def newer(self, namespace: str, after: str, last: str | None, rows: Sequence[KvRow]) -> list[KvRow]:
+        """Of entries with keys in (after, last], those that would win, found at once."""
+        held = {
+            key: (hlc, node)
+            for key, hlc, node in self._connection.execute(
+                f"SELECT key, hlc, node FROM kv WHERE {_in_range(last)}", (namespace, after, last)
+            )
+        }
+        nothing = (-1, "")
+        return [row for row in rows if (row[2], row[3]) > held.get(row[0], nothing)]
+
+    def _holds(self, namespace: str, after: str, last: str | None) -> bool:
+        row = self._connection.execute(
+            f"SELECT 1 FROM kv WHERE {_in_range(last)} LIMIT 1", (namespace, after, last)
+        ).fetchone()
+        return row is not None
+
     def bury_absent(
         self, namespace: str, after: str, last: str | None, present: frozenset[str], horizon: int
     ) -> list[KvEntry]:
         """Write tombstones over the living entries up to `horizon` with keys in (after, last] that are not `present`;
         last: None for all keys that follow. Returns the entries that lived."""
+        if not horizon:
+            return []
         rows = self._connection.execute(
-            "SELECT key, value, hlc, node FROM kv WHERE namespace=? AND key>? AND (? IS NULL OR key<=?)"
-            " AND value IS NOT NULL AND hlc<=? ORDER BY key",
-            (namespace, after, last, last, horizon),
+            f"SELECT key, value, hlc, node FROM kv WHERE {_in_range(last)} AND value IS NOT NULL AND hlc<=?4 ORDER BY key",
+            (namespace, after, last, horizon),
         )
         absent = [KvEntry(*row) for row in rows if row[0] not in present]
         for entry in absent:
@@ -157,6 +215,14 @@ class KvTable:
             " SET hlc=excluded.hlc, node=excluded.node, value=excluded.value",
             (namespace, entry.key, entry.hlc, entry.node, entry.value),
         )
+        self._newest = max(self._newest, entry.hlc)
+
+
+def _in_range(last: str | None) -> str:
+    """The condition for keys of the namespace ?1 in (?2, ?3]; last: None for all keys that follow. Not both in one text: SQLite
+    would then read on to the end of the namespace."""
+    # The third parameter has to be in the text, for it is given.
+    return "namespace=?1 AND key>?2 AND " + ("?3 IS NULL" if last is None else "key<=?3")
 
 
 def read_entry(connection: apsw.Connection, namespace: str, key: str) -> KvEntry | None:
@@ -175,16 +241,34 @@ def read_entries(connection: apsw.Connection, namespace: str, after: str, limit:
     return [KvEntry(*row) for row in connection.execute(_ENTRIES, (namespace, after, limit))]
 
 
-def read_snapshot(connection: apsw.Connection, namespace: str, after: str, limit: int) -> tuple[list[KvEntry], int]:
-    """As `read_entries`, and the horizon at the same moment."""
-    # In one statement: a tombstone forgotten between two would be in neither. A transaction around two would end in
-    # an error of its own where the disk fails, and hide the disk's.
-    rows: list[Any] = connection.execute(
-        "SELECT entry.*, horizon.hlc FROM (SELECT coalesce((SELECT hlc FROM horizons WHERE namespace=?), 0) AS hlc)"
-        f" AS horizon LEFT JOIN ({_ENTRIES}) AS entry ORDER BY entry.key",
-        (namespace, namespace, after, limit),
-    ).fetchall()
-    return [KvEntry(*row[:4]) for row in rows if row[0] is not None], rows[0][4]
+# In one statement: a tombstone forgotten between two would be in neither. A transaction around two would end in an error of
+# its own where the disk fails, and hide the disk's.
+_SNAPSHOT = (
+    "SELECT NULL, NULL, coalesce((SELECT hlc FROM horizons WHERE namespace=?1), 0), NULL"
+    " UNION ALL SELECT * FROM (SELECT key, value, hlc, node FROM kv WHERE namespace=?1 AND key>?2 ORDER BY key LIMIT ?3)"
+)
+
+
+def read_snapshot(
+    connection: apsw.Connection, namespace: str, after: str, most_entries: int, most_bytes: int
+) -> tuple[list[KvRow], bool, int]:
+    """Entries with keys greater than `after`, tombstones included, in order of the keys: at least one if there is any, and
+    no more than either bound; whether they are the last; and the horizon at the same moment."""
+    # One more than is wanted tells whether there are more.
+    cursor: Any = iter(connection.execute(_SNAPSHOT, (namespace, after, most_entries + 1)))
+    horizon = next(cursor)[2]
+    rows: list[KvRow] = []
+    size = 0
+    complete = True
+    for row in cursor:
+        size += len(row[0]) + len(row[1] or b"") + ENTRY_BYTES
+        if len(rows) == most_entries or (rows and size > most_bytes):
+            complete = False
+            break
+        rows.append(row)
+    # The statement ends with its cursor. Not by close(): apsw 3.54 then keeps the cursor for ever.
+    del cursor
+    return rows, complete, horizon
 
 
 def read_page(connection: apsw.Connection, namespace: str, prefix: str, cursor: str | None, limit: int) -> KvPage:
@@ -229,6 +313,6 @@ def namespaces_with_tombstones(connection: apsw.Connection, before: int) -> list
 
 
 def greatest_hlc(connection: apsw.Connection) -> int:
-    """The newest timestamp in the table."""
-    row = connection.execute("SELECT max(hlc) FROM kv").fetchone()
-    return row[0] or 0 if row else 0
+    """The newest timestamp that the table ever held."""
+    row: Any = connection.execute("SELECT value FROM meta WHERE key=?", (_NEWEST,)).fetchone()
+    return int(row[0]) if row else 0

@@ -6,14 +6,25 @@ import apsw
 import msgspec
 
 from littoral.core.clock import Clock
+from littoral.core.errors import InvalidInput
 from littoral.core.hlc import HybridClock
 from littoral.core.kv import KvEntry
 from littoral.core.limits import Limits
 from littoral.core.names import StreamName
+from littoral.store.bounds import Bounds
 from littoral.store.heads import Heads
 from littoral.store.history_writes import HistoryWrites
-from littoral.store.kv import KV_STREAMS, KvTable, Merged, kv_down_stream, kv_stream, read_entries, read_entry, stand_in
-from littoral.store.room import Room
+from littoral.store.kv import (
+    KV_STREAMS,
+    KvRow,
+    KvTable,
+    Merged,
+    kv_down_stream,
+    kv_stream,
+    read_entries,
+    read_entry,
+    stand_in,
+)
 from littoral.store.stream import Reach
 
 _encode_entries = msgspec.msgpack.Encoder().encode
@@ -31,9 +42,9 @@ class KvWrites(HistoryWrites):
         clock: Clock,
         limits: Limits,
         hlc: HybridClock,
-        room: Room,
+        bounds: Bounds,
     ) -> None:
-        super().__init__(connection, heads, node, lineage, clock, limits, room)
+        super().__init__(connection, heads, node, lineage, clock, limits, bounds)
         self._kv = KvTable(connection, hlc)
 
     def kv_put(self, namespace: str, key: str, value: bytes | None) -> KvEntry:
@@ -74,6 +85,28 @@ class KvWrites(HistoryWrites):
         self._publish_kv(kv_down_stream(self.node, namespace), certain)
         self._publish_kv(kv_stream(self.node, namespace), merged.doubtful)
         return merged
+
+    def kv_insert(self, namespace: str, after: str, last: str | None, rows: Sequence[KvRow]) -> bool:
+        """Take over the parent's entries with keys in (after, last] where this node holds none of that range; False, and
+        nothing done, where it does, or one of them is not as it should be. They are not published: whoever asks for
+        that tells the children to begin anew (`kv_begin_anew`)."""
+        try:
+            with self.attempt():
+                return self._kv.insert(namespace, after, last, rows)
+        except (InvalidInput, apsw.ConstraintError):
+            return False
+
+    def kv_newer(self, namespace: str, after: str, last: str | None, rows: Sequence[KvRow]) -> list[KvRow]:
+        """Of the parent's entries with keys in (after, last], those that are later than what is held here."""
+        return self._kv.newer(namespace, after, last, rows)
+
+    def kv_begin_anew(self, namespace: str) -> None:
+        """The table holds what was not published: the stream to the children is another from now on, so that they begin
+        with a snapshot of the table."""
+        name = kv_down_stream(self.node, namespace)
+        if self._heads.get(name) is not None:
+            self.delete_stream(name)
+        self._open_kv(name)
 
     def kv_bury_absent(
         self, namespace: str, after: str, last: str | None, present: frozenset[str], horizon: int
@@ -116,6 +149,21 @@ class KvWrites(HistoryWrites):
     def _publish_kv(self, name: StreamName, entries: Sequence[KvEntry], *, essential: bool = True) -> None:
         if not entries:
             return
+        self._open_kv(name)
+        self.append(name, [_encode_entries(entry) for entry in entries], essential=essential)
+
+    def _open_kv(self, name: StreamName) -> None:
         reach: Reach = "link" if name.path.startswith(KV_STREAMS) else "node"
         self.open_stream(name, content_type="application/msgpack", lane="state", reach=reach)
-        self.append(name, [_encode_entries(entry) for entry in entries], essential=essential)
+
+    # For the committer
+
+    def abandon(self) -> None:
+        """The group failed: forget all that is pending."""
+        super().abandon()
+        self._kv.abandon()
+
+    def write_heads(self) -> None:
+        """Write the rows of all streams that changed, and what else goes with a commit."""
+        super().write_heads()
+        self._kv.keep_newest()

@@ -1,28 +1,35 @@
 """Starting to follow a stream whose beginning is gone, or is better not read: snapshot, then tail.
 
 A stream that is only there to be folded (key-value writes, desired state) need not be kept from its beginning: what
-has been folded from it up to some offset says the same. The parent gives that state away in pages, with the offset and
-the chain hash at which it was taken up; the child applies the pages, and then follows the stream from that offset.
+has been folded from it up to some offset says the same. The parent gives that state away in chunks, with the offset and
+the chain hash at which the first was read; the child takes the chunks, and then follows the stream from that offset.
 
-    child                                parent
-      │ read from an offset not held       │
-      ├───────────────────────────────────►│  410
-      │ snapshot, page by page             │
-      ├───────────────────────────────────►│  items, and with the first page: offset, chain
-      │ apply; reset the copy to offset    │
-      │ read from offset                   │
-      ├───────────────────────────────────►│
+    child                                   parent
+      │ read from an offset not held          │
+      ├──────────────────────────────────────►│  410
+      │ snapshot, chunk by chunk              │
+      ├──────────────────────────────────────►│  items, digest; offset and chain of the stream now
+      │ take it, and note how far it is       │
+      │ the last: reset the copy to the       │
+      │ first chunk's offset                  │
+      │ read from that offset                 │
+      ├──────────────────────────────────────►│
 
-What is folded must not mind seeing a write again that the snapshot already holds: both folds take the newest.
+What is folded must not mind seeing a write again that the snapshot already holds: both folds take the newest. For the same
+reason a chunk holds by itself, whenever the next one comes: after a cut, or a restart, the child goes on after the last
+chunk that it has on disk (`littoral.streams.arrival`), as long as the parent still has the stream from the first chunk's
+offset on.
 
 A state may be folded from several streams of the parent's. Where one of them has lost its beginning, all are begun anew:
 what is still held of another may be older than the state that the snapshot gave, and would undo some of it.
 """
 
+from hashlib import sha256
 from typing import Protocol
 
 import msgspec
 
+from littoral.core.errors import Gone, InvalidInput
 from littoral.core.names import StreamName
 from littoral.store.batch import UNLINKED
 from littoral.store.store import Store
@@ -30,11 +37,17 @@ from littoral.store.stream import StreamInfo
 from littoral.store.transaction import Transaction
 from littoral.wire.peer import SnapshotPage
 
+_decode_items = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
+
+CHUNK_BYTES = 512 << 10
+"""Most of one chunk, and one item more: it is read and applied in one piece, while others wait."""
+
 
 class SnapshotPart(msgspec.Struct, frozen=True):
     """Some of a state, in an order that does not change while it is read."""
 
-    items: list[bytes]
+    items: bytes
+    """As one msgpack array."""
     cursor: str | None
     """Where to go on; None at the end."""
     horizon: int = 0
@@ -53,7 +66,7 @@ class Snapshots(Protocol):
         ...
 
     def part(self, name: StreamName, cursor: str | None, most_bytes: int) -> SnapshotPart:
-        """At the parent: the state from `cursor` on; at least one item if there is any, then up to `most_bytes`."""
+        """At the parent: the state from `cursor` on; at least one item if there is any, then about up to `most_bytes`."""
         ...
 
     def siblings(self, name: StreamName) -> list[StreamName]:
@@ -78,15 +91,49 @@ class Snapshots(Protocol):
 
 
 def snapshot_page(
-    store: Store, snapshots: Snapshots, info: StreamInfo, cursor: str | None, most_bytes: int
+    store: Store, snapshots: Snapshots, info: StreamInfo, cursor: str | None, most_bytes: int, *, chunked: bool
 ) -> SnapshotPage:
-    """A part as it travels, with where in the stream it was taken."""
+    """A part as it travels, with where in the stream it was taken. chunked: whether the child knows of chunks."""
     offset = snapshots.position(info)
-    part = snapshots.part(info.name, cursor, most_bytes)
+    part = snapshots.part(info.name, cursor, min(most_bytes, CHUNK_BYTES))
     chain = _chain_at(store, info, offset)
-    return SnapshotPage(
+    page = SnapshotPage(
         info.lineage, offset, chain, info.content_type, info.lane, info.reach, part.items, part.cursor, part.horizon
     )
+    if not chunked:
+        return msgspec.structs.replace(page, items=items_of(part.items))
+    return msgspec.structs.replace(page, digest=digest_of(page, part.items))
+
+
+def items_of(array: bytes) -> list[bytes]:
+    """The items of a part, each as it is encoded. Raises InvalidInput."""
+    try:
+        return [bytes(item) for item in _decode_items(array)]
+    except msgspec.DecodeError as error:
+        raise InvalidInput("take", "snapshot", f"its items are no msgpack array ({error})") from error
+
+
+def array_of(items: list[bytes]) -> bytes:
+    """Encoded items as one msgpack array."""
+    return b"\xdd" + len(items).to_bytes(4, "big") + b"".join(items)
+
+
+def digest_of(page: SnapshotPage, items: bytes) -> bytes:
+    """SHA-256 over all that a chunk says."""
+    digest = sha256(items)
+    digest.update(msgspec.msgpack.encode(msgspec.structs.replace(page, items=b"", digest=b"")))
+    return digest.digest()
+
+
+def check_held(info: StreamInfo, lineage: str, offset: int) -> None:
+    """Whether who took the first chunk at `offset` can go on from there. Raises Gone."""
+    if lineage != info.lineage or not info.first <= offset <= info.next:
+        raise Gone(
+            "go on with snapshot of",
+            str(info.name),
+            f"offset {offset} of {lineage}, where it was begun, is no longer held",
+            "Begin the snapshot anew",
+        )
 
 
 def _chain_at(store: Store, info: StreamInfo, offset: int) -> bytes:

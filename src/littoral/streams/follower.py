@@ -11,13 +11,13 @@ from littoral.core.names import StreamName
 from littoral.store.batch import StoredBatch
 from littoral.store.replica import begins_anew, lineage_parts
 from littoral.store.store import Store
-from littoral.store.transaction import Transaction
+from littoral.streams.arrival import Arrival
 from littoral.streams.bandwidth import EVENT_BYTES
-from littoral.streams.bootstrap import SnapshotPart, Snapshots
+from littoral.streams.bootstrap import Snapshots
 from littoral.streams.link_budget import BudgetSpent, LinkBudget
 from littoral.streams.outbox import Outbox
 from littoral.streams.parent_link import ParentLink
-from littoral.streams.take_over import take_over
+from littoral.streams.take_over import take_over_all
 from littoral.streams.uplink_state import UplinkState
 from littoral.wire import peer
 
@@ -37,6 +37,7 @@ class Follower:
         self._link = link
         self._outbox = outbox
         self._snapshots = snapshots
+        self._arrival = Arrival(store, link, snapshots, state)
         self._state = state
         self._put_off: dict[StreamName, peer.Mark] = {}
         """Streams of the parent's that are not read any further until there is a budget for it again."""
@@ -106,8 +107,12 @@ class Follower:
         name = StreamName(mark.origin, mark.path)
         if name in self._outbox.blocked:
             return
-        if self._snapshots.covers(name) and self._is_another(name, mark):
-            await self._begin(name)
+        if self._is_another(name, mark):
+            if self._snapshots.covers(name):
+                await self._begin(name)
+            elif (info := self._store.stream(name)) is not None and info.via == self._outbox.parent:
+                # Nothing is folded from it that could be taken over: what the origin has now is all there is.
+                await self._store.submit(lambda tx: tx.delete_stream(name))
         while (have := self._have(mark)) < mark.next:
             try:
                 frame = await self.read(name, have)
@@ -116,7 +121,7 @@ class Follower:
                 continue
             if not frame:
                 return
-            outcomes = await self._store.submit(partial(take_over, frame, self._outbox.parent))
+            outcomes = await self._store.submit(partial(take_over_all, frame, self._outbox.parent))
             self._store.counters.judged(outcomes)
             self._state.followed_records += outcomes[-1].next - have
             if self._have(mark) <= have:
@@ -125,9 +130,10 @@ class Follower:
 
     def _is_another(self, name: StreamName, mark: peer.Mark) -> bool:
         """Whether there is no copy of the stream here, or one of before its origin was restored: how much of that is
-        still so, nobody can tell."""
+        still so, nobody can tell. Of one that is folded also whether its origin has made it anew: then its state has
+        changed in more than what is in the stream."""
         info = self._store.stream(name)
-        if info is None:
+        if info is None or (self._snapshots.covers(name) and begins_anew(mark.lineage, info.lineage)):
             return True
         held, at_parent = lineage_parts(info.lineage), lineage_parts(mark.lineage)
         return name not in self._begun and held is not None and at_parent is not None and held[0] != at_parent[0]
@@ -143,44 +149,9 @@ class Follower:
 
     async def _bootstrap(self, name: StreamName) -> None:
         """Take over what the parent has folded from a stream, and follow the stream from there."""
-        link = self._link
-        head: peer.SnapshotPage | None = None
-        cursor: str | None = None
-        horizon = 0
-        while True:
-            most = link.most(link.down)
-            query = {"stream": str(name), "most": str(most)}
-            query |= {"cursor": cursor} if cursor is not None else {}
-            response = await link.call(
-                "GET", peer.SNAPSHOT, query=query, pace=link.down, urgent=self._is_urgent(name), expected_bytes=most
-            )
-            page = peer.decode(response.body, peer.SnapshotPage, "snapshot")
-            # The offset of the first page counts: what changed while the others were read comes again by the stream.
-            if head is None:
-                head = page
-                await self._store.submit(partial(self._snapshots.begin, name=name))
-            part = SnapshotPart(page.items, page.cursor, page.horizon)
-            await self._store.submit(partial(self._snapshots.take, name=name, part=part, after=cursor))
-            horizon = max(horizon, page.horizon)
-            cursor = page.cursor
-            if cursor is None:
-                break
-        await self._store.submit(partial(self._begin_copy, name, head, horizon))
+        await self._arrival.bring(name, urgent=self._is_urgent(name))
         self._begun.add(name)
         self._state.bootstraps += 1
-
-    def _begin_copy(self, name: StreamName, head: peer.SnapshotPage, horizon: int, tx: Transaction) -> None:
-        tx.reset_replica(
-            name,
-            lineage=head.lineage,
-            offset=head.offset,
-            chain=head.chain,
-            content_type=head.content_type,
-            lane=head.lane,
-            reach=head.reach,
-            via=self._outbox.parent,
-        )
-        self._snapshots.finish(tx, name, head.offset, horizon)
 
     def _is_urgent(self, name: StreamName) -> bool:
         """Of a stream at the parent: whether it is read before what is not urgent goes up, budget or none. So is what was

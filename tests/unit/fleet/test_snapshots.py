@@ -55,7 +55,7 @@ def test_what_the_snapshot_does_not_hold_was_withdrawn():
         # A first try broke off after something that is no longer there.
         await site.submit(lambda tx: ours.begin(tx, stream))
         await site.submit(
-            lambda tx: ours.take(tx, stream, SnapshotPart([msgspec.msgpack.encode(withdrawn)], None), None)
+            lambda tx: ours.take(tx, stream, SnapshotPart(msgspec.msgpack.encode([withdrawn]), None), None)
         )
         await site.submit(lambda tx: ours.begin(tx, stream))
         await site.submit(lambda tx: ours.take(tx, stream, part, None))
@@ -75,9 +75,13 @@ def test_an_entry_that_cannot_be_applied_is_put_aside_and_the_others_are_taken()
             KvEntry("b", b"2", FAR_AHEAD, "cloud"),
             KvEntry("c", b"3", 1, "cloud"),
         ]
-        part = SnapshotPart([msgspec.msgpack.encode(entry) for entry in entries], None)
+        part = SnapshotPart(msgspec.msgpack.encode(entries), None)
         await site.submit(lambda tx: ours.take(tx, name("cloud/kv/lines"), part, None))
-        await site.submit(lambda tx: ours.take(tx, name("cloud/desired"), SnapshotPart([b"nonsense"], None), None))
+        await site.submit(
+            lambda tx: ours.take(
+                tx, name("cloud/desired"), SnapshotPart(msgspec.msgpack.encode(["nonsense"]), None), None
+            )
+        )
         assert [entry.key for entry in site.kv_entries("lines", "", 10)] == ["a", "c"]
         letters = [msgspec.json.decode(record) for record in records_of(site, name("plant-a/dead-letters"))]
         assert "ahead of this node's clock" in letters[0]["reason"]
@@ -96,8 +100,9 @@ def test_a_part_is_no_larger_than_asked_for_and_all_parts_hold_everything():
         keys: list[str] = []
         while True:
             part = theirs.part(name("cloud/kv/lines"), cursor, 400)
-            assert 1 <= len(part.items) <= 3 < ENTRIES_AT_ONCE
-            keys += [msgspec.msgpack.decode(item, type=KvEntry).key for item in part.items]
+            entries = msgspec.msgpack.decode(part.items, type=list[KvEntry])
+            assert 1 <= len(entries) <= 3 < ENTRIES_AT_ONCE
+            keys += [entry.key for entry in entries]
             if (cursor := part.cursor) is None:
                 break
         assert keys == [f"k{n:02}" for n in range(20)]

@@ -12,12 +12,12 @@ from littoral.core.tasks import Tasks
 from littoral.fleet.desired import DesiredFold
 from littoral.fleet.kv_fold import KvFold
 from littoral.fleet.registry import SUBTREE
-from littoral.fleet.snapshots import FoldSnapshots
+from littoral.fleet.snapshots import UNSAID, FoldSnapshots
 from littoral.fleet.tombstones import TOMBSTONES_AT_ONCE, Tombstones
 from littoral.store.kv import kv_stream, stand_in
 from littoral.store.store import Store
 from littoral.store.transaction import Transaction
-from littoral.streams.bootstrap import SnapshotPart
+from littoral.streams.bootstrap import SnapshotPart, array_of
 from littoral.streams.kv_again import UNSENT
 from littoral.streams.outbox import UPLINK_FOLD, Outbox
 from littoral.testing.loop import run
@@ -121,6 +121,7 @@ def test_what_the_disk_refuses_is_tried_again():
 # What a child does with a snapshot
 
 
+NOTHING = array_of([])
 PARENT = name("cloud/kv/ns")
 
 
@@ -179,7 +180,7 @@ def test_a_parent_that_knows_of_no_horizon_takes_nothing_away():
     async def main() -> None:
         site = SimStore("plant-a").open()
         await written(site, KvEntry("k", b"v", 5, "cloud"))
-        await site.submit(lambda tx: snapshots_of(site).take(tx, PARENT, SnapshotPart([], None), None))
+        await site.submit(lambda tx: snapshots_of(site).take(tx, PARENT, SnapshotPart(NOTHING, None), None))
         assert living(site) == ["k"]
 
     run(main)
@@ -189,7 +190,7 @@ def test_an_item_that_cannot_be_read_is_not_taken_for_a_key_that_is_missing():
     async def main() -> None:
         site = SimStore("plant-a").open()
         await written(site, KvEntry("k", b"v", 5, "cloud"))
-        part = SnapshotPart([b"\xc1"], None, 9)
+        part = SnapshotPart(array_of([b"\xc0"]), None, 9)
         await site.submit(lambda tx: snapshots_of(site).take(tx, PARENT, part, None))
         assert living(site) == ["k"]
 
@@ -207,7 +208,7 @@ def test_what_may_never_have_been_sent_is_not_dropped_without_a_word():
             tx.kv_merge_from_above("ns", [above])
 
         await site.submit(before)
-        part = SnapshotPart([], None, 9)
+        part = SnapshotPart(NOTHING, None, 9)
         await site.submit(lambda tx: snapshots_of(site).take(tx, PARENT, part, None))
         assert living(site) == []
         letters = letters_of(site)
@@ -239,12 +240,30 @@ def test_what_the_parts_of_a_snapshot_append_themselves_is_nobodys_write(between
         await site.submit(lambda tx: tx.set_fold(UPLINK_FOLD, kv_stream("plant-a", "ns"), 2))
         ours = snapshots_of(site)
         await site.submit(lambda tx: ours.begin(tx, PARENT))
-        await site.submit(lambda tx: ours.take(tx, PARENT, SnapshotPart([], "a", 9), None))
+        await site.submit(lambda tx: ours.take(tx, PARENT, SnapshotPart(NOTHING, "a", 9), None))
         if between:
             await site.submit(lambda tx: tx.kv_merge_from_below("ns", [KvEntry("c", b"v", 5, "plant-a")]))
-        await site.submit(lambda tx: ours.take(tx, PARENT, SnapshotPart([], None, 9), "a"))
+        await site.submit(lambda tx: ours.take(tx, PARENT, SnapshotPart(NOTHING, None, 9), "a"))
         assert living(site) == []
         # One of them is not sent yet; which, nobody looks up.
         assert len(letters_of(site)) == (2 if between else 0)
+
+    run(main)
+
+
+def test_a_chunk_with_what_is_doubtful_is_looked_at_entry_by_entry():
+    async def main() -> None:
+        site = SimStore("plant-a").open()
+        await site.submit(lambda tx: tx.kv_raise_horizon("ns", 9))
+        ours = snapshots_of(site)
+        doubtful, certain = KvEntry("a", b"v", 9, "cloud"), KvEntry("b", b"v", 10, "cloud")
+        part = SnapshotPart(msgspec.msgpack.encode([doubtful, certain]), None, 9)
+        await site.submit(lambda tx: ours.take(tx, PARENT, part, None))
+        assert living(site) == ["a", "b"]
+        # The parent is told, and says its tombstone again if it has one.
+        assert [
+            msgspec.msgpack.decode(each, type=KvEntry) for each in records_of(site, kv_stream("plant-a", "ns"))
+        ] == [doubtful]
+        assert site.state(UNSAID) == {}
 
     run(main)

@@ -10,13 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from littoral.core.errors import Conflict, Gone, InvalidInput, NotFound
+from littoral.core.errors import Conflict, Gone, InvalidInput, LimitReached, NotFound
 from littoral.core.names import StreamName
 from littoral.core.tasks import Tasks
 from littoral.store.retention import Retention
 from littoral.store.store import Store
 from littoral.store.transaction import Transaction
 from littoral.testing.loop import run
+from littoral.testing.offload import at_once
 from tests.support.stores import SimStore, column, name, records_of
 
 SOURCE, FORK, THIRD = name("plant-a/source"), name("plant-a/fork"), name("plant-a/third")
@@ -174,7 +175,7 @@ def test_forks_of_forks_read_through_and_outlive_what_they_come_from():
         assert records_of(store, THIRD) == expected
         await store.submit(lambda tx: tx.delete_stream(THIRD))
         assert (store.is_held(SOURCE), store.is_held(FORK)) == (False, False)
-        assert rows(store) == 7
+        assert rows(store) == 5, "what lies behind the point of its last fork goes at once"
         await purge(store)
         assert rows(store) == 0
         assert list(column(store.committer._connection, "SELECT 1 FROM forks UNION SELECT 1 FROM deleted")) == []
@@ -187,7 +188,7 @@ def test_the_rows_of_a_deleted_stream_go_by_themselves():
         sim = await made(batches_of=1)
         store = sim.running()
         warnings: list[str] = []
-        retention = Retention(store, sim.clock, sim.limits, warnings.append)
+        retention = Retention(store, sim.clock, sim.limits, warnings.append, at_once)
         failures: list[BaseException] = []
         Tasks(failures.append).start(retention.run(), "retention")
         await asyncio.sleep(60)
@@ -208,7 +209,9 @@ def test_the_rows_of_a_stream_deleted_before_a_restart_go_as_well():
         assert rows(store) == 3
         warnings: list[str] = []
         failures: list[BaseException] = []
-        Tasks(failures.append).start(Retention(store, sim.clock, sim.limits, warnings.append).run(), "retention")
+        Tasks(failures.append).start(
+            Retention(store, sim.clock, sim.limits, warnings.append, at_once).run(), "retention"
+        )
         await asyncio.sleep(5)
         assert (rows(store), warnings, failures) == (0, [], [])
 
@@ -301,6 +304,42 @@ def test_a_read_goes_from_row_to_row_of_several_streams_and_ends_where_it_has_en
     run(main)
 
 
+def test_a_chain_of_forks_has_an_end():
+    chain = [name(f"plant-a/{number}") for number in range(4)]
+
+    async def main() -> None:
+        store = SimStore(fork_depth=2).open()
+        await store.submit(append(chain[0], b"0"))
+        await store.submit(fork(chain[1], chain[0], 1))
+        await store.submit(fork(chain[2], chain[1], 1))
+        with pytest.raises(LimitReached, match="would go through 3 other streams"):
+            await store.submit(fork(chain[3], chain[2], 1))
+        await store.submit(fork(chain[3], chain[1], 1))
+
+    run(main)
+
+
+def test_what_a_deleted_stream_has_beyond_its_forks_goes_and_the_rest_counts_for_the_store():
+    async def main() -> None:
+        sim = await made(batches_of=1)
+        store = sim.running()
+        await store.submit(fork(FORK, SOURCE, 4))
+        held = store.stream(SOURCE)
+        assert held is not None
+        await store.submit(lambda tx: tx.delete_stream(SOURCE))
+        assert store.deleted_bytes() == held.bytes
+        await purge(store)
+        assert rows(store) == 4
+        assert 0 < store.deleted_bytes() < held.bytes
+        assert records_of(store, FORK) == RECORDS[:4]
+        assert not store.has_purgeable()
+        await store.submit(lambda tx: tx.delete_stream(FORK))
+        await purge(store)
+        assert (rows(store), store.deleted_bytes()) == (0, 0)
+
+    run(main)
+
+
 def test_a_chain_of_forks_may_be_longer_than_python_calls_go_deep():
     length = sys.getrecursionlimit() + 100
     chain = [name(f"plant-a/{number}") for number in range(length)]
@@ -312,7 +351,7 @@ def test_a_chain_of_forks_may_be_longer_than_python_calls_go_deep():
             append(chain[number], b"%d" % number)(tx)
 
     async def main() -> None:
-        store = SimStore().open()
+        store = SimStore(fork_depth=length).open()
         await store.submit(job)
         assert records_of(store, chain[-1]) == [b"%d" % number for number in range(length)]
         await store.submit(lambda tx: tx.set_retention(chain[0], 1))

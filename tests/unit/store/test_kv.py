@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from littoral.core.errors import InvalidInput
-from littoral.core.hlc import COUNTER_BITS, FUTURE_SKEW_MS, hlc_ms
+from littoral.core.errors import InvalidInput, StorageError
+from littoral.core.hlc import COUNTER_BITS, FUTURE_SKEW_MS, hlc_at, hlc_ms
 from littoral.core.kv import KvEntry, KvPage
 from littoral.core.names import StreamName
 from littoral.store.kv import kv_down_stream, kv_namespace, kv_stream, stand_in
@@ -295,5 +295,27 @@ def test_any_order_of_delivery_ends_with_the_last_writes(written: list[KvEntry],
         again = data.draw(st.lists(st.sampled_from(written))) if written else []
         for order in (written, data.draw(st.permutations(written + again))):
             assert await deliver(order) == [expected[key] for key in sorted(expected)]
+
+    run(main)
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_write_after_a_restart_is_newer_than_all_before_it_whatever_its_key(refused: bool):
+    async def main() -> None:
+        sim = SimStore()
+        store = sim.open()
+        seen = KvEntry("theirs", b"v", hlc_at(sim.clock.wall_ms() + 20_000), "plant-b")
+
+        def merge(tx: Transaction) -> None:
+            tx.kv_merge_from_below("ns", [seen])
+
+        if refused:
+            sim.disk.failing_changes = 1
+            with pytest.raises(StorageError):
+                await store.submit(merge)
+        await store.submit(merge)
+        await store.close()
+        store = sim.open()
+        assert (await store.submit(lambda tx: tx.kv_put("ns", "ours", b"v"))).hlc > seen.hlc
 
     run(main)
