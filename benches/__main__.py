@@ -1,12 +1,12 @@
 """`make bench`: measures what is fast here beside the peers it is measured against, and prints one table.
 
-python -m benches [NAME...]      all, or those named
+python -m benches [NAME...]      all but those that take many minutes, or those named
 """
 
 import sys
 from collections.abc import Callable
 
-from benches import appends, functions, memory, mqtt_fold, mqtt_intake, uplink
+from benches import appends, fanin, functions, memory, mqtt_fold, mqtt_intake, pauses, snapshot, uplink
 from benches.harness import Row, print_table
 
 BENCHES: dict[str, Callable[[], list[Row]]] = {
@@ -14,12 +14,17 @@ BENCHES: dict[str, Callable[[], list[Row]]] = {
     "fold": mqtt_fold.measure,
     "appends": appends.measure,
     "uplink": uplink.measure,
+    "snapshot": snapshot.measure,
+    "pauses": pauses.measure,
     "functions": functions.measure,
     "memory": memory.measure,
+    "drain": uplink.measure_drain,
+    "fanin": fanin.measure,
 }
+LONG = ("drain", "fanin")
 
 if __name__ == "__main__":
-    names = sys.argv[1:] or list(BENCHES)
+    names = sys.argv[1:] or [name for name in BENCHES if name not in LONG]
     unknown = [name for name in names if name not in BENCHES]
     if unknown:
         print(f"no such benchmark: {', '.join(unknown)}; there are {', '.join(BENCHES)}", file=sys.stderr)

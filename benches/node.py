@@ -8,8 +8,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 
@@ -78,9 +79,14 @@ class BenchNode:
 
 
 @contextlib.contextmanager
-def running_node(directory: Path, name: str = NAME, parent: BenchNode | None = None) -> Iterator[BenchNode]:
+def running_node(
+    directory: Path,
+    name: str = NAME,
+    parent: BenchNode | None = None,
+    limits: Mapping[str, int] = MappingProxyType({}),
+) -> Iterator[BenchNode]:
     """A root, or a child, with every listener but the dashboard's, until the block ends; its data is in the folder
-    `node`, or as it is named, and stays there."""
+    `node`, or as it is named, and stays there. limits: those that are not the defaults."""
     data_dir = directory / ("node" if name == NAME else name)
     data_dir.mkdir(mode=0o700, exist_ok=True)
     above = None
@@ -96,6 +102,7 @@ def running_node(directory: Path, name: str = NAME, parent: BenchNode | None = N
             parent=above,
             listen=Listen(api=_ANY, peer=_ANY, join=_ANY, gateway=_ANY, mqtt=_ANY),
             mqtt=Mqtt(anonymous=True),
+            limits=dict(limits),
         ),
     )
     document = directory / f"{name}.json"

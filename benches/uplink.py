@@ -1,14 +1,14 @@
 """From a child to the root: how soon a record is there, and how fast what waited is.
 
 A root and one child, whole nodes with mTLS over the loopback. Latency: a record of 200 bytes is appended at the child
-(HTTP, synced), and a reader of the root's copy (server-sent events) takes the time from before the append. Backlog: the
-child was alone and holds so many records; from its start beside the root until the root has all of them.
+(HTTP, synced), and a reader of the root's copy (server-sent events) takes the time from before the append. Beside: a leaf
+node of nats-server, whose stream the root sources. Backlog: the child was alone and holds so many records; from its start
+beside the root until the root has all of them. `drain` is the same with a day's backlog (DRAIN_RECORDS, 10 M).
 """
 
 import asyncio
 import json
 import os
-import statistics
 import tempfile
 import time
 from pathlib import Path
@@ -16,6 +16,7 @@ from pathlib import Path
 import uvloop
 
 from benches.harness import Row, process_pss_mb
+from benches.nats_leaf import leaf_latencies
 from benches.node import BenchNode, running_node, wait_for
 from littoral.core.limits import Limits
 from littoral.core.names import StreamName
@@ -33,6 +34,9 @@ APPENDS = 500
 PAUSE_S = 0.005
 """Between two appends: each is alone on its way."""
 BACKLOG = 1_000_000
+DAY = int(os.environ.get("DRAIN_RECORDS", "10000000"))
+ROOM = {"stream-bytes": 8 << 30}
+"""So that retention takes nothing of it, neither here nor there."""
 BATCH = 1000
 RECORD_BYTES = 200
 P50_MS, P99_MS = 5, 20
@@ -76,9 +80,9 @@ async def _latencies(root: BenchNode, child: BenchNode) -> list[float]:
     return sorted(took_ms)
 
 
-async def _fill(data_dir: Path) -> None:
+async def _fill(data_dir: Path, records: int) -> None:
     """Append the backlog to the child's store, while the child does not run."""
-    limits = Limits({"stream-bytes": 8 << 30})
+    limits = Limits(ROOM)
     store = open_store(CHILD, LocalDisk(data_dir), SystemClock(), SystemRandom(), limits, ThreadWriter(limits))
     name = StreamName(CHILD, "backlog")
 
@@ -87,33 +91,42 @@ async def _fill(data_dir: Path) -> None:
         # Hexadecimal digits: they compress to half, as readings do.
         tx.append(name, [b'"%s"' % os.urandom(RECORD_BYTES // 2 - 1).hex().encode() for _ in range(BATCH)])
 
-    for _ in range(BACKLOG // BATCH):
+    for _ in range(records // BATCH):
         await store.submit(job)
     await store.close()
 
 
-def _tail(node: BenchNode) -> int:
+def _tail(node: BenchNode, path: str = "bench") -> int:
     streams = json.loads(node.call("GET", "/v1/streams"))
-    return next((each["next"] for each in streams if each["name"] == f"{CHILD}/bench"), 0)
+    return next((each["next"] for each in streams if each["name"] == f"{CHILD}/{path}"), 0)
 
 
-def _held(node: BenchNode) -> int:
-    streams = json.loads(node.call("GET", "/v1/streams"))
-    return next((each["next"] for each in streams if each["name"] == f"{CHILD}/backlog"), 0)
-
-
-def _drain(directory: Path, root: BenchNode) -> tuple[float, float]:
-    """Records a second, from the start of the child's processes on, and by how many MB its hub grew meanwhile."""
+def _drain(directory: Path, root: BenchNode, records: int, most_s: float) -> tuple[float, list[float]]:
+    """Records a second, from the start of the child's processes on, and by how many MB the hubs of the child and of the
+    root grew meanwhile: the most that either had, less what it had when a tenth was there."""
     began_s = time.monotonic()
-    with running_node(directory, CHILD, root) as child:
-        hub = child.pids()["hub"]
-        memory_mb = most_mb = process_pss_mb(hub)
-        while (held := _held(root)) < BACKLOG:
-            most_mb = max(most_mb, process_pss_mb(hub))
-            if time.monotonic() - began_s > 120:
-                raise RuntimeError(f"{held} of {BACKLOG} records after two minutes")
+    with running_node(directory, CHILD, root, ROOM) as child:
+        hubs = [child.pids()["hub"], root.pids()["hub"]]
+        at_first: list[float] = []
+        most = [0.0, 0.0]
+        while (held := _tail(root, "backlog")) < records:
+            now = [process_pss_mb(hub) for hub in hubs]
+            if held >= records // 10:
+                at_first = at_first or now
+                most = [max(pair) for pair in zip(most, now, strict=True)]
+            if time.monotonic() - began_s > most_s:
+                raise RuntimeError(f"{held} of {records} records after {most_s} s")
             time.sleep(0.05)
-        return BACKLOG / (time.monotonic() - began_s), most_mb - memory_mb
+        took_s = time.monotonic() - began_s
+    return records / took_s, [high - low for high, low in zip(most, at_first or most, strict=True)]
+
+
+def _drained(name: str, rate: float, grown_mb: list[float]) -> list[Row]:
+    return [
+        Row(f"backlog of {name} records to the root", rate, "records/s", DRAIN_GOAL, "goal", goal=1.0),
+        Row("child's memory while it drains, growth", grown_mb[0], "MB", most=64),
+        Row("root's memory while it drains, growth", grown_mb[1], "MB", most=64),
+    ]
 
 
 def measure() -> list[Row]:
@@ -121,15 +134,27 @@ def measure() -> list[Row]:
     BUILD.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=BUILD) as name:
         directory = Path(name).absolute()
-        with running_node(directory) as root:
-            with running_node(directory, CHILD, root) as child:
+        with running_node(directory, limits=ROOM) as root:
+            with running_node(directory, CHILD, root, ROOM) as child:
                 took_ms = uvloop.run(_latencies(root, child))
-            uvloop.run(_fill(directory / CHILD))
-            rate, grown_mb = _drain(directory, root)
-    p50, p99 = statistics.median(took_ms), took_ms[int(len(took_ms) * 0.99)]
-    return [
-        Row("child append to root reader, p50", p50, "ms", most=P50_MS),
-        Row("child append to root reader, p99", p99, "ms", most=P99_MS),
-        Row("backlog of 1 M records to the root", rate, "records/s", DRAIN_GOAL, "goal", goal=1.0),
-        Row("child's memory while it drains, growth", grown_mb, "MB", most=64),
-    ]
+            uvloop.run(_fill(directory / CHILD, BACKLOG))
+            rate, grown_mb = _drain(directory, root, BACKLOG, most_s=120)
+        of_leaf = uvloop.run(leaf_latencies(directory, APPENDS, PAUSE_S))
+    rows = []
+    for what, share, most_ms in (("p50", 0.5, P50_MS), ("p99", 0.99, P99_MS)):
+        ours, theirs = took_ms[int(len(took_ms) * share)], of_leaf[int(len(of_leaf) * share)]
+        rows.append(Row(f"child append to root reader, {what}", ours, "ms", theirs, "nats leaf, synced", most=most_ms))
+    return [*rows, *_drained("1 M", rate, grown_mb)]
+
+
+def measure_drain() -> list[Row]:
+    """A day's backlog."""
+    BUILD.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=BUILD) as name:
+        directory = Path(name).absolute()
+        with running_node(directory, limits=ROOM) as root:
+            with running_node(directory, CHILD, root, ROOM):
+                pass
+            uvloop.run(_fill(directory / CHILD, DAY))
+            rate, grown_mb = _drain(directory, root, DAY, most_s=900)
+    return _drained(f"{DAY / 1e6:g} M", rate, grown_mb)

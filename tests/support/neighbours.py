@@ -2,19 +2,22 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from typing import ClassVar
 
 from littoral.core.errors import InvalidInput
 from littoral.core.http import AnyResponse, Request
 from littoral.core.lanes import Lane
 from littoral.core.names import StreamName
+from littoral.core.resources.model import Storage, Ttl
 from littoral.core.tasks import Tasks
 from littoral.store.batch import StoredBatch
 from littoral.store.store import Store
 from littoral.store.stream import Reach, StreamInfo
 from littoral.store.transaction import Transaction
-from littoral.streams.bootstrap import SnapshotPart
+from littoral.streams.bootstrap import SnapshotPart, Snapshots
 from littoral.streams.parent_link import ParentLink
 from littoral.streams.peer_server import PeerServer
+from littoral.streams.ttl import SendTtl
 from littoral.streams.uplink import Uplink
 from littoral.testing.net import Link, SimNetwork
 from littoral.testing.random import SeededRandom
@@ -34,15 +37,29 @@ class OpenFamily:
         self.origins = set(origins)
         self.followed: set[StreamName] = set()
         self.greeted: list[Sequence[peer.Member]] = []
+        self.children = 1
 
     def may_write(self, child: str, origin: str) -> bool:
         return child == CHILD and origin in self.origins
+
+    @property
+    def child_count(self) -> int:
+        return self.children
+
+    def is_shared(self, info: StreamInfo) -> bool:
+        return info.name in self.followed
+
+    def addressee(self, name: StreamName) -> str | None:
+        return None
 
     def follows(self, child: str, info: StreamInfo) -> bool:
         return info.name in self.followed
 
     async def greet(self, child: str, members: Sequence[peer.Member]) -> None:
         self.greeted.append(members)
+
+    def is_elsewhere(self, child: str, node: str) -> bool:
+        return False
 
 
 class NoSnapshots:
@@ -73,12 +90,17 @@ class NoSnapshots:
 class Neighbours:
     """Inside `littoral.testing.loop.run` only."""
 
+    storage: ClassVar[Storage | None] = None
+    """Of the parent."""
+    ttl: ClassVar[Ttl] = Ttl()
+    """Of the child's link."""
+
     def __init__(self, seed: int = 1, **limits: int) -> None:
         self.network = SimNetwork(SeededRandom(seed).fork("network"))
-        self.above, self.below = SimStore("cloud", seed=seed), SimStore(CHILD, seed=seed, **limits)
+        self.above, self.below = SimStore("cloud", self.storage, seed=seed), SimStore(CHILD, seed=seed, **limits)
         self.parent, self.child = self.above.open(), self.below.open()
         self.family = OpenFamily()
-        self.server = PeerServer(self.parent, self.above.limits, self.family, NoSnapshots())
+        self.server = PeerServer(self.parent, self.above.limits, self.family, self.snapshots_of(self.parent))
         self.members = [peer.Member(CHILD, "site", {})]
         self.frames: list[list[str]] = []
         """The streams of each frame that reached the parent."""
@@ -90,11 +112,24 @@ class Neighbours:
         self.network.serve(URL, self._handle)
         self.uplink = self.make_uplink()
 
+    def snapshots_of(self, store: Store) -> Snapshots:
+        """What can be begun from a snapshot."""
+        return NoSnapshots()
+
     def make_uplink(self) -> Uplink:
         clock, limits = self.below.clock, self.below.limits
         link = ParentLink(self.network.transport(CHILD), "cloud", URL, lambda method, path: {}, clock, limits)
         random = self.below.random.fork("uplink")
-        return Uplink(self.child, link, lambda: self.members, NoSnapshots(), clock, random, limits)
+        return Uplink(
+            self.child,
+            link,
+            lambda: self.members,
+            self.snapshots_of(self.child),
+            clock,
+            random,
+            limits,
+            ttl=SendTtl(self.ttl, clock.wall_ms),
+        )
 
     @property
     def link(self) -> Link:

@@ -19,11 +19,16 @@ class Backoff:
         self._cap_s = cap_ms / 1000
         self._ceiling_s = FIRST_DELAY_S
 
-    def next_delay_s(self) -> float:
-        """How long to wait before the next try."""
+    def next_delay_s(self, *, least_s: float = 0.0, spread_s: float = 0.0) -> float:
+        """How long to wait before the next try.
+
+        least_s: what the other side asked for; spread_s: over how long those that failed at the same moment, of which
+        there may be thousands, are to spread besides.
+        """
         ceiling = min(self._ceiling_s, self._cap_s)
         self._ceiling_s = min(self._ceiling_s * 2, self._cap_s)
-        return self._random.uniform(ceiling / 2, ceiling)
+        delay_s = least_s + self._random.uniform(ceiling / 2, ceiling)
+        return delay_s + self._random.uniform(0.0, spread_s) if spread_s > 0 else delay_s
 
     def reset(self) -> None:
         """The operation succeeded."""

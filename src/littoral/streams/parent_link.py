@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from littoral.core.clock import Clock
 from littoral.core.errors import PeerUnreachable
 from littoral.core.http import Request, Response
-from littoral.core.limits import READ_BYTES, UPLINK_BATCH_BYTES, Limits
+from littoral.core.limits import READ_BYTES, UPLINK_BATCH_BYTES, UPLINK_FRAMES, Limits
 from littoral.core.transport import OpenStream, Transport
 from littoral.streams.bandwidth import CONNECTION_BYTES, REQUEST_BYTES
 from littoral.streams.link_budget import LinkBudget
@@ -38,7 +38,7 @@ class ParentLink:
         self._transport = transport
         self.headers = headers
         self._clock = clock
-        self.up = Pace(limits[UPLINK_BATCH_BYTES])
+        self.up = Pace(limits[UPLINK_BATCH_BYTES], limits[UPLINK_FRAMES])
         self.down = Pace(limits[READ_BYTES])
 
     def most(self, pace: Pace) -> int:
@@ -83,7 +83,7 @@ class ParentLink:
         if pace is not None:
             pace.answered(self._clock.monotonic_s() - began_s)
         if response.status != 200:
-            raise error_of(response.status, response.body, "call", f"{self.url}{path}")
+            raise error_of(response.status, response.body, "call", f"{self.url}{path}", response.headers)
         return response
 
     def stream(self, path: str, silence_s: float) -> AbstractAsyncContextManager[OpenStream]:

@@ -1,7 +1,8 @@
 """The parent's side of the tree: taking over the children's records, and letting them follow ours."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -15,29 +16,42 @@ from littoral.store.batch import StoredBatch
 from littoral.store.replica import FORMER_STREAMS, Verdict
 from littoral.store.store import Store
 from littoral.store.stream import StreamInfo
-from littoral.streams.bootstrap import Snapshots, snapshot_page
+from littoral.streams.bootstrap import Snapshots, check_held, snapshot_page
+from littoral.streams.channels import Channels, Followers
+from littoral.streams.hello_queue import HelloQueue
+from littoral.streams.origins import Origins
 from littoral.streams.take_over import take_over
 from littoral.wire import peer
 
 NUMBER_DIGITS_MOST = 18
 """An offset, and a number of bytes, is below 2^63."""
+IN_ORDER_S = 2.0
+"""How long a frame that overtook another waits for it: about as long as that one may take where several are sent at once."""
 HEARTBEAT_S = 5.0
 """A notification channel is never silent for longer, so that a child can tell a quiet parent from a dead link."""
 
 
-class Family(Protocol):
+NOTHING_NEW = b"data: []\n\n"
+
+
+class Family(Followers, Protocol):
     """What the parent knows of its subtree; implemented by the registry."""
+
+    @property
+    def child_count(self) -> int:
+        """How many direct children there are."""
+        ...
 
     def may_write(self, child: str, origin: str) -> bool:
         """Whether `origin` is `child` or lies below it."""
         ...
 
-    def follows(self, child: str, info: StreamInfo) -> bool:
-        """Whether `child` is to have this stream of ours."""
-        ...
-
     async def greet(self, child: str, members: Sequence[peer.Member]) -> None:
         """Take note of what `child` says of itself and of those below it."""
+        ...
+
+    def is_elsewhere(self, child: str, node: str) -> bool:
+        """Whether `node`, which `child` says is below it, is known to be in another part of the tree."""
         ...
 
 
@@ -52,17 +66,29 @@ class PeerServer:
         self.received_records = 0
         self.lost_records = 0
         """Records that children no longer had when we asked: taken by their retention."""
-        self.connected: dict[str, int] = {}
-        """Open notification channels per child."""
-        self._newest: dict[str, asyncio.Event] = {}
-        """Of each child, what wakes its latest channel."""
-        self._channels: list[Callable[[], None]] = []
-        """What makes each open channel look at all streams again."""
+        self._channels = Channels(store, family)
+        self._origins = Origins(store)
+        self._hellos = HelloQueue(store.node, limits)
 
-    def review(self) -> None:
-        """Who follows what may have changed, though no stream did: tell every child of all that it is to have."""
-        for look_again in tuple(self._channels):
-            look_again()
+    @property
+    def connected(self) -> list[str]:
+        """The children that hold a notification channel, by name."""
+        return self._channels.children()
+
+    def review(self, child: str | None = None) -> None:
+        """Who follows what may have changed, though no stream did: tell the child, or all, of what they are to have."""
+        self._channels.review(child)
+
+    def end_session(self, child: str) -> None:
+        """Let the child begin anew, if it may: there is something that it is told at its hello."""
+        self._channels.end(child)
+
+    async def admit(self, request: Request) -> None:
+        """Return when the turn of a request has come. Raises Unavailable for one that is to come later.
+
+        To be asked before a request is looked at: those that come all at once are refused for little."""
+        if request.path == peer.HELLO:
+            await self._hellos.turn(request.remote)
 
     async def handle(self, child: str, request: Request) -> AnyResponse:
         """Answer one request of an authenticated child. Raises LittoralError."""
@@ -98,15 +124,17 @@ class PeerServer:
                 continue
             marks.append(self._mark(StreamName(origin, path)))
         marks += self._unnamed(child, hello)
-        return _answer(peer.Welcome(peer.PROTOCOL_VERSION, self._store.node, marks))
+        spread_s = self._hellos.spread_s(self._family.child_count)
+        elsewhere = [each.node for each in hello.members if self._family.is_elsewhere(child, each.node)]
+        return _answer(peer.Welcome(peer.PROTOCOL_VERSION, self._store.node, marks, spread_s, elsewhere))
 
     def _unnamed(self, child: str, hello: peer.Hello) -> list[peer.Mark]:
         """What is here of the child's own streams that it does not have: it deleted them, or was restored."""
         named = {StreamName(*each) for each in hello.streams}
         return [
-            self._mark(info.name)
-            for info in self._store.streams()
-            if info.name.origin == child and info.name not in named and not info.name.path.startswith(FORMER_STREAMS)
+            self._mark(name)
+            for name in self._origins.streams_of(child)
+            if name not in named and not name.path.startswith(FORMER_STREAMS)
         ]
 
     async def _batches(self, child: str, request: Request) -> Response:
@@ -120,6 +148,8 @@ class PeerServer:
                     f"Enrol {stored.batch.origin} under {child}",
                 )
 
+        if "ahead" in request.query:
+            await self._in_order(frame)
         had = {stored.batch.name: self._tail(stored.batch.name) for stored in frame}
         outcomes = await self._store.submit(partial(take_over, frame, child))
         self._store.counters.judged(outcomes)
@@ -128,6 +158,16 @@ class PeerServer:
                 self.received_records += outcome.next - max(stored.batch.first, had[stored.batch.name])
             self.lost_records += outcome.lost
         return _answer(outcomes)
+
+    async def _in_order(self, frame: Sequence[StoredBatch]) -> None:
+        """Return when what comes before a frame is here: the child has sent it while another was on its way, which it may
+        have overtaken. One that does not come is a gap, and answered as that."""
+        first = {stored.batch.name: stored for stored in reversed(frame)}
+        with contextlib.suppress(TimeoutError, NotFound):
+            async with asyncio.timeout(IN_ORDER_S):
+                for name, stored in first.items():
+                    if stored.batch.first > stored.earliest:
+                        await self._store.wait(name, stored.batch.first - 1)
 
     def _tail(self, name: StreamName) -> int:
         info = self._store.stream(name)
@@ -146,39 +186,14 @@ class PeerServer:
 
         A child has one channel: a newer one ends the older, which the child may have lost without our knowing.
         """
-        changed: dict[StreamName, None] = {}
-        """In the order in which they did."""
-        wake = asyncio.Event()
-        if (older := self._newest.get(child)) is not None:
-            older.set()
-        self._newest[child] = wake
-
-        def note(info: StreamInfo) -> None:
-            if self._family.follows(child, info):
-                changed[info.name] = None
-                wake.set()
-
-        def note_all() -> None:
-            for info in self._store.streams():
-                note(info)
-
-        note_all()
-        stop = self._store.watch(note, lambda name: changed.pop(name, None))
-        self._channels.append(note_all)
-        self.connected[child] = self.connected.get(child, 0) + 1
+        channel = self._channels.open(child)
         try:
-            while self._newest.get(child) is wake:
-                wake.clear()
-                tails = [self._mark(name) for name in changed]
-                changed.clear()
-                yield b"data: " + msgspec.json.encode(tails) + b"\n\n"
-                await _until(wake, HEARTBEAT_S)
+            while not channel.ended:
+                tails = [self._mark(name) for name in channel.take()]
+                yield b"data: " + msgspec.json.encode(tails) + b"\n\n" if tails else NOTHING_NEW
+                await channel.wait(HEARTBEAT_S)
         finally:
-            stop()
-            self._channels.remove(note_all)
-            self.connected[child] -= 1
-            if self._newest.get(child) is wake:
-                del self._newest[child]
+            self._channels.close(channel)
 
     def _read(self, child: str, request: Request) -> Response:
         info = self._followed(child, request)
@@ -196,8 +211,11 @@ class PeerServer:
         info = self._followed(child, request)
         if not self._snapshots.covers(info.name):
             raise NotFound("snapshot stream", str(info.name), "nothing is folded from it that could be given away")
+        if (lineage := request.query.get("lineage")) is not None:
+            check_held(info, lineage, _number(request, "offset", info))
+        cursor, chunked = request.query.get("cursor"), "chunked" in request.query
         most_bytes = self._most_bytes(request, info)
-        return _answer(snapshot_page(self._store, self._snapshots, info, request.query.get("cursor"), most_bytes))
+        return _answer(snapshot_page(self._store, self._snapshots, info, cursor, most_bytes, chunked=chunked))
 
     def _most_bytes(self, request: Request, info: StreamInfo) -> int:
         """As much as the child asks for at once, and no more than we give."""
@@ -218,16 +236,6 @@ def _number(request: Request, key: str, info: StreamInfo, default: str = "") -> 
     if not text.isdecimal() or len(text) > NUMBER_DIGITS_MOST:
         raise InvalidInput("read stream", str(info.name), f"{key} {text[:30]!r} is not a whole number")
     return int(text)
-
-
-async def _until(event: asyncio.Event, timeout_s: float) -> None:
-    """Return once it is set, which it is after `timeout_s` at the latest."""
-    # A timer alone: every idle child costs one at each heartbeat, and a timeout would be twice as dear.
-    timer = asyncio.get_running_loop().call_later(timeout_s, event.set)
-    try:
-        await event.wait()
-    finally:
-        timer.cancel()
 
 
 def _answer(body: object) -> Response:

@@ -7,7 +7,7 @@ Nothing here decides what is stored twice or lost: the receiver's high-water mar
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from littoral.core.backoff import Backoff
 from littoral.core.clock import Clock
@@ -17,18 +17,23 @@ from littoral.core.lanes import SHARED, URGENT
 from littoral.core.limits import RETRY_DELAY_MS, Limits
 from littoral.core.names import StreamName
 from littoral.core.random import Random
+from littoral.core.tasks import run_apart
+from littoral.store.blobs import Blobs
 from littoral.store.replica import begins_anew
 from littoral.store.store import Store
 from littoral.store.stream import StreamInfo
+from littoral.streams.blob_sender import BlobSender
 from littoral.streams.bootstrap import Snapshots
 from littoral.streams.flow import Flow
 from littoral.streams.follower import Follower
+from littoral.streams.holds import Holds
 from littoral.streams.kv_again import KvAgain
 from littoral.streams.link_budget import LinkBudget
 from littoral.streams.outbox import Outbox
 from littoral.streams.parent_link import ParentLink
 from littoral.streams.reclaim import Reclaim
 from littoral.streams.sender import Sender
+from littoral.streams.ttl import SendTtl
 from littoral.streams.uplink_state import UplinkState
 from littoral.wire import peer
 
@@ -49,23 +54,45 @@ class Uplink:
         clock: Clock,
         random: Random,
         limits: Limits,
+        elsewhere: Callable[[Sequence[str]], Awaitable[None]] | None = None,
+        blobs: Blobs | None = None,
+        ttl: SendTtl | None = None,
     ) -> None:
-        """members: this node and all it knows below it; snapshots: what is folded here from streams of the parent's."""
+        """members: this node and all it knows below it; snapshots: what is folded here from streams of the parent's;
+        elsewhere: told which of the members the parent knows in another part of the tree; blobs: of this node; ttl: how old
+        what is sent may be."""
         self._store = store
         self.link = link
         self._members = members
+        self._elsewhere = elsewhere
         self._clock = clock
         self._backoff = Backoff(random, limits[RETRY_DELAY_MS])
-        self.outbox = Outbox(store, link.parent)
+        self.holds = Holds(clock, random, limits[RETRY_DELAY_MS])
+        self.outbox = Outbox(store, link.parent, self.holds, ttl)
         self.flow = Flow(clock)
         self.state = UplinkState(since_ms=clock.wall_ms())
         self._kv_again = KvAgain(store, self.outbox, limits, self._said_again)
-        self._sender = Sender(store, link, self.outbox, self._kv_again, self.flow, self.state, clock)
+        self.blobs = BlobSender(blobs, link, limits, clock) if blobs is not None else None
+        self._sender = Sender(
+            store,
+            link,
+            self.outbox,
+            self._kv_again,
+            self.flow,
+            self.state,
+            clock,
+            random,
+            limits,
+            self.holds,
+            self.blobs,
+        )
         self._follower = Follower(store, link, self.outbox, snapshots, self.state)
-        self._reclaim = Reclaim(store, self.outbox, self._follower.read, self._wake)
+        self._reclaim = Reclaim(store, self.outbox, self._follower.read, self._wake, self.state)
         self._again = asyncio.Event()
         self._greeted_s: float | None = None
         """When the parent answered this session's hello."""
+        self.spread_s = 0.0
+        """Over how long the parent asked its children to spread."""
         store.watch(self._noted, self.outbox.forget)
 
     @property
@@ -76,15 +103,20 @@ class Uplink:
     async def run(self) -> None:
         """Hold sessions until cancelled."""
         while True:
+            retry_after_s = 0.0
             try:
-                await self._session()
+                await run_apart(self._session(), "uplink session")
             except* LittoralError as errors:
-                self._ended(str(_first(errors)))
+                error = _first(errors)
+                self._ended(str(error))
+                retry_after_s = error.retry_after_s if isinstance(error, Unavailable) else 0.0
             if self._greeted_s is not None and self._clock.monotonic_s() - self._greeted_s >= STEADY_S:
                 self._backoff.reset()
             if self._again.is_set():
                 continue
-            await asyncio.sleep(self._backoff.next_delay_s())
+            # Whatever ended this session, a restart of the parent perhaps, may have ended those of all its children.
+            spread_s = max(self.spread_s, retry_after_s)
+            await asyncio.sleep(self._backoff.next_delay_s(least_s=retry_after_s, spread_s=spread_s))
 
     def greet_again(self) -> None:
         """What `members` answers has changed: tell the parent, by a new session."""
@@ -121,6 +153,8 @@ class Uplink:
         self._again.clear()
         self._greeted_s = None
         self._follower.begin_session()
+        if self.blobs is not None:
+            self.blobs.begin_session()
         try:
             await self._hello()
             async with asyncio.TaskGroup() as session:
@@ -142,6 +176,8 @@ class Uplink:
         await self.link.connect()
         response = await self.link.call("POST", peer.HELLO, peer.encode(hello))
         welcome = peer.decode(response.body, peer.Welcome, "welcome")
+        if self._elsewhere is not None and welcome.elsewhere:
+            await self._elsewhere(welcome.elsewhere)
         self.outbox.blocked.clear()
         marks = {StreamName(mark.origin, mark.path): mark for mark in welcome.marks}
         for name in names:
@@ -162,6 +198,7 @@ class Uplink:
         self.state.sessions += 1
         self._sender.keep_marks()
         self._greeted_s = self._clock.monotonic_s()
+        self.spread_s = welcome.spread_s
 
     async def _await_news(self) -> None:
         await self._again.wait()

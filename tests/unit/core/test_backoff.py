@@ -30,3 +30,10 @@ def test_a_herd_spreads():
 def test_a_cap_below_the_first_delay_holds(cap_ms: int):
     backoff = Backoff(SeededRandom(1), cap_ms)
     assert all(backoff.next_delay_s() <= cap_ms / 1000 for _ in range(5))
+
+
+def test_those_that_failed_together_spread_over_as_long_as_they_are_asked_to_and_keep_the_wait_they_are_asked_for():
+    delays = [Backoff(SeededRandom(n), cap_ms=30_000).next_delay_s(least_s=2.0, spread_s=10.0) for n in range(200)]
+    assert min(delays) >= 2.0
+    assert max(delays) <= 12.0 + FIRST_DELAY_S
+    assert all(sum(low <= delay < low + 1 for delay in delays) <= 40 for low in range(2, 12)), "a fifth in no second"

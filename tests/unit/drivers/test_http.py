@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -350,7 +351,7 @@ def test_silence_in_a_stream_is_noticed():
     uvloop.run(main())
 
 
-def test_a_stream_that_fails_half_way_is_logged(caplog: pytest.LogCaptureFixture):
+def test_a_stream_that_fails_half_way_is_logged_and_its_reader_notices(caplog: pytest.LogCaptureFixture):
     async def handler(request: Request) -> AnyResponse:
         async def chunks() -> AsyncIterator[bytes]:
             yield b"some"
@@ -360,7 +361,9 @@ def test_a_stream_that_fails_half_way_is_logged(caplog: pytest.LogCaptureFixture
 
     async def main() -> None:
         async with serving(handler) as (url, _), transport() as client, client.stream(url, GET, 10) as opened:
-            assert await drain(opened.chunks) == b"some"
+            assert await anext(opened.chunks) == b"some"
+            with pytest.raises(PeerUnreachable, match="in the middle of the answer"):
+                await drain(opened.chunks)
 
     uvloop.run(main())
     assert "half way" in caplog.text
@@ -422,6 +425,21 @@ def test_a_host_that_takes_the_connection_and_says_nothing_times_out():
                         pass
 
     uvloop.run(main())
+
+
+def tls_request(ca: TestCa, url: str, data: bytes) -> bytes:
+    """The answer to bytes as they are, in HTTP/1.1, until the server closes."""
+    context = ssl.create_default_context(cadata=ca.pem.decode())
+    port = int(url.rpartition(":")[2])
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=10) as connection,
+        context.wrap_socket(connection, server_hostname="127.0.0.1") as secured,
+    ):
+        secured.sendall(data)
+        answer = b""
+        while piece := secured.recv(65_536):
+            answer += piece
+        return answer
 
 
 class TestTls:
@@ -501,6 +519,33 @@ class TestTls:
                 assert len(handled) == 1
                 client.reload(identity(ca))
                 assert (await client.request(url, GET, 10)).status == 200
+
+        uvloop.run(main())
+
+    @pytest.mark.parametrize(
+        ("framing", "body", "status"),
+        [
+            ("Content-Length: 600", b"x" * 600, 200),
+            ("Content-Length: 1001", b"", 413),
+            ("Transfer-Encoding: chunked", b"258\r\n" + b"y" * 600 + b"\r\n0\r\n\r\n", 200),
+            ("Transfer-Encoding: chunked", (b"258\r\n" + b"y" * 600 + b"\r\n") * 2 + b"0\r\n\r\n", 413),
+            ("Content-Length: 600", b"half", 504),
+            ("Transfer-Encoding: chunked", b"4\r\nhalf\r\n", 504),
+        ],
+    )
+    def test_bodies_are_bounded_whether_they_say_how_long_they_are_or_not(
+        self, ca: TestCa, tmp_path: Path, framing: str, body: bytes, status: int
+    ):
+        tls = TlsFiles(*ca.issue("node").write(tmp_path, "node"))
+        limits = Limits({API_BODY_BYTES.name: 1000, API_HELD_BYTES.name: 1500, API_BODY_S.name: 1})
+        head = f"POST / HTTP/1.1\r\nHost: h\r\n{framing}\r\nConnection: close\r\n\r\n"
+
+        async def main() -> None:
+            async with serving(echo, tls, limits) as (url, server):
+                for _ in range(3):  # What was answered is held no longer.
+                    answer = await asyncio.to_thread(tls_request, ca, url, head.encode() + body)
+                    assert answer.startswith(b"HTTP/1.1 %d " % status), answer
+                assert server._server._bodies._held_bytes == 0  # type: ignore[union-attr]
 
         uvloop.run(main())
 

@@ -138,9 +138,9 @@ class TestReplication:
     def test_what_is_damaged_at_the_parent_is_not_taken_over_here(self, seed):
         async def story(both: Neighbours) -> None:
             down = name("cloud/down")
+            both.family.followed.add(down)
             for record in (b"one", b"two", b"three"):
                 await both.append(both.parent, down, record)
-            both.family.followed.add(down)
             spoil(both.parent, FLIPPED)
             both.start()
             await both.until(lambda: down in both.uplink.outbox.blocked)

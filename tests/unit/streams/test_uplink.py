@@ -58,7 +58,7 @@ def test_records_reach_the_parent_with_origin_and_offsets(seed: int):
     play(story, seed)
 
 
-def test_each_sender_has_one_frame_in_flight(seed: int):
+def test_each_sender_has_one_frame_in_flight_where_the_way_is_long(seed: int):
     async def story(both: Neighbours) -> None:
         both.link.delay_s = 0.5
         for n in range(30):

@@ -1,0 +1,368 @@
+"""One HTTP/1.1 connection in the event loop itself: for listeners without TLS.
+
+    parser (httptools)  bytes -> requests, of which one at a time is answered; what is pipelined behind it waits, unread
+    refused             a request that is over a bound, late, or no HTTP: it is answered at once, and the connection ends
+
+A request crosses no thread here. Through a server that reads in a thread of its own, as granian does, an append takes four
+times as long as in the store: every crossing is a wake-up, and a body is several.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncIterator
+from http import HTTPStatus
+from typing import Protocol, cast
+from urllib.parse import parse_qsl, unquote
+
+import httptools
+
+from littoral.core.errors import InvalidInput, LittoralError, TooLarge
+from littoral.core.http import AnyResponse, Handler, Request, StreamingResponse
+from littoral.drivers.pieces import close_pieces
+from littoral.drivers.problem import answer, unexpected_response
+from littoral.drivers.request_bodies import HeldBody, RequestBodies
+from littoral.wire.problem import problem_response
+
+HEAD_BYTES_MOST = 64 * 1024
+"""Of a request's line and header fields; far more than a browser sends."""
+_BODILESS = frozenset({204, 304})
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_STATUS_LINES = {each.value: f"HTTP/1.1 {each.value} {each.phrase}" for each in HTTPStatus}
+
+_log = logging.getLogger("littoral.http")
+
+
+class Connections(Protocol):
+    """What a connection knows of its listener."""
+
+    handler: Handler
+    bodies: RequestBodies
+
+    def date(self) -> str:
+        """Now, as HTTP writes it."""
+        ...
+
+    def opened(self, connection: "HttpConnection") -> bool:
+        """Count a connection; False if it is one too many."""
+        ...
+
+    def closed(self, connection: "HttpConnection") -> None:
+        """It is no more."""
+        ...
+
+    def streaming(self, task: "asyncio.Task[int]") -> None:
+        """The task sends an answer that may have no end."""
+        ...
+
+
+class _Incoming:
+    """A request that is arriving, or waits for its turn."""
+
+    __slots__ = ("headers", "held", "keep_alive", "method", "pieces", "refusal", "target", "version")
+
+    def __init__(self) -> None:
+        self.method = ""
+        self.target = b""
+        self.headers: dict[str, str] = {}
+        self.pieces: list[bytes] = []
+        self.held = HeldBody()
+        self.keep_alive = True
+        self.version = "1.1"
+        self.refusal: LittoralError | None = None
+        """Why it is not even looked at."""
+
+    @property
+    def path(self) -> str:
+        """As far as it is known, for errors."""
+        return self.target[:120].decode("latin-1")
+
+    def request(self, remote: str) -> Request:
+        """Raises InvalidInput."""
+        query: dict[str, str] = {}
+        try:
+            url = httptools.parse_url(self.target)
+            path = (url.path or b"/").decode("latin-1")
+            if "%" in path:
+                path = unquote(path, errors="strict")
+            if url.query:
+                query = dict(parse_qsl(url.query.decode(), keep_blank_values=True, errors="strict"))
+        except (httptools.HttpParserInvalidURLError, UnicodeDecodeError, ValueError) as error:
+            raise InvalidInput("read target of request", self.path, str(error)) from error
+        body = self.pieces[0] if len(self.pieces) == 1 else b"".join(self.pieces)
+        return Request(self.method, path, query, self.headers, body, remote)
+
+
+class HttpConnection(asyncio.Protocol):
+    """One client."""
+
+    def __init__(self, listener: Connections) -> None:
+        self._listener = listener
+        self._loop = asyncio.get_running_loop()
+        self._parser = httptools.HttpRequestParser(self)
+        self._incoming: _Incoming | None = None
+        self._head_bytes = 0
+        """Of the request whose head is arriving."""
+        self._in_head = True
+        self._late: asyncio.TimerHandle | None = None
+        self._waiting: deque[_Incoming] = deque()
+        self._answering: asyncio.Task[None] | None = None
+        self._sending: asyncio.Task[int] | None = None
+        """Of an answer that comes in pieces."""
+        self._drained: asyncio.Future[None] | None = None
+        """Pending while the client does not read."""
+        self._lost = False
+        self._ending = False
+        """Whether nothing more is read."""
+
+    # The transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        peer = self._transport.get_extra_info("peername")
+        self._remote = f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else ""
+        if not self._listener.opened(self):
+            self._transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost = self._ending = True
+        self._no_longer_late()
+        for each in (self._incoming, *self._waiting):
+            if each is not None:
+                self._listener.bodies.release(each.held)
+        self._incoming = None
+        self._waiting.clear()
+        self.resume_writing()
+        if self._sending is not None:
+            self._sending.cancel()
+        self._listener.closed(self)
+
+    def pause_writing(self) -> None:
+        self._drained = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+        self._drained = None
+
+    def data_received(self, data: bytes) -> None:
+        if self._ending:
+            return
+        if self._in_head:
+            self._head_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._ending = True  # The request is answered as any other; nothing else is spoken here.
+        except httptools.HttpParserError as error:
+            if not self._ending:
+                self._refuse(InvalidInput("read request from", self._remote, f"it is no HTTP/1.1: {error}"))
+            return
+        if self._in_head and self._head_bytes > HEAD_BYTES_MOST and not self._ending:
+            cause = f"its head is larger than {HEAD_BYTES_MOST} bytes"
+            self._refuse(TooLarge("read request from", self._remote, cause))
+        elif (self._incoming is not None or self._head_bytes) and self._late is None and not self._ending:
+            self._late = self._loop.call_later(self._listener.bodies.seconds, self._is_late)
+
+    def _is_late(self) -> None:
+        path = self._incoming.path if self._incoming is not None else ""
+        self._refuse(self._listener.bodies.timed_out(path))
+
+    def _no_longer_late(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
+    # The parser
+
+    def on_message_begin(self) -> None:
+        if not self._ending:
+            self._incoming = _Incoming()
+
+    def on_url(self, target: bytes) -> None:
+        if self._incoming is not None:
+            self._incoming.target += target
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._in_head or self._incoming is None:
+            return  # What follows a body is not taken for what was said before it.
+        headers = self._incoming.headers
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        headers[key] = f"{headers[key]}, {text}" if key in headers else text
+
+    def on_headers_complete(self) -> None:
+        self._in_head, self._head_bytes = False, 0
+        incoming = self._incoming
+        if incoming is None:
+            return
+        incoming.method = self._parser.get_method().decode("ascii")
+        incoming.version = self._parser.get_http_version()
+        try:
+            self._listener.bodies.announce(incoming.path, incoming.headers.get("content-length", ""))
+        except LittoralError as error:
+            self._refuse(error)
+            return
+        if incoming.headers.get("expect", "").lower() == "100-continue" and self._is_idle():
+            self._transport.write(_CONTINUE)
+
+    def on_body(self, piece: bytes) -> None:
+        if self._incoming is None:
+            return
+        try:
+            self._listener.bodies.hold(self._incoming.path, len(piece), self._incoming.held)
+        except LittoralError as error:
+            self._refuse(error)
+            return
+        self._incoming.pieces.append(piece)
+
+    def on_message_complete(self) -> None:
+        incoming, self._incoming = self._incoming, None
+        self._in_head = True
+        self._no_longer_late()
+        if incoming is not None and not self._ending:
+            incoming.keep_alive = self._parser.should_keep_alive()
+            if not incoming.keep_alive:
+                self._ending = True
+            self._take(incoming)
+
+    def _refuse(self, error: LittoralError) -> None:
+        """Answer what is arriving, after what came before it, and read no further."""
+        incoming, self._incoming = self._incoming or _Incoming(), None
+        self._listener.bodies.release(incoming.held)
+        incoming.refusal = error
+        incoming.keep_alive = False
+        self._no_longer_late()
+        self._ending = True
+        self._take(incoming)
+
+    # Answers
+
+    def finish(self) -> bool:
+        """Take no more requests; returns whether the connection is idle, and was closed."""
+        self._ending = True
+        if self._is_idle() and not self._lost:
+            self._transport.close()
+        return self._is_idle()
+
+    def abort(self) -> None:
+        """End it, whatever it is doing."""
+        self._transport.abort()
+
+    def _is_idle(self) -> bool:
+        return self._answering is None and not self._waiting
+
+    def _take(self, incoming: _Incoming) -> None:
+        self._waiting.append(incoming)
+        if self._answering is None:
+            self._answering = self._loop.create_task(self._answer_all())
+        else:
+            self._transport.pause_reading()
+
+    async def _answer_all(self) -> None:
+        try:
+            while self._waiting:
+                incoming = self._waiting.popleft()
+                await self._answer(incoming)
+                if self._lost:
+                    return
+                if not incoming.keep_alive or (self._ending and not self._waiting):
+                    self._transport.close()
+                    return
+            self._transport.resume_reading()
+        finally:
+            self._answering = None
+
+    async def _answer(self, incoming: _Incoming) -> None:
+        method = incoming.method
+        try:
+            if incoming.refusal is not None:
+                response: AnyResponse = problem_response(incoming.refusal)
+            else:
+                try:
+                    request = incoming.request(self._remote)
+                except LittoralError as error:
+                    response = problem_response(error)
+                else:
+                    response = await answer(self._listener.handler, request)
+            await self._send(incoming, response)
+        except Exception:  # noqa: BLE001 -- the boundary of a request: whatever it is, it is logged and answered
+            incoming.keep_alive = False
+            await self._send(incoming, unexpected_response(method, incoming.path))
+        finally:
+            self._listener.bodies.release(incoming.held)
+
+    async def _send(self, incoming: _Incoming, response: AnyResponse) -> None:
+        if isinstance(response, StreamingResponse):
+            await self._stream(incoming, response)
+            return
+        length = len(response.body)
+        bodiless = response.status in _BODILESS or (incoming.method == "HEAD" and not length)
+        head = self._head(incoming, response, "" if bodiless else f"content-length: {length}")
+        if not self._lost:
+            self._transport.write(head if incoming.method == "HEAD" else head + response.body)
+            await self._drain()
+
+    async def _stream(self, incoming: _Incoming, response: StreamingResponse) -> None:
+        """Send pieces until they end, the client goes away, or the listener stops."""
+        length = next((value for name, value in response.headers if name.lower() == "content-length"), None)
+        chunked = length is None and incoming.version != "1.0"
+        if length is None and not chunked:
+            incoming.keep_alive = False
+        try:
+            head = self._head(incoming, response, "transfer-encoding: chunked" if chunked else "")
+        except ValueError:
+            await close_pieces(response.chunks)
+            raise
+        if not self._lost:
+            self._transport.write(head)
+        if self._lost or incoming.method == "HEAD":
+            await close_pieces(response.chunks)
+            return
+        # In a task of its own, which ends with the connection, or with the listener.
+        sending = self._loop.create_task(self._send_pieces(response.chunks, chunked=chunked))
+        self._sending = sending
+        self._listener.streaming(sending)
+        await asyncio.wait([sending])
+        self._sending = None
+        # Of one that failed the reader is to notice that there was to be more. One that the listener ended is whole.
+        failed = not sending.cancelled() and sending.exception() is not None
+        if failed or (length is not None and (sending.cancelled() or sending.result() != int(length))):
+            incoming.keep_alive = False
+        elif chunked and not self._lost:
+            self._transport.write(b"0\r\n\r\n")
+
+    async def _send_pieces(self, pieces: AsyncIterator[bytes], *, chunked: bool) -> int:
+        """Returns how many bytes they were."""
+        size = 0
+        try:
+            async for piece in pieces:
+                if piece:
+                    self._transport.write(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
+                    size += len(piece)
+                    await self._drain()
+        except Exception:
+            _log.exception("a streaming response ended early")
+            raise
+        finally:
+            await close_pieces(pieces)
+        return size
+
+    async def _drain(self) -> None:
+        if self._drained is not None:
+            await self._drained
+
+    def _head(self, incoming: _Incoming, response: AnyResponse, framing: str) -> bytes:
+        status = response.status
+        lines = [_STATUS_LINES.get(status) or f"HTTP/1.1 {status} ", f"date: {self._listener.date()}"]
+        # In lower case, as HTTP/2 has them: what is written for the one server must not differ for the other.
+        lines += [f"{name.lower()}: {value}" for name, value in response.headers]
+        if framing:
+            lines.append(framing)
+        if not incoming.keep_alive:
+            lines.append("connection: close")
+        elif incoming.version == "1.0":
+            lines.append("connection: keep-alive")
+        text = "\r\n".join(lines)
+        if text.count("\r") != len(lines) - 1 or text.count("\n") != len(lines) - 1:
+            raise ValueError("a header field holds a line break")
+        return text.encode() + b"\r\n\r\n"

@@ -1,0 +1,357 @@
+"""HTTP/1.1 as it arrives in a socket: what is answered, in which order, and when the connection ends."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import msgspec
+import pytest
+import uvloop
+
+from littoral.core.http import AnyResponse, Handler, Request, Response, StreamingResponse
+from littoral.core.limits import API_BODY_S, API_HELD_BYTES, Limits
+from littoral.drivers import plain_server
+from littoral.drivers.http_connection import HEAD_BYTES_MOST
+from littoral.drivers.http_server import HttpServer
+from littoral.drivers.listeners import listen_tcp
+
+DEADLINE_S = 10
+
+
+async def echo(request: Request) -> AnyResponse:
+    """What arrived."""
+    said = [request.method, request.path, dict(request.query), dict(request.headers), request.body.decode()]
+    return Response(200, (), msgspec.json.encode(said))
+
+
+class Client:
+    """One connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self.writer = writer
+
+    def send(self, *lines: str, body: bytes = b"") -> None:
+        self.writer.write(
+            "\r\n".join(("POST /x HTTP/1.1" if not lines else lines[0], *lines[1:], "", "")).encode() + body
+        )
+
+    def write(self, data: bytes) -> None:
+        self.writer.write(data)
+
+    async def head(self) -> str:
+        """Status line and fields of the next answer."""
+        async with asyncio.timeout(DEADLINE_S):
+            return (await self._reader.readuntil(b"\r\n\r\n")).decode()
+
+    async def answer(self) -> tuple[str, bytes]:
+        """The next answer, of the length it says."""
+        head = await self.head()
+        length = next(int(line.split(": ")[1]) for line in head.split("\r\n") if line.startswith("content-length"))
+        async with asyncio.timeout(DEADLINE_S):
+            return head, await self._reader.readexactly(length)
+
+    async def rest(self) -> bytes:
+        """All until the server closes."""
+        async with asyncio.timeout(DEADLINE_S):
+            return await self._reader.read()
+
+    def leave(self) -> None:
+        self.writer.transport.abort()
+
+
+@asynccontextmanager
+async def connected(handler: Handler, limits: Limits | None = None) -> AsyncIterator[tuple[Client, HttpServer]]:
+    with listen_tcp("127.0.0.1:0") as listener:
+        server = HttpServer(handler, listener.fileno(), limits or Limits())
+        await server.start()
+        reader, writer = await asyncio.open_connection(*listener.getsockname())
+        try:
+            yield Client(reader, writer), server
+        finally:
+            writer.close()
+            await server.stop()
+
+
+def play(
+    handler: Handler, story: Callable[[Client, HttpServer], Awaitable[None]], limits: Limits | None = None
+) -> None:
+    async def main() -> None:
+        async with connected(handler, limits) as (client, server):
+            await story(client, server)
+
+    uvloop.run(main())
+
+
+def test_requests_on_one_connection_are_answered_one_at_a_time_in_their_order():
+    at_once, most = 0, 0
+
+    async def slow(request: Request) -> AnyResponse:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        at_once -= 1
+        return Response(200, (), request.path.encode())
+
+    async def story(client: Client, server: HttpServer) -> None:
+        client.write(b"".join(b"GET /%d HTTP/1.1\r\nHost: h\r\n\r\n" % number for number in range(20)))
+        assert [(await client.answer())[1] for _ in range(20)] == [b"/%d" % number for number in range(20)]
+        client.write(b"GET /again HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert (await client.answer())[1] == b"/again", "what was paused is read again"
+        assert most == 1
+
+    play(slow, story)
+
+
+def test_a_request_may_come_in_any_pieces():
+    async def story(client: Client, server: HttpServer) -> None:
+        data = b"POST /a%20b?q=1%202&live HTTP/1.1\r\nHost: h\r\nX-A: one\r\nx-a: two\r\nContent-Length: 4\r\n\r\nbody"
+        for byte in data:
+            client.write(bytes((byte,)))
+            await asyncio.sleep(0)
+        _, body = await client.answer()
+        method, path, query, headers, sent = msgspec.json.decode(body)
+        assert (method, path, query, sent) == ("POST", "/a b", {"q": "1 2", "live": ""}, "body")
+        assert headers["x-a"] == "one, two"
+
+    play(echo, story)
+
+
+def test_chunks_are_one_body_and_what_follows_them_is_not_taken_for_a_header():
+    async def story(client: Client, server: HttpServer) -> None:
+        client.send("POST / HTTP/1.1", "Host: h", "Transfer-Encoding: chunked", "Trailer: Authorization")
+        client.write(b"3\r\nabc\r\n2\r\nde\r\n0\r\nAuthorization: Bearer forged\r\n\r\n")
+        _, body = await client.answer()
+        *_, headers, sent = msgspec.json.decode(body)
+        assert sent == "abcde"
+        assert "authorization" not in headers
+
+    play(echo, story)
+
+
+@pytest.mark.parametrize(
+    ("head", "stays"),
+    [
+        ("GET / HTTP/1.1\r\nHost: h\r\n\r\n", True),
+        ("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", False),
+        ("GET / HTTP/1.0\r\n\r\n", False),
+        ("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", True),
+        ("GET / HTTP/1.1\r\nHost: h\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n", False),
+    ],
+)
+def test_a_connection_lasts_as_long_as_both_want_it(head: str, *, stays: bool):
+    async def story(client: Client, server: HttpServer) -> None:
+        client.write(head.encode())
+        said, _ = await client.answer()
+        assert said.startswith("HTTP/1.1 200 OK\r\n")
+        if stays:
+            client.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+            assert (await client.answer())[0].startswith("HTTP/1.1 200")
+        else:
+            assert await client.rest() == b""
+
+    play(echo, story)
+
+
+def test_who_asks_first_is_told_to_go_on():
+    async def story(client: Client, server: HttpServer) -> None:
+        client.send("POST / HTTP/1.1", "Host: h", "Expect: 100-continue", "Content-Length: 2")
+        assert (await client.head()).startswith("HTTP/1.1 100 ")
+        client.write(b"ab")
+        assert msgspec.json.decode((await client.answer())[1])[4] == "ab"
+
+    play(echo, story)
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (b"no http at all\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+        (b"GET /?a=%ff HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nX: " + b"x" * (HEAD_BYTES_MOST + 1), 413),
+        (b"GET /" + b"x" * (HEAD_BYTES_MOST + 1), 413),
+    ],
+)
+def test_what_is_no_request_is_answered_and_the_connection_ends(data: bytes, status: int):
+    async def story(client: Client, server: HttpServer) -> None:
+        client.write(data)
+        said = await client.rest()
+        assert said.startswith(b"HTTP/1.1 %d " % status)
+        assert b"application/problem+json" in said
+        assert said.count(b"\r\ndate: ") == 1, "once"
+
+    play(echo, story)
+
+
+def test_a_head_that_does_not_come_is_not_waited_for():
+    async def story(client: Client, server: HttpServer) -> None:
+        client.write(b"GET / HTTP/1.1\r\nHost")
+        assert (await client.rest()).startswith(b"HTTP/1.1 504 ")
+
+    play(echo, story, Limits({API_BODY_S.name: 1}))
+
+
+def test_a_client_that_leaves_in_the_middle_of_a_body_holds_nothing():
+    async def main() -> None:
+        limits = Limits({API_HELD_BYTES.name: 1000})
+        async with connected(echo, limits) as (client, server):
+            client.send("POST / HTTP/1.1", "Host: h", "Content-Length: 900", body=b"x" * 800)
+            bodies = server._server.bodies  # type: ignore[union-attr]
+            async with asyncio.timeout(DEADLINE_S):
+                while not bodies._held_bytes:
+                    await asyncio.sleep(0)
+                client.leave()
+                while bodies._held_bytes:
+                    await asyncio.sleep(0)
+
+    uvloop.run(main())
+
+
+def test_an_answer_whose_header_holds_a_line_break_is_not_sent(caplog: pytest.LogCaptureFixture):
+    closed = asyncio.Event()
+
+    async def injects(request: Request) -> AnyResponse:
+        async def pieces() -> AsyncIterator[bytes]:
+            try:
+                yield b"never"
+            finally:
+                closed.set()
+
+        forged = (("location", "/a\r\nset-cookie: x"),)
+        return StreamingResponse(200, forged, pieces()) if request.path == "/stream" else Response(200, forged)
+
+    async def story(client: Client, server: HttpServer) -> None:
+        client.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        said = await client.rest()
+        assert said.startswith(b"HTTP/1.1 500 ")
+        assert b"set-cookie" not in said
+
+    play(injects, story)
+    assert "a header field holds a line break" in caplog.text
+
+
+def test_pieces_of_a_known_length_are_sent_as_they_are():
+    async def handler(request: Request) -> AnyResponse:
+        async def pieces() -> AsyncIterator[bytes]:
+            yield b"abc"
+            yield b""
+            yield b"de" if request.path == "/whole" else b"d"
+
+        return StreamingResponse(200, (("Content-Length", "5"),), pieces())
+
+    async def story(client: Client, server: HttpServer) -> None:
+        client.write(b"GET /whole HTTP/1.1\r\nHost: h\r\n\r\nGET /short HTTP/1.1\r\nHost: h\r\n\r\n")
+        head = await client.head()
+        assert "transfer-encoding" not in head
+        said = await client.rest()
+        assert said.startswith(b"abcdeHTTP/1.1 200 OK"), "after a whole one the connection goes on"
+        assert said.endswith(b"\r\n\r\nabcd"), "after one that is short it ends, so that the client notices"
+
+    play(handler, story)
+
+
+def test_a_client_of_http_1_0_gets_pieces_until_the_connection_ends():
+    async def handler(request: Request) -> AnyResponse:
+        async def pieces() -> AsyncIterator[bytes]:
+            yield b"abc"
+            yield b"de"
+
+        return StreamingResponse(200, (), pieces())
+
+    async def story(client: Client, server: HttpServer) -> None:
+        client.write(b"GET / HTTP/1.0\r\n\r\n")
+        assert (await client.rest()).endswith(b"connection: close\r\n\r\nabcde")
+
+    play(handler, story)
+
+
+def test_a_client_that_does_not_read_is_not_written_to_without_end():
+    made = 0
+
+    async def handler(request: Request) -> AnyResponse:
+        async def pieces() -> AsyncIterator[bytes]:
+            nonlocal made
+            while True:
+                made += 1
+                yield b"x" * (1 << 20)
+
+        return StreamingResponse(200, (), pieces())
+
+    async def story(client: Client, server: HttpServer) -> None:
+        client.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        await client.head()
+        before = -1
+        async with asyncio.timeout(DEADLINE_S):
+            while made != before:
+                before = made
+                for _ in range(1000):
+                    await asyncio.sleep(0)
+        assert made < 64, "what the system and the client's own buffer take, and no more"
+        client.leave()
+        async with asyncio.timeout(DEADLINE_S):
+            while server.open_streams:
+                await asyncio.sleep(0)
+
+    play(handler, story)
+
+
+def test_idle_connections_are_closed_when_the_listener_stops():
+    async def story(client: Client, server: HttpServer) -> None:
+        client.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        await client.answer()
+        await server.stop(DEADLINE_S)
+        assert await client.rest() == b""
+
+    play(echo, story)
+
+
+def test_one_connection_too_many_is_closed_at_once(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(plain_server, "BACKPRESSURE", 1)
+
+    async def story(client: Client, server: HttpServer) -> None:
+        client.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert (await client.answer())[0].startswith("HTTP/1.1 200")
+        port = int(client.writer.get_extra_info("peername")[1])
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        async with asyncio.timeout(DEADLINE_S):
+            with contextlib.suppress(ConnectionError):
+                assert await reader.read() == b""
+        writer.close()
+        client.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert (await client.answer())[0].startswith("HTTP/1.1 200"), "the one that was there goes on"
+
+    play(echo, story)
+
+
+def test_what_does_not_end_in_time_is_cut_off_when_the_listener_stops(caplog: pytest.LogCaptureFixture):
+    began = asyncio.Event()
+
+    async def never(request: Request) -> AnyResponse:
+        began.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def story(client: Client, server: HttpServer) -> None:
+        client.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        await began.wait()
+        await server.stop(0.1)
+        with contextlib.suppress(ConnectionError):
+            assert await client.rest() == b""
+
+    play(never, story)
+    assert "stopped with connections still open" in caplog.text
+
+
+def test_names_of_header_fields_are_in_lower_case_as_those_of_the_other_server():
+    async def handler(request: Request) -> AnyResponse:
+        return Response(200, (("WWW-Authenticate", "Bearer"),))
+
+    async def story(client: Client, server: HttpServer) -> None:
+        client.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert "\r\nwww-authenticate: Bearer\r\n" in await client.head()
+
+    play(handler, story)
