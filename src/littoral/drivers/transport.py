@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 from urllib.parse import quote, urlencode
 
 from pyreqwest.client import Client, ClientBuilder
@@ -15,7 +15,7 @@ from pyreqwest.response import Response as ResponseHead
 from pyreqwest.response import ResponseBodyReader
 
 from littoral.core.errors import PeerUnreachable, StartupError
-from littoral.core.http import Request, Response
+from littoral.core.http import Headers, Request, Response
 from littoral.core.limits import PEER_ANSWER_BYTES, Limit, Limits
 from littoral.core.transport import OpenStream
 
@@ -70,6 +70,14 @@ class Identity:
     key: bytes = field(default=b"", repr=False)
 
 
+class Pin(NamedTuple):
+    """Where a host is."""
+
+    host: str
+    address: str
+    port: int
+
+
 class HttpTransport:
     """Implements `littoral.core.transport.Transport`. Close it with `aclose`.
 
@@ -83,16 +91,19 @@ class HttpTransport:
         trust_anyone: bool = False,
         limits: Limits | None = None,
         answer_limit: Limit = PEER_ANSWER_BYTES,
+        pinned: Pin | None = None,
     ) -> None:
         """`trust_anyone` accepts every server certificate. It is for one purpose: to fetch, before enrolment, the CA
         certificate whose fingerprint is then compared with the one in the join token. `answer_limit`, of `limits`,
-        bounds what `request` reads; pieces that `stream` gives are its caller's to bound.
+        bounds what `request` reads; pieces that `stream` gives are its caller's to bound. `pinned`: a host that is not
+        looked up.
 
         Raises StartupError for PEM that cannot be read.
         """
         self._trust_anyone = trust_anyone
         self._limits = limits or Limits()
         self._answer_limit = answer_limit
+        self._pinned = pinned
         self._client = self._build(identity or Identity())
 
     def reload(self, identity: Identity) -> None:
@@ -105,7 +116,15 @@ class HttpTransport:
 
     async def request(self, base_url: str, request: Request, timeout_s: float) -> Response:
         """See `Transport.request`."""
-        builder = self._builder(base_url, request).timeout(timedelta(seconds=timeout_s))
+        return await self._answer(base_url, self._builder(base_url, request), timeout_s)
+
+    async def post(self, url: str, headers: Headers, body: bytes, timeout_s: float) -> Response:
+        """One POST to a whole URL, which is used as it is written. Raises PeerUnreachable."""
+        builder = self._client.request("POST", url).headers(dict(headers)).body_bytes(body)
+        return await self._answer(url, builder, timeout_s)
+
+    async def _answer(self, base_url: str, builder: RequestBuilder, timeout_s: float) -> Response:
+        builder = builder.timeout(timedelta(seconds=timeout_s))
         # Not `build`, which reads a whole answer whatever its size.
         built = builder.streamed_read_buffer_limit(READ_AHEAD_BYTES).build_streamed()
         try:
@@ -159,6 +178,8 @@ class HttpTransport:
         builder = builder.gzip(False).brotli(False).zstd(False).deflate(False)
         builder = builder.connect_timeout(timedelta(seconds=CONNECT_TIMEOUT_S)).pool_max_idle_per_host(IDLE_CONNECTIONS)
         try:
+            if self._pinned is not None:
+                builder = builder.resolve(*self._pinned)
             if self._trust_anyone:
                 builder = builder.danger_accept_invalid_certs(True)
             if identity.ca:

@@ -32,6 +32,18 @@ class AccessList:
                 return True
         return False
 
+    def covers(self, client: str | None, right: Right, reach: str) -> bool:
+        """Whether a client has a right to all streams that `reach` can mean: a stream, or a beginning and "*". One entry
+        has to give it: several that do so together are not looked for."""
+        for entry in self._entries:
+            who = getattr(entry, right)
+            if ANYONE in who or (client is not None and client in who):
+                if not reach.endswith("*") and _matches(entry.streams, reach):
+                    return True
+                if any(each.endswith("*") and reach[:-1].startswith(each[:-1]) for each in entry.streams):
+                    return True
+        return False
+
     def check(self, client: str | None, method: str, name: StreamName) -> None:
         """Raise Unauthenticated or Forbidden unless the client may call `method`; whether there is such a stream is not
         told."""

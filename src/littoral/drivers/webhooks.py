@@ -1,0 +1,73 @@
+"""Posts to URLs that clients named, through pyreqwest. Implements `littoral.core.webhooks.Webhooks`.
+
+A host's addresses are looked up here, shown to whoever decides, and the connection is pinned to one that was admitted:
+what the name means a moment later makes no difference. Redirects are not followed, no proxy is used, and nothing of this
+node's identity is shown.
+"""
+
+import asyncio
+import socket
+from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from urllib.parse import urlsplit
+
+from littoral.core.errors import PeerUnreachable
+from littoral.core.http import Headers, Response
+from littoral.core.limits import WEBHOOK_ANSWER_BYTES, Limits
+from littoral.core.webhooks import Admits
+from littoral.drivers.transport import HttpTransport, Pin
+
+CLIENTS_KEPT = 64
+"""Receivers whose connections are kept open between webhooks."""
+RESOLVERS = 4
+"""Names looked up at once."""
+_PORTS = {"http": 80, "https": 443}
+
+
+class HttpWebhooks:
+    """The real ones."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        # Threads of their own: names that nobody answers for must not hold up what else is done in threads.
+        self._resolver = ThreadPoolExecutor(RESOLVERS, "resolve")
+        self._clients: OrderedDict[Pin, HttpTransport] = OrderedDict()
+
+    async def post(self, url: str, headers: Headers, body: bytes, admits: Admits, timeout_s: float) -> Response:
+        """See `Webhooks.post`."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                pin = await self._admitted(url, admits)
+                return await self._client(pin).post(url, headers, body, timeout_s)
+        except TimeoutError as error:
+            raise PeerUnreachable("reach", url, f"timed out (no answer within {timeout_s:g} s)") from error
+
+    async def _admitted(self, url: str, admits: Admits) -> Pin:
+        """Where to connect to. Raises PeerUnreachable."""
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
+        try:
+            look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+            found = await asyncio.get_running_loop().run_in_executor(self._resolver, look_up)
+        except (OSError, UnicodeError) as error:
+            raise PeerUnreachable("reach", url, f"the host name cannot be resolved ({error})") from error
+        addresses = [str(address[0]) for *_, address in found]
+        for address in addresses:
+            if admits(address):
+                return Pin(host, address, port)
+        raise PeerUnreachable(
+            "reach",
+            url,
+            f"{host} is {', '.join(dict.fromkeys(addresses))}, to which no webhook may be sent",
+            "spec.streams.webhooks.allow says what is allowed besides public addresses",
+        )
+
+    def _client(self, pin: Pin) -> HttpTransport:
+        client = self._clients.pop(pin, None)
+        if client is None:
+            client = HttpTransport(limits=self._limits, answer_limit=WEBHOOK_ANSWER_BYTES, pinned=pin)
+        self._clients[pin] = client
+        if len(self._clients) > CLIENTS_KEPT:
+            self._clients.popitem(last=False)
+        return client
