@@ -13,6 +13,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 from playwright.async_api import Browser, Page, ViewportSize, async_playwright, expect
 
+from littoral.core.http import Request
 from littoral.core.resources import Rule
 from littoral.drivers.clock import SystemClock
 from littoral.drivers.random import SystemRandom
@@ -34,16 +35,20 @@ QUIET = [
 ]
 DESKTOP = ViewportSize(width=1280, height=800)
 PHONE = ViewportSize(width=390, height=844)
-DEADLINE_S = 150.0
+DEADLINE_S = 240.0
 SHOWN_MS = 30_000.0
 PLAN = (
-    Plan("cloud", "cloud", dashboard=True),
+    Plan("cloud", "cloud", dashboard=True, mqtt=True),
     Plan("eu", "region", "cloud"),
     Plan("plant-a", "site", "eu", mqtt=True),
 )
 READINGS = 240
 SPIKES = (60, 150)
 MEMORY_MOST_KB = 130_000
+MACHINES = 30
+HOSTILE = "<img src=x onerror='window.pwned=1'>"
+"""Where it is taken for markup, the page says so in `window.pwned`."""
+PAGES = ("streams", "links", "dead-letters", "quarantine")
 
 RULE = msgspec.convert(
     {
@@ -65,16 +70,35 @@ RULE = msgspec.convert(
 )
 
 
-def publish_readings(port: int, username: str, password: str) -> None:
+def pressure_rule(path: str) -> Rule:
+    """A rule that cannot use its readings, unless their value is at `path`."""
+    spec = {
+        "placement": {"tiers": ["cloud", "site"]},
+        "source": {"mqtt": {"topic": "press/+"}},
+        "value": {"path": path},
+        "timestamp": {"path": "ts", "unit": "s"},
+        "window": {"tumbling": "10s"},
+        "windows": [{"stream": {"name": "pressure"}}],
+    }
+    document = {"kind": "Rule", "apiVersion": "littoral/v1", "metadata": {"name": "pressure"}, "spec": spec}
+    return msgspec.convert(document, Rule)
+
+
+def readings() -> list[bytes]:
+    values = [900.0 if number in SPIKES else 70 + number % 7 + number / 40 for number in range(READINGS)]
+    return [msgspec.json.encode({"ts": 1_700_000_000 + number, "value": value}) for number, value in enumerate(values)]
+
+
+def publish(tree: LocalTree, node: str, topic: str, payloads: list[bytes]) -> None:
+    """Until the node has stored them all."""
+    assert tree.file is not None
     client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="press-1", protocol=mqtt.MQTTv311)
-    client.username_pw_set(username, password)
-    client.connect("127.0.0.1", port)
+    client.username_pw_set(tree.file.mqtt["username"], tree.file.mqtt["password"])
+    client.connect("127.0.0.1", int((tree.file.nodes[node].mqtt or "").rpartition(":")[2]))
     client.loop_start()
     try:
-        for number in range(READINGS):
-            value = 900.0 if number in SPIKES else 70 + number % 7 + number / 40
-            payload = msgspec.json.encode({"ts": 1_700_000_000 + number, "value": value})
-            client.publish("factory/press-1/temperature", payload, qos=1).wait_for_publish(20)
+        for payload in payloads:
+            client.publish(topic, payload, qos=1).wait_for_publish(20)
     finally:
         client.disconnect()
         client.loop_stop()
@@ -84,15 +108,28 @@ def publish_readings(port: int, username: str, password: str) -> None:
 async def running_tree(state: Path) -> AsyncIterator[LocalTree]:
     transport = HttpTransport()
     async with LocalTree(state, transport, SystemClock(), SystemRandom(), plan=PLAN, round_trip_ms=20) as tree:
-        await tree.clients["cloud"].apply([record_of(RULE, None)])
-        assert tree.file is not None
-        port = int((tree.file.nodes["plant-a"].mqtt or "").rpartition(":")[2])
-        login = tree.file.mqtt
+        await tree.clients["cloud"].apply([record_of(RULE, None), record_of(pressure_rule("value"), None)])
         async with asyncio.timeout(30):
-            while not (await tree.clients["plant-a"].status()).rules:
-                await asyncio.sleep(0.05)
-        await asyncio.to_thread(publish_readings, port, login["username"], login["password"])
+            for node in ("cloud", "plant-a"):
+                while "pressure" not in (await tree.clients[node].status()).rules:
+                    await asyncio.sleep(0.05)
+        await asyncio.to_thread(publish, tree, "plant-a", "factory/press-1/temperature", readings())
         yield tree
+    await transport.aclose()
+
+
+async def append(tree: LocalTree, stream: str, record: bytes, content_type: str = "application/json") -> None:
+    """To a stream of its node's own, which is made if there is none."""
+    assert tree.file is not None
+    node = stream.partition("/")[0]
+    token = (tree.state_dir / node / TOKEN_PATH).read_text(encoding="ascii").strip()
+    headers = {"authorization": f"Bearer {token}", "content-type": content_type}
+    transport = HttpTransport()
+    for method in ("PUT", "POST"):
+        body = record if method == "POST" else b""
+        request = Request(method, f"/v1/streams/{stream}", {}, headers, body)
+        answer = await transport.request(tree.file.nodes[node].api, request, 10)
+        assert answer.status < 300, answer.body
     await transport.aclose()
 
 
@@ -195,12 +232,125 @@ async def survives_the_hub(page: Page, tree: LocalTree) -> None:
     await expect(page.locator(".lt-alert")).to_have_count(len(SPIKES))
 
 
+async def shot(page: Page, name: str) -> None:
+    await page.screenshot(path=OUTPUT / f"dashboard-{name}.png", full_page=True)
+
+
+async def shows_streams(page: Page, url: str, tree: LocalTree) -> None:
+    for number in range(MACHINES):
+        await append(tree, f"cloud/machines/m-{number:02}", msgspec.json.encode({"n": number, "text": HOSTILE}))
+    await page.goto(f"{url}/streams")
+    table = page.get_by_role("table", name="Streams")
+    await page.get_by_label("Name contains").fill("plant-a/windows")
+    await expect(table.locator("[data-row]:visible")).to_have_count(1, timeout=SHOWN_MS)
+    await expect(table.get_by_role("link", name="plant-a/windows")).to_be_visible()
+    await page.get_by_label("Name contains").fill("machines")
+    pager = page.locator(".lt-pager")
+    await expect(pager).to_contain_text(f"1 to 25 of {MACHINES} streams")
+    await pager.get_by_label("On").click()
+    await expect(pager).to_contain_text(f"26 to {MACHINES} of {MACHINES} streams")
+    await expect(table.locator("[data-row]:visible")).to_have_count(MACHINES - 25)
+    await shot(page, "streams")
+    await page.reload()
+    # The address says what is looked for.
+    await expect(pager).to_contain_text(f"1 to 25 of {MACHINES} streams")
+    await table.get_by_role("button", name="Stream").click()
+    await expect(table.locator("[data-row]").first).to_contain_text(f"m-{MACHINES - 1:02}")
+    await page.get_by_label("Name contains").fill("no such stream")
+    await expect(page.locator(".lt-empty:visible")).to_contain_text("No stream is like that.")
+
+
+async def follows_a_stream(page: Page, url: str, tree: LocalTree) -> None:
+    await page.goto(f"{url}/stream?name=cloud/machines/m-00")
+    records = page.locator(".lt-record")
+    await expect(records).to_have_count(1)
+    await expect(records.first).to_contain_text(HOSTILE)
+    await append(tree, "cloud/machines/m-00", b'{"n": "appended while it is looked at"}')
+    await expect(records).to_have_count(2)
+    await expect(records.first).to_contain_text("appended while it is looked at")
+    await shot(page, "stream")
+    await append(tree, "cloud/bytes", bytes(range(256)), "application/octet-stream")
+    await page.goto(f"{url}/stream?name=cloud/bytes")
+    await expect(records.first).to_contain_text("000000  00 01 02 03")
+    await page.goto(f"{url}/stream?name=cloud/nothing")
+    await expect(page.get_by_role("status")).to_contain_text("there is no such stream on this node")
+
+
+async def shows_links(page: Page, url: str) -> None:
+    await page.goto(f"{url}/links")
+    for node, parent in (("eu", "cloud"), ("plant-a", "eu")):
+        link = page.locator(".lt-link-card", has=page.locator(f"[data-link={node}]"))
+        await expect(link).to_contain_text(f"Up to {parent}")
+        await expect(link.locator("[data-row=state]")).to_contain_text("/s", timeout=SHOWN_MS)
+    await shot(page, "links")
+
+
+async def answer(page: Page, verb: str) -> None:
+    """Agree to what is asked before something is done."""
+    await page.get_by_role("alertdialog").get_by_role("button", name=verb).click()
+
+
+async def retries_a_dead_letter(page: Page, url: str, tree: LocalTree) -> None:
+    poison = [b'{"ts": 1700000000, "bar": 5.5}', HOSTILE.encode()]
+    await asyncio.to_thread(publish, tree, "cloud", "press/1", poison)
+    await page.goto(f"{url}/dead-letters")
+    await expect(page.locator("nav .lt-count:visible")).to_have_text("2", timeout=SHOWN_MS)
+    letters = page.get_by_role("table", name="Letters", exact=True)
+    await expect(letters.locator("[data-row]")).to_have_count(2)
+    await shot(page, "dead-letters")
+    await letters.locator("[data-row='1'] .lt-pick").click()
+    dialog = page.get_by_role("dialog").locator(".lt-dialog")
+    await expect(dialog.locator(".lt-content")).to_have_text(HOSTILE)
+    await shot(page, "dead-letter")
+    await dialog.get_by_label("Close").click()
+    await letters.locator("[data-row='0']").get_by_role("button", name="Retry").click()
+    await expect(page.get_by_role("alertdialog")).to_contain_text("applied again at cloud")
+    await answer(page, "Retry")
+    await expect(page.locator(".q-notification")).to_contain_text("missing required field `value`")
+    await expect(letters.locator("[data-row='0']")).to_be_visible()  # It stays open.
+    await tree.clients["cloud"].apply([record_of(pressure_rule("bar"), None)])
+    async with asyncio.timeout(30):
+        while (await tree.clients["cloud"].status()).rules["pressure"].readings:
+            await asyncio.sleep(0.05)  # until the new one runs
+    await letters.locator("[data-row='0']").get_by_role("button", name="Retry").click()
+    await answer(page, "Retry")
+    await expect(letters.locator("[data-row='0']")).to_be_hidden(timeout=SHOWN_MS)
+    assert (await tree.clients["cloud"].status()).rules["pressure"].readings == 1
+    await letters.locator("[data-row='1']").get_by_role("button", name="Drop").click()
+    await answer(page, "Drop")
+    await expect(page.locator(".lt-empty:visible").last).to_contain_text("No open letters.")
+    assert (await tree.clients["cloud"].status()).dead_letters == 0
+
+
+async def asks_other_nodes_for_theirs(page: Page, url: str, tree: LocalTree) -> None:
+    await asyncio.to_thread(publish, tree, "plant-a", "press/1", [b"no JSON"])
+    await page.goto(f"{url}/dead-letters")
+    await page.locator("[data-row=plant-a] .lt-pick").click(timeout=SHOWN_MS)
+    letters = page.get_by_role("table", name="Letters", exact=True)
+    await expect(letters.locator("[data-row='0']")).to_contain_text("no JSON", timeout=SHOWN_MS)
+    await letters.locator("[data-row='0']").get_by_role("button", name="Drop").click()
+    await answer(page, "Drop")
+    await expect(page.locator(".q-notification")).to_contain_text("spec.parent.requests", timeout=SHOWN_MS)
+
+
+async def shows_what_is_in_quarantine(page: Page, url: str) -> None:
+    await page.goto(f"{url}/quarantine")
+    await expect(page.locator(".lt-body")).to_contain_text("Nothing was put aside.")
+    await expect(page.locator(".lt-body")).to_contain_text("All streams go up.")
+    await shot(page, "quarantine")
+
+
 async def fits_a_phone(browser: Browser, url: str, token: str) -> None:
     async with visit(browser, PHONE, "dark") as phone:
         await log_in(phone.page, url, token)
         await expect(phone.page.locator(".lt-alert")).to_have_count(len(SPIKES))
-        assert await phone.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-        await phone.page.screenshot(path=OUTPUT / "dashboard-phone.png", full_page=True)
+        for page in ("", *PAGES, "stream?name=cloud/machines/m-00"):
+            if page:
+                await phone.page.goto(f"{url}/{page}")
+                await expect(phone.page.get_by_text("Asking …").locator("visible=true")).to_have_count(0)
+            assert await phone.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], page
+            await shot(phone.page, "-".join(filter(None, ("phone", page.partition("?")[0]))))
+        assert phone.faults == []
 
 
 def proportional_kb(pid: int) -> int:
@@ -221,6 +371,13 @@ async def look(state: Path) -> None:
             await shows_what_flows(operator.page)
             await cuts_and_restores(operator.page, tree)
             await survives_the_hub(operator.page, tree)
+            await shows_streams(operator.page, url, tree)
+            await follows_a_stream(operator.page, url, tree)
+            await shows_links(operator.page, url)
+            await retries_a_dead_letter(operator.page, url, tree)
+            await asks_other_nodes_for_theirs(operator.page, url, tree)
+            await shows_what_is_in_quarantine(operator.page, url)
+            assert await operator.page.evaluate("window.pwned") is None
             assert operator.hosts() == {"127.0.0.1"}, "everything comes from this machine"
             assert any(asked.startswith("ws://") for asked in operator.asked)
             assert operator.faults == []
@@ -232,4 +389,5 @@ async def look(state: Path) -> None:
 
 def test_the_page_shows_a_running_tree_steers_its_wans_and_outlives_its_hub(tmp_path: Path) -> None:
     OUTPUT.mkdir(exist_ok=True)
+    expect.set_options(timeout=SHOWN_MS)
     asyncio.run(look(tmp_path / "tree"))

@@ -7,10 +7,11 @@ import msgspec
 
 from littoral.core.backoff import Backoff
 from littoral.core.errors import Gone, InvalidInput, LittoralError, NotFound
-from littoral.dashboard.hub_api import HubApi, Piece, StreamEntry
+from littoral.dashboard.hub_api import HubApi, Piece, row_name
 from littoral.dashboard.picture import Picture
 from littoral.dashboard.records import decode_alert, decode_window
 from littoral.node.status import STATUS, NodeStatus
+from littoral.node.stream_desk import StreamRow
 
 TAIL_RECORDS = 2000
 """How far back of its tail a stream is read: enough to fill the charts, and bounded however long the stream is."""
@@ -19,21 +20,13 @@ _status = msgspec.json.Decoder(NodeStatus)
 _log = logging.getLogger("littoral.dashboard")
 
 
-def is_followed(entry: StreamEntry) -> bool:
-    """Whether the stream holds what is drawn: alerts, windows (in telemetry), or a node's own reports."""
-    return entry.is_json and not entry.closed and (entry.lane in ("alerts", "telemetry") or _is_status(entry))
-
-
-def _is_status(entry: StreamEntry) -> bool:
-    return entry.stream.path == STATUS
-
-
 class Follower:
     """Puts the records of one stream into the picture."""
 
-    def __init__(self, hub: HubApi, entry: StreamEntry, picture: Picture, backoff: Backoff) -> None:
+    def __init__(self, hub: HubApi, entry: StreamRow, picture: Picture, backoff: Backoff) -> None:
         self._hub = hub
         self._entry = entry
+        self._stream = row_name(entry)
         self._picture = picture
         self._backoff = backoff
 
@@ -43,7 +36,7 @@ class Follower:
         offset = max(entry.first, entry.next - TAIL_RECORDS)
         while True:
             try:
-                piece = await self._hub.read(entry.stream, offset)
+                piece = await self._hub.read(self._stream, offset)
             except (NotFound, Gone, InvalidInput):
                 # Deleted, overtaken by retention, or shorter than it was: another beginning is needed.
                 return
@@ -58,7 +51,7 @@ class Follower:
             offset = piece.next
 
     def _take(self, piece: Piece) -> None:
-        if _is_status(self._entry):
+        if self._stream.path == STATUS:
             self._take_reports(piece)
         elif self._entry.lane == "alerts":
             self._take_alerts(piece)

@@ -5,11 +5,15 @@
     GET /login                                     the form; it takes the token from the URL's fragment if it is there
     POST /login       the operator's token         204 and a cookie, or 401
     POST /logout                                   the cookie ends
-    no session        GET /                        303 to /login
+    no session        GET of a page                303 to /login, which leads back to it
                       anything else                401; a WebSocket is refused
     session                                        the application
+    session over      a message of a WebSocket     not delivered; the WebSocket is closed
 
 A fragment is not sent to servers, so a token in a link stands in no log and no Referer.
+
+What is done from a page goes through its WebSocket. Other sites' pages cannot open one: the browser sends their Origin, and
+keeps the cookie (SameSite) to itself.
 """
 
 from collections.abc import Collection
@@ -45,10 +49,17 @@ class Guard:
     """An ASGI app around another."""
 
     def __init__(
-        self, app: AsgiApp, token: TokenSource, sessions: Sessions, advertised: Collection[str], port: int
+        self,
+        app: AsgiApp,
+        token: TokenSource,
+        sessions: Sessions,
+        advertised: Collection[str],
+        port: int,
+        pages: Collection[str],
     ) -> None:
         """advertised: names beside those of the loopback that the node is reached by. port: of the listener; cookies
-        of one host are sent to all its ports, so their names must differ."""
+        of one host are sent to all its ports, so their names must differ. pages: paths that a person goes to."""
+        self._pages = pages
         self._app = app
         self._token = token
         self._sessions = sessions
@@ -74,10 +85,24 @@ class Guard:
                 case ("POST", "/logout"):
                     return await _answer(send, 204, b"", ("set-cookie", self._set_cookie("", 0)))
         if self._has_session(fields):
-            return await self._app(scope, receive, _safe(send))
-        if scope["type"] == "http" and scope["method"] == "GET" and scope["path"] == "/":
-            return await _answer(send, 303, b"", ("location", "/login"))
+            hears = self._while_in_session(fields, receive, send) if scope["type"] == "websocket" else receive
+            return await self._app(scope, hears, _safe(send))
+        if scope["type"] == "http" and scope["method"] == "GET" and scope["path"] in self._pages:
+            back = "" if scope["path"] == "/" else f"?to={scope['path']}"
+            return await _answer(send, 303, b"", ("location", f"/login{back}"))
         return await _refuse(scope, send, 401, "Log in at /login.\n")
+
+    def _while_in_session(self, fields: Fields, receive: Receive, send: Send) -> Receive:
+        """What comes through a WebSocket, until its session is over: it may be open for longer than that."""
+
+        async def receiving() -> Message:
+            message = await receive()
+            if message["type"] == "websocket.receive" and not self._has_session(fields):
+                await send({"type": "websocket.close", "code": WS_POLICY_VIOLATION, "reason": "The session is over."})
+                return {"type": "websocket.disconnect", "code": WS_POLICY_VIOLATION}
+            return message
+
+        return receiving
 
     async def _log_in(self, receive: Receive, send: Send) -> None:
         shown = await _body(receive)

@@ -10,10 +10,12 @@ The first that holds is shown. A line that went silent without being closed is n
 a parent only late; until then the node's reports become stale.
 """
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from littoral.dashboard.cells import Cell
 from littoral.dashboard.picture import Picture
 from littoral.dashboard.texts import NONE, bytes_text, count_text, duration_text, event_time_text, rate_text
 from littoral.node.status import LaneStatus, NodeStatus
@@ -25,14 +27,6 @@ STALE_LEAST_MS = 15_000
 
 Health = Literal["ok", "problem", "stale", "cut"]
 HEALTH_WORDS: dict[Health, str] = {"ok": "OK", "problem": "Problem", "stale": "Stale report", "cut": "Link cut"}
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """A value, and what there is to say about it."""
-
-    main: str
-    sub: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +51,14 @@ class NodeView:
     """None where there is no link to steer."""
 
 
-def node_views(picture: Picture, now_ms: int) -> list[NodeView]:
-    """The tree from the top, children below their parents."""
-    return [_view(picture, status, depth, now_ms) for status, depth in _in_tree_order(picture)]
+def node_views(picture: Picture, now_ms: int, most: int | None = None) -> list[NodeView]:
+    """The tree from the top, children below their parents. most: of its nodes."""
+    found = itertools.islice(in_tree_order(picture), most)
+    return [node_view(picture, status, depth, now_ms) for status, depth in found]
 
 
-def _in_tree_order(picture: Picture) -> Iterator[tuple[NodeStatus, int]]:
+def in_tree_order(picture: Picture) -> Iterator[tuple[NodeStatus, int]]:
+    """All nodes and how deep they stand, children below their parents."""
     nodes = picture.nodes
     below = {child for status in nodes.values() for child in status.children}
     # A node that nobody claims (its parent's report is not here yet) stands at the top.
@@ -78,7 +74,8 @@ def _in_tree_order(picture: Picture) -> Iterator[tuple[NodeStatus, int]]:
         waiting += [(child, depth + 1) for child in sorted(nodes[name].children, reverse=True)]
 
 
-def _view(picture: Picture, status: NodeStatus, depth: int, now_ms: int) -> NodeView:
+def node_view(picture: Picture, status: NodeStatus, depth: int, now_ms: int) -> NodeView:
+    """One line."""
     health, reason = judge(picture, status, now_ms)
     link = picture.links.get(status.node)
     dead = status.dead_letters

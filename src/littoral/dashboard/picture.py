@@ -1,6 +1,7 @@
 """All that the dashboard knows at one moment. The feed writes it, pages read it; nothing here does I/O."""
 
 from littoral.dashboard.alert_log import AlertLog
+from littoral.dashboard.carried import CarriedRates
 from littoral.dashboard.links_api import Link
 from littoral.dashboard.rates import Rates
 from littoral.dashboard.series import WindowSeries
@@ -25,6 +26,7 @@ class Picture:
         self.links_problem: str | None = None
         """Why links cannot be steered; None while they can, or there are none to steer."""
         self.rates = Rates()
+        self.carried = CarriedRates()
         self.windows = WindowSeries()
         self.alerts = AlertLog()
         self.unread_streams = 0
@@ -36,6 +38,8 @@ class Picture:
         """The hub answered."""
         self.problem = None
         self.nodes = {status.node: status for status in statuses}
+        for status in statuses:
+            self.carried.add(status)
         away = {
             child
             for status in statuses
@@ -70,5 +74,10 @@ class Picture:
 
     @property
     def dead_letter_count(self) -> int:
-        """Dead letters of all nodes, ever."""
+        """Open dead letters of all nodes."""
         return sum(status.dead_letters for status in self.nodes.values())
+
+    @property
+    def blocked_count(self) -> int:
+        """Streams that do not go up, at all nodes."""
+        return sum(len(status.link.blocked) for status in self.nodes.values() if status.link is not None)

@@ -11,10 +11,17 @@ from littoral.core.errors import StartupError
 from littoral.dashboard.feed import Feed
 from littoral.dashboard.guard import Guard
 from littoral.dashboard.hub_api import HubApi
+from littoral.dashboard.letters_api import LettersApi
+from littoral.dashboard.letters_page import LettersPage
 from littoral.dashboard.links_api import LinksApi
-from littoral.dashboard.page import LOGO, Page
+from littoral.dashboard.links_page import LinksPage
+from littoral.dashboard.overview import Overview
 from littoral.dashboard.picture import Picture
+from littoral.dashboard.quarantine_page import QuarantinePage
 from littoral.dashboard.session import Sessions
+from littoral.dashboard.shell import LOGO, PAGES, Shell
+from littoral.dashboard.stream_page import StreamPage
+from littoral.dashboard.streams_page import StreamsPage, choice_of
 from littoral.drivers.asgi_server import AsgiServer
 from littoral.drivers.clock import SystemClock
 from littoral.drivers.listeners import adopt_listener
@@ -42,9 +49,10 @@ class DashboardProcess:
         self._picture = Picture(node.metadata.name)
         self._fault: BaseException | None = None
         self._ended = asyncio.Event()
+        self._hub = HubApi(self._transport, api_url, self._token)
         self._feed = Feed(
             self._picture,
-            HubApi(self._transport, api_url, self._token),
+            self._hub,
             LinksApi(self._transport, links) if links else None,
             self._clock,
             SystemRandom(),
@@ -52,7 +60,12 @@ class DashboardProcess:
         )
         self._app = FastAPI(title="Littoral", docs_url=None, redoc_url=None, openapi_url=None)
         guard = Guard(
-            self._app, self._token, Sessions(self._clock), node.spec.advertise, self._listener.getsockname()[1]
+            self._app,
+            self._token,
+            Sessions(self._clock),
+            node.spec.advertise,
+            self._listener.getsockname()[1],
+            PAGES,
         )
         self._server = AsgiServer(descriptor, guard)
 
@@ -61,7 +74,7 @@ class DashboardProcess:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._ended.set)
         # Ctrl-C reaches the whole group; the supervisor decides in which order processes end.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        self._mount_page()
+        self._mount_pages()
         async with self._app.router.lifespan_context(self._app):
             self._feed.start()
             self._server.start()
@@ -73,10 +86,35 @@ class DashboardProcess:
             raise self._fault
         return 0
 
-    def _mount_page(self) -> None:
-        @ui.page("/", title=f"Littoral: {self._picture.name}")
-        def page() -> None:
-            Page(self._picture, self._clock, self._feed.steer)
+    def _mount_pages(self) -> None:
+        def shell(path: str) -> Shell:
+            return Shell(self._picture, self._clock, self._feed.looked, path)
+
+        name = self._picture.name
+
+        @ui.page("/", title=f"Littoral: {name}")
+        def overview() -> None:
+            Overview(shell("/"), self._feed.steer)
+
+        @ui.page("/streams", title=f"Streams: {name}")
+        def streams(text: str = "", lane: str = "", kind: str = "", order: str = "", descending: str = "") -> None:
+            StreamsPage(shell("/streams"), self._hub, choice_of(text, lane, kind, order, descending))
+
+        @ui.page("/stream", title=f"Stream: {name}")
+        def stream(name: str = "") -> None:
+            StreamPage(shell("/streams"), self._hub, name)
+
+        @ui.page("/links", title=f"Links: {name}")
+        def links() -> None:
+            LinksPage(shell("/links"))
+
+        @ui.page("/dead-letters", title=f"Dead letters: {name}")
+        def letters() -> None:
+            LettersPage(shell("/dead-letters"), LettersApi(self._hub, self._picture.name))
+
+        @ui.page("/quarantine", title=f"Quarantine: {name}")
+        def quarantine() -> None:
+            QuarantinePage(shell("/quarantine"), self._hub)
 
         ui.run_with(
             self._app,

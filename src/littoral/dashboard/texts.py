@@ -31,6 +31,13 @@ def bytes_text(value: int) -> str:
     return f"{amount:.1f} {unit}" if amount < 9.95 else f"{amount:.0f} {unit}"
 
 
+def share_text(share: float) -> str:
+    """Of a whole; what is little is said to be."""
+    if 0 < share < 0.01:
+        return "< 1 %"
+    return f"{100 * share:.0f} %"
+
+
 def duration_text(milliseconds: int) -> str:
     """In the largest unit or two."""
     seconds = max(0, milliseconds) // 1000
@@ -41,6 +48,19 @@ def duration_text(milliseconds: int) -> str:
     if seconds < 86_400:
         return f"{seconds // 3600} h {seconds % 3600 // 60} min"
     return f"{seconds // 86_400} d {seconds % 86_400 // 3600} h"
+
+
+def span_text(milliseconds: int) -> str:
+    """As a duration, which somebody chose: without what is zero of it."""
+    text = duration_text(milliseconds)
+    for zero in (" 0 s", " 0 min", " 0 h"):
+        text = text.removesuffix(zero)
+    return text
+
+
+def age_text(at_ms: int | None, now_ms: int) -> str:
+    """How long ago something was."""
+    return NONE if at_ms is None else duration_text(now_ms - at_ms)
 
 
 def value_text(value: float) -> str:

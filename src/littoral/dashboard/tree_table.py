@@ -5,8 +5,9 @@ from collections.abc import Awaitable, Callable
 from nicegui import ui
 
 from littoral.core.errors import LittoralError
+from littoral.dashboard.cells import Cell
 from littoral.dashboard.links_api import Action
-from littoral.dashboard.node_view import HEALTH_WORDS, Cell, NodeView
+from littoral.dashboard.node_view import HEALTH_WORDS, NodeView
 
 Steer = Callable[[str, Action], Awaitable[None]]
 

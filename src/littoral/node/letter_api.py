@@ -1,6 +1,7 @@
 """The operator API's part for dead letters.
 
 GET  /v1/dead-letters?after&limit&source&reason               open ones, in order
+GET  /v1/dead-letters/groups                                   how many there are of each reason
 GET  /v1/dead-letters/OFFSET                                   one whole, open or not
 POST /v1/dead-letters/OFFSET/retry, /v1/dead-letters/OFFSET/drop
 POST /v1/dead-letters/retry?after&until&source&reason          one step of many; likewise drop
@@ -45,6 +46,8 @@ class LetterApi:
             case ("POST", "retry" | "drop" as act):
                 after, until = _number(request.query, "after") or 0, _number(request.query, "until")
                 return _json(await self._desk.step(act, _filter(request.query), after, until))
+            case ("GET", "groups"):
+                return _json(await self._desk.groups())
             case ("GET", text):
                 return _json(self._desk.show(_offset(text)))
             case ("POST", text, "retry"):

@@ -17,6 +17,7 @@ from littoral.core.errors import Conflict, InvalidInput, LittoralError
 from littoral.core.limits import DEAD_LETTERS_AT_ONCE, Limits
 from littoral.core.names import StreamName
 from littoral.fleet.kv_fold import ANEW
+from littoral.node.letter_groups import LetterGroups, grouped
 from littoral.node.retriers import Retriers
 from littoral.store.letter_marks import CHUNK, SCOPE, TALLY, Mark, mark, marks_in, prune
 from littoral.store.letter_reader import Letter, LetterReader
@@ -145,6 +146,10 @@ class LetterDesk:
         if found is not None:
             state = "retried" if found.is_applied else "dropped"
         return LetterShown(**fields, record=record, state=state, until_ms=found.by_ms if found else None)
+
+    async def groups(self) -> LetterGroups:
+        """What the open letters have in common. Raises StorageError."""
+        return await grouped(self._reader, self._wall_ms())
 
     # Doing
 

@@ -6,9 +6,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from littoral.core.http import Request
-from littoral.dashboard.feed import Feed
+from littoral.dashboard.feed import IDLE_POLL_S, Feed
 from littoral.dashboard.hub_api import HubApi
 from littoral.dashboard.links_api import LinksApi
 from littoral.dashboard.picture import Picture
@@ -83,6 +84,37 @@ def test_nodes_and_windows_appear_and_what_is_no_window_does_not_count(tmp_path:
             await watch.until(lambda: picture.window_count == 4)
             assert picture.links_problem is not None
             assert "no-links.json" in picture.links_problem
+
+    with serving_root(tmp_path) as url:
+        asyncio.run(story(url))
+
+
+def test_a_page_that_opens_is_not_kept_waiting_for_the_slow_pace(tmp_path: Path) -> None:
+    async def story(url: str) -> None:
+        async with watching(url, tmp_path) as watch:
+            await watch.until(lambda: "cloud" in watch.picture.nodes)
+            first = watch.picture.nodes
+            asked = asyncio.get_running_loop().time()
+            watch.feed.looked()
+            await watch.until(lambda: watch.picture.nodes is not first)
+            assert asyncio.get_running_loop().time() - asked < IDLE_POLL_S / 2
+
+    with serving_root(tmp_path) as url:
+        asyncio.run(story(url))
+
+
+def test_streams_that_are_not_drawn_are_not_followed_and_what_cannot_be_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("littoral.dashboard.feed.FOLLOWED_STREAMS", 3)
+
+    async def story(url: str) -> None:
+        async with watching(url, tmp_path) as watch:
+            for number in range(4):
+                await watch.write("PUT", f"windows-{number}", [window(number)])
+            await watch.until(lambda: watch.picture.unread_streams == 2)  # the node's own reports are followed as well
+            assert len(watch.picture.windows.names()) == 1
+            assert watch.picture.window_count == 2
 
     with serving_root(tmp_path) as url:
         asyncio.run(story(url))

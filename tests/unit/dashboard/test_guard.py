@@ -22,6 +22,13 @@ async def application(scope: Message, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": b"the page"})
 
 
+async def listening(scope: Message, receive: Receive, send: Send) -> None:
+    heard = 0
+    while (await receive())["type"] == "websocket.receive":
+        heard += 1
+        await send({"type": "websocket.send", "text": f"heard {heard}"})
+
+
 @dataclass
 class Answer:
     sent: list[Message] = field(default_factory=list)
@@ -47,7 +54,7 @@ def ask(
     token: str | None = TOKEN,
     **fields: str,
 ) -> Answer:
-    guard = Guard(application, lambda: token, Sessions(FakeClock()), ["hub.example"], 8443)
+    guard = Guard(application, lambda: token, Sessions(FakeClock()), ["hub.example"], 8443, ["/", "/streams"])
     headers = [(name.encode(), value.encode()) for name, value in {"host": HOST, **fields}.items()]
     answer = Answer()
 
@@ -68,6 +75,7 @@ def session_cookie() -> str:
 def test_a_stranger_is_sent_to_the_login() -> None:
     answer = ask()
     assert (answer.status, answer["location"]) == (303, "/login")
+    assert ask(path="/streams")["location"] == "/login?to=/streams"
     assert ask(path="/_nicegui/anything").status == 401
     assert ask(kind="websocket", path="/_nicegui_ws/socket.io/").sent[0]["type"] == "websocket.close"
 
@@ -87,6 +95,27 @@ def test_a_session_reaches_the_application() -> None:
     assert (answer.status, answer.body, answer["x-app"]) == (200, b"the page", "1")
     assert "default-src 'self'" in answer["content-security-policy"]
     assert ask(kind="websocket", cookie=cookie, origin=f"http://{HOST}").sent == [{"type": "websocket.accept"}]
+
+
+def test_a_websocket_hears_nothing_more_once_its_session_is_over() -> None:
+    token: list[str | None] = [TOKEN]
+    guard = Guard(listening, lambda: token[0], Sessions(FakeClock()), [], 8443, ["/"])
+    headers = [(b"host", HOST.encode()), (b"cookie", session_cookie().encode())]
+    answer = Answer()
+
+    coming = [{"type": "websocket.receive"}] * 4 + [{"type": "websocket.disconnect"}]
+
+    async def receive() -> Message:
+        return coming.pop(0)
+
+    async def send(message: Message) -> None:
+        answer.sent.append(message)
+        token[0] = "another" if message.get("text") == "heard 2" else TOKEN
+
+    asyncio.run(guard({"type": "websocket", "path": "/ws", "headers": headers}, receive, send))
+    assert [message.get("text") for message in answer.sent[:2]] == ["heard 1", "heard 2"]
+    assert answer.sent[2]["type"] == "websocket.close"
+    assert len(answer.sent) == 3
 
 
 def test_logging_out_takes_the_cookie_back() -> None:

@@ -1,0 +1,77 @@
+"""Looking at a stream from its end: the latest batches, and how much came lately.
+
+Both read rows backwards by the primary key, and stop at a bound: what they cost does not depend on a stream's length.
+"""
+
+from collections.abc import Generator
+from contextlib import closing
+from typing import Any
+
+import apsw
+import msgspec
+
+from littoral.store import forks
+from littoral.store.batch import BATCH_COLUMNS, Batch
+from littoral.store.stream import StreamInfo
+
+_SIZE_COLUMNS = "first, next, appended_ms, length(payload)"
+"""SQLite knows the length of a payload without reading it."""
+
+
+class Recent(msgspec.Struct, frozen=True):
+    """What came to a stream since a moment."""
+
+    records: int
+    bytes: int
+    """Of their payloads, as they are stored."""
+    since_ms: int
+    """The moment, by the clock of the stream's origin: later than was asked for where more came than was looked at."""
+
+
+def latest_batches(reader: apsw.Connection, info: StreamInfo, before: int, max_bytes: int, most: int) -> list[Batch]:
+    """The batches with records before offset `before`, the latest first: at least one if there is any, then until they
+    hold `most` records before it, or `max_bytes` of payload."""
+    batches: list[Batch] = []
+    size = records = 0
+    with closing(_backwards(reader, info, before, BATCH_COLUMNS)) as rows:
+        for row in rows:
+            batch = Batch(*info.name, *row)
+            size += len(batch.payload)
+            if batches and size > max_bytes:
+                break
+            batches.append(batch)
+            records += min(batch.next, before) - batch.first
+            if records >= most:
+                break
+    return batches
+
+
+def recent(reader: apsw.Connection, info: StreamInfo, since_ms: int, most: int) -> Recent:
+    """What was appended since `since_ms`, by a look at up to `most` batches."""
+    records = size = seen = 0
+    oldest_ms = since_ms
+    with closing(_backwards(reader, info, info.next, _SIZE_COLUMNS)) as rows:
+        for first, following, appended_ms, payload_bytes in rows:
+            if appended_ms < since_ms:
+                return Recent(records, size, since_ms)
+            records += following - max(first, info.first)
+            size += payload_bytes
+            oldest_ms = appended_ms
+            seen += 1
+            if seen == most:
+                return Recent(records, size, oldest_ms)
+    return Recent(records, size, since_ms)
+
+
+def _backwards(reader: apsw.Connection, info: StreamInfo, before: int, columns: str) -> Generator[Any, None, None]:
+    """Rows of what the stream still holds before `before`, those of its sources included, the latest first."""
+    for segment in reversed(forks.segments(reader, info, info.first)):
+        rows = reader.execute(
+            f"SELECT {columns} FROM batches WHERE stream=? AND first<? AND next<=? AND first>=coalesce((SELECT max(first)"
+            " FROM batches WHERE stream=? AND first<=?), 0) ORDER BY first DESC",
+            (segment.stream, min(before, segment.end), segment.end, segment.stream, info.first),
+        )
+        # Not `yield from`: it would close the cursor, and apsw 3.54 then keeps it for ever.
+        for row in rows:  # noqa: UP028
+            yield row
+        del rows

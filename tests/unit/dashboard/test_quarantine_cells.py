@@ -1,0 +1,140 @@
+"""What was put aside and is held back, told of a node whose store was really set back to a backup."""
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from littoral.core.http import Request, Response
+from littoral.core.names import StreamName
+from littoral.dashboard.quarantine_cells import (
+    NOT_TAKEN,
+    OTHER_REMEDY,
+    aside_line,
+    blocked_lines,
+    not_taken_lines,
+    restored_lines,
+)
+from littoral.node.stream_desk import LIST, StreamPage
+from littoral.store.replica import ReplicaOutcome, Verdict
+from littoral.store.transaction import Transaction
+from littoral.testing.loop import run
+from littoral.testing.tree import SimNode, SimTree
+from tests.support.neighbours import uplink_of
+from tests.support.restoring import backed_up, restored
+from tests.support.statuses import status
+
+NOTES = StreamName("plant-a", "notes")
+
+
+def play(story: Callable[[SimTree, SimNode, SimNode], Awaitable[None]], seed: int) -> None:
+    async def main() -> None:
+        tree = SimTree(seed)
+        root = await tree.start_root("cloud")
+        await story(tree, root, await tree.start_child("plant-a", "site", root))
+        await tree.stop()
+
+    run(main, seed=seed)
+
+
+async def append(node: SimNode, *records: bytes) -> None:
+    def job(tx: Transaction) -> None:
+        tx.open_stream(NOTES)
+        tx.append(NOTES, records)
+
+    await node.running.store.submit(job)
+
+
+async def put_aside(node: SimNode) -> StreamPage:
+    token = {"authorization": f"Bearer {node.running.operator_token}"}
+    response = await node.running.operator_api.handle(Request("GET", LIST, {"kind": "aside"}, token))
+    assert isinstance(response, Response)
+    return msgspec.json.decode(response.body, type=StreamPage)
+
+
+def test_what_a_restored_node_wrote_in_place_of_the_parents_records_is_listed_at_the_root(seed: int) -> None:
+    async def story(tree: SimTree, root: SimNode, site: SimNode) -> None:
+        await append(site, b"kept")
+        backup = await backed_up(site)
+        await append(site, b"lost by the restore")
+        await tree.until(lambda: len(root.records("plant-a/notes")) == 2)
+        await restored(site, backup)
+        tree.network.link("plant-a", root.peer_url).cut()
+        await site.start()
+        await append(site, b"another")
+        tree.network.link("plant-a", root.peer_url).restore()
+        await tree.until(lambda: root.records("plant-a/quarantine/notes") == [b"another"])
+        page = await put_aside(root)
+        line = aside_line(page.streams[0], page.now_ms)
+        assert line.target == "/stream?name=plant-a%2Fquarantine%2Fnotes"
+        assert line.cells[0].sub == "written at plant-a after its restore, where the parent has other records of notes"
+        assert (line.cells[1].main, line.cells[1].sub) == ("1", "offset 0")
+        (when,) = site.running.report.now().restored_ms
+        (told,) = restored_lines([site.running.report.now()])
+        assert told.name == f"plant-a {when}"
+
+    play(story, seed)
+
+
+def test_a_copy_of_a_stream_that_was_made_anew_is_listed(seed: int) -> None:
+    async def story(tree: SimTree, root: SimNode, site: SimNode) -> None:
+        await append(site, b"first life")
+        await tree.until(lambda: root.records("plant-a/notes") == [b"first life"])
+        await site.running.store.submit(lambda tx: tx.delete_stream(NOTES))
+        await append(site, b"second life")
+        await tree.until(lambda: root.records("plant-a/notes") == [b"second life"])
+        page = await put_aside(root)
+        line = aside_line(page.streams[0], page.now_ms)
+        assert line.name == "plant-a/former/notes"
+        assert line.cells[0].sub == "what was held of notes before plant-a deleted and made it anew"
+
+    play(story, seed)
+
+
+def test_a_stream_that_a_fork_holds_back_says_why_and_what_to_do(seed: int) -> None:
+    async def story(tree: SimTree, root: SimNode, site: SimNode) -> None:
+        await append(site, b"kept")
+        backup = await backed_up(site)
+        await append(site, b"lost by the restore")
+        await tree.until(lambda: len(root.records("plant-a/notes")) == 2)
+        await restored(site, backup)
+        tree.network.link("plant-a", root.peer_url).cut()
+        await site.start()
+        await append(site, b"another")
+        fork = StreamName("plant-a", "fork")
+        await site.running.store.submit(lambda tx: tx.fork_stream(fork, NOTES, 2, asked=""))
+        tree.network.link("plant-a", root.peer_url).restore()
+        await tree.until(lambda: "forked beyond" in uplink_of(site).outbox.blocked.get(NOTES, ""))
+        (line,) = blocked_lines([site.running.report.now()])
+        assert (line.cells[0].main, line.cells[0].sub) == ("plant-a/notes", "at plant-a")
+        assert line.cells[1].main == uplink_of(site).outbox.blocked[NOTES]
+        assert line.cells[1].sub.startswith("Delete the fork")
+
+    play(story, seed)
+
+
+def test_what_a_node_does_not_take_over_is_in_its_report(seed: int) -> None:
+    async def story(tree: SimTree, root: SimNode, site: SimNode) -> None:
+        outcomes = [
+            ReplicaOutcome(*NOTES, verdict, 0) for verdict in (Verdict.APPEND, Verdict.CORRUPT, Verdict.CORRUPT)
+        ]
+        root.running.store.counters.judged(outcomes)
+        assert root.running.report.now().not_taken == {"corrupt": 2}
+
+    play(story, seed)
+
+
+def test_what_was_not_taken_over_is_told_by_node_and_cause() -> None:
+    met = msgspec.structs.replace(status("eu", parent="cloud"), not_taken={"corrupt": 3, "diverged": 1})
+    told = [[cell.main for cell in line.cells] for line in not_taken_lines([status("cloud"), met])]
+    assert told == [["eu", "corrupt", "3"], ["eu", "diverged", "1"]]
+    assert set(met.not_taken) < set(NOT_TAKEN)
+
+
+def test_each_reason_says_what_to_do() -> None:
+    site = status("plant-a", parent="eu")
+    assert site.link is not None
+    reasons = {"plant-a/a": "corrupt at offset 4 of the parent's copy", "plant-a/b": "<b>something new</b>"}
+    blocked = msgspec.structs.replace(site, link=msgspec.structs.replace(site.link, blocked=reasons))
+    first, second = blocked_lines([blocked])
+    assert "littoral store check" in first.cells[1].sub
+    assert (second.cells[1].main, second.cells[1].sub) == ("<b>something new</b>", OTHER_REMEDY)
