@@ -45,6 +45,9 @@ all of it is plain text. `LITTORAL_DEBUG=1` adds to an error where in the source
 | `LITTORAL_URL` | as `--url` |
 | nothing | the root of the local tree |
 
+With `--at NODE` that node asks another one, below it, which cannot be reached itself; `--deadline` says how long it has to
+answer ([Reach a node behind NAT](../howto/reach-a-node-behind-nat.md)).
+
 The local tree is the one whose state directory is `--tree`, `LITTORAL_TREE`, or `.littoral` in the working directory. The
 operator token of a node is `identity/operator.token` in its data directory: who can read it may operate the node.
 """

@@ -23,10 +23,15 @@ CRASHES = REPOSITORY / "docs" / "howto" / "crash-at-every-point.md"
 BANDWIDTH = REPOSITORY / "docs" / "howto" / "limit-bandwidth.md"
 MOVES = REPOSITORY / "docs" / "howto" / "move-a-node.md"
 """Its commands are run by test_move.py."""
+INBOXES = REPOSITORY / "docs" / "howto" / "reach-a-node-behind-nat.md"
+"""By test_inbox.py."""
+BOUNDS = REPOSITORY / "docs" / "howto" / "bound-a-store.md"
 LETTERS = REPOSITORY / "docs" / "howto" / "handle-dead-letters.md"
 STREAMS = REPOSITORY / "docs" / "howto" / "serve-streams-to-clients.md"
+WORKERS = REPOSITORY / "docs" / "howto" / "wake-workers.md"
 BACKUPS = REPOSITORY / "docs" / "howto" / "back-up-and-restore.md"
 ENCRYPTION = REPOSITORY / "docs" / "howto" / "encrypt-a-node.md"
+BLOBS = REPOSITORY / "docs" / "howto" / "move-large-files.md"
 DEADLINE_S = 60
 FOLLOWING = ("stream tail", "mosquitto_sub", "curl -sN")
 """Commands that the reader ends with Ctrl-C once they have shown something."""
@@ -208,6 +213,50 @@ def test_the_recipe_for_streams(tmp_path):
         assert line in seen, line
 
 
+def test_the_recipe_for_workers(tmp_path):
+    text = moved(WORKERS.read_text(encoding="utf-8"))
+    for file, kind in (("node.yaml", "yaml"), ("receiver.py", "python")):
+        block = re.search(rf"^```{kind}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+        assert block is not None
+        (tmp_path / file).write_text(block[1], encoding="utf-8")
+    start, *calls = [
+        re.sub(r"^python ", f"{shlex.quote(sys.executable)} ", line).replace(
+            "littoral ", f"{shlex.quote(sys.executable)} -m littoral.cli.main ", 1
+        )
+        for line in map(moved, commands(WORKERS))
+    ]
+    printed = tmp_path / "printed"
+    shown = []
+    claimed: dict[str, str] = {}
+    with contextlib.ExitStack() as processes:
+        node = running(start, tmp_path)
+        processes.callback(node.wait, DEADLINE_S)
+        processes.callback(node.send_signal, signal.SIGINT)
+        until(lambda: runs(f"curl -fs http://127.0.0.1:{str(BASE_PORT)[:3]}80/healthz", tmp_path))
+        for call in calls:
+            if "receiver.py" in call:
+                output = processes.enter_context(printed.open("wb"))
+                receiver = subprocess.Popen(["/bin/sh", "-c", f"exec {call}"], cwd=tmp_path, stdout=output)
+                processes.callback(receiver.wait, DEADLINE_S)
+                processes.callback(receiver.terminate)
+                until(lambda: runs(f"curl -s http://127.0.0.1:{str(BASE_PORT)[:3]}90/", tmp_path))
+                continue
+            said = run(
+                call.replace("TOKEN", claimed.get("token", "")).replace("WAKE_ID", claimed.get("wake_id", "")), tmp_path
+            )
+            shown.append(re.sub(r'"ts":\d+', '"ts":1700000000000', said))
+            if call.endswith('"packer-1"}\''):
+                claimed = json.loads(said)
+        until(lambda: printed.stat().st_size > 0)
+        until(lambda: '"status":"active"' in run(calls[-1], tmp_path))
+    seen = "".join(shown) + printed.read_text()
+    blocks = re.findall(r"^```(.*?)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    promised = [body for kind, body in blocks if not kind]
+    assert len(promised) == 3
+    for block in promised:
+        assert block.strip() in seen, block
+
+
 def test_the_recipe_for_dead_letters(tmp_path):
     text = LETTERS.read_text(encoding="utf-8")
     littoral = f"{shlex.quote(sys.executable)} -m littoral.cli.main "
@@ -264,8 +313,74 @@ def test_the_recipe_for_bandwidth(tmp_path):
         assert "BUDGET" in run(status, tmp_path)
 
 
+def test_the_recipe_for_bounds(tmp_path):
+    text = moved(BOUNDS.read_text(encoding="utf-8"))
+    document, part = re.findall(r"^```yaml\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    head, _, _ = document.partition("  listen:")
+    (tmp_path / "plant-a.yaml").write_text(document.replace("DIRECTORY", str(tmp_path / "slow")), encoding="utf-8")
+    (tmp_path / "child.yaml").write_text(head + part.removeprefix("spec:\n"), encoding="utf-8")
+    littoral = f"{shlex.quote(sys.executable)} -m littoral.cli.main "
+    lines = [re.sub("^littoral ", littoral, moved(line)) for line in commands(BOUNDS)]
+    make, validate, start, token, *calls = lines
+    run(make, tmp_path)
+    run(validate, tmp_path)
+    run(f"{littoral}validate child.yaml", tmp_path)
+    with running(start, tmp_path) as node:
+        try:
+            until(lambda: runs(f"{littoral}status --data-dir data", tmp_path))
+            shown = [run(f"{token}\n{call}", tmp_path) for call in calls]
+        finally:
+            node.send_signal(signal.SIGINT)
+            node.wait(DEADLINE_S)
+    blocks = re.findall(r"^```(.*?)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    (promised,) = [body for kind, body in blocks if not kind]
+    assert [words in shown[1] for words in promised.splitlines()] == [True, True], shown[1]
+    assert shown[1].count('"status":507') == 1, "two were taken"
+    assert "SPILL" in shown[5]
+    assert re.search(r"^(\d+) of \1 spill files were looked at\nno problems", shown[6], re.MULTILINE), shown[6]
+
+
+def test_the_recipe_for_blobs(tmp_path):
+    littoral = f"{shlex.quote(sys.executable)} -m littoral.cli.main "
+    root, token, site, *calls = [
+        re.sub(r"\blittoral (?=blob|node|token)", littoral, moved(line)) for line in commands(BLOBS)
+    ]
+    here_too = re.sub("sha256:[0-9a-f]{64}", "", calls[2])
+    with contextlib.ExitStack() as nodes:
+        for command, before in ((root, ""), (site, token)):
+            if before:
+                until(lambda command=before: runs(command, tmp_path))
+            node = nodes.enter_context(running(command, tmp_path))
+            nodes.callback(node.wait, DEADLINE_S)
+            nodes.callback(node.send_signal, signal.SIGINT)
+        until(lambda: runs(here_too, tmp_path))
+        shown = []
+        for command in calls:
+            if "picture.back" in command:
+                # The page says that it is sent; its reader is slower than we are.
+                until(lambda: "above" in run(here_too, tmp_path))
+            shown.append(run(command, tmp_path))
+        assert re.search(r"^sha256:[0-9a-f]{64} +4.8 MiB +(sending|above)", shown[2], re.MULTILINE)
+        assert (tmp_path / "model").read_text() == "a model, in a manner of speaking\n"
+        assert (tmp_path / "picture.digest").read_text().strip() not in run(here_too, tmp_path)
+
+
 def test_no_page_has_commands_that_nothing_runs():
-    recipes = {RECIPE, CRASHES, SIMULATION, STREAMS, LETTERS, MOVES, BANDWIDTH, BACKUPS, ENCRYPTION}
+    recipes = {
+        RECIPE,
+        CRASHES,
+        SIMULATION,
+        STREAMS,
+        WORKERS,
+        LETTERS,
+        MOVES,
+        INBOXES,
+        BANDWIDTH,
+        BLOBS,
+        BOUNDS,
+        BACKUPS,
+        ENCRYPTION,
+    }
     covered = {TUTORIAL, *recipes, REPOSITORY / "README.md"}
     pages = [*(REPOSITORY / "docs").rglob("*.md"), *REPOSITORY.glob("*.md")]
     assert [str(page) for page in pages if page not in covered and commands(page)] == []

@@ -143,6 +143,8 @@ def test_what_was_written_in_its_place_is_put_aside_and_goes_up(seed: int):
         await two.is_equal(NOTES, LATER, "plant-a/kv/factory", "plant-a/quarantine/notes", "plant-a/quarantine/later")
         assert two.site.records(NOTES) == numbered(*range(12))
         assert two.site.records("plant-a/quarantine/notes") == [b"other 1", b"other 2", b"other 3"]
+        state = uplink_of(two.site).state
+        assert (state.put_aside_records, state.fetched_back_records) >= (4, 9)
         assert two.site.running.store.fold_offset("reader", notes) == 3, "it has not seen what is there now"
         assert two.site.records(LATER) == [b"made", b"later"]
         assert two.site.records("plant-a/quarantine/later") == [b"another later"]

@@ -83,6 +83,7 @@ async def _serve(
         writer=ThreadWriter,
         joining=lambda ca: HttpTransport(),
         peers=lambda identity: HttpTransport(),
+        offload=asyncio.to_thread,
     )
     hub = await open_hub(config, seams, Facts({"api": address, "join": "127.0.0.1:1"}))
     hub.start(None)

@@ -10,11 +10,15 @@ import msgspec
 from littoral.core.errors import LittoralError, Unavailable
 from littoral.core.http import Request, Response
 from littoral.core.limits import LONG_POLL_S
+from littoral.core.resources import parse_duration_ms
 from littoral.drivers.transport import HttpTransport
+from littoral.wire.inbox import DEADLINE_DEFAULT, DEADLINE_HEADER, NODES_PATH
 from littoral.wire.problem import Problem, error_of
 
 TIMEOUT_S = LONG_POLL_S.default + 10.0
 """Longer than the longest answer that a node holds back on purpose."""
+
+DEADLINE_MS = parse_duration_ms(DEADLINE_DEFAULT)
 
 T = TypeVar("T")
 
@@ -25,9 +29,13 @@ class ApiClient:
     Raises everywhere: what the node answered, as `core.errors` has it; PeerUnreachable where nothing answered.
     """
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str, token: str, at: str | None = None, deadline_ms: int = DEADLINE_MS) -> None:
+        """at: a node below that at `url`, which is meant and asked through it. deadline_ms: how long any node that is asked
+        through another has to answer."""
         self.url = url.rstrip("/")
         self._token = token
+        self._prefix = "" if at is None else f"{NODES_PATH}{at}/api"
+        self._deadline_ms = deadline_ms
         # The transport is asynchronous; its runner is also what makes Ctrl-C end a call in progress.
         self._runner = asyncio.Runner()
         self._transport = HttpTransport()
@@ -51,8 +59,13 @@ class ApiClient:
     ) -> Response:
         """The answer to one request, if it is a good one. path: not percent-encoded."""
         sent = {**(headers or {}), "authorization": f"Bearer {self._token}"}
+        timeout_s = TIMEOUT_S
+        path = f"{self._prefix}{path}"
+        if path.startswith(NODES_PATH):
+            sent[DEADLINE_HEADER] = f"{self._deadline_ms}ms"
+            timeout_s += self._deadline_ms / 1000
         request = Request(method, path, query or {}, sent, body)
-        answer = self._runner.run(self._transport.request(self.url, request, TIMEOUT_S))
+        answer = self._runner.run(self._transport.request(self.url, request, timeout_s))
         if answer.status >= 400:
             raise _said(answer, f"{method} {self.url}{path}")
         return answer

@@ -30,8 +30,14 @@ COMMANDS: dict[str, Entry] = {
     "status": "littoral.cli.status:status",
     "node": Group(
         "Nodes of the tree.",
-        {"run": "littoral.cli.node_run:run", "list": "littoral.cli.node_list:list_nodes"},
+        {
+            "run": "littoral.cli.node_run:run",
+            "list": "littoral.cli.node_list:list_nodes",
+            "command": "littoral.cli.node_act:command",
+            "expel": "littoral.cli.node_act:expel",
+        },
     ),
+    "ask": "littoral.cli.ask:ask",
     "token": Group("Join tokens.", {"create": "littoral.cli.join_token:create"}),
     "kv": Group(
         "Key-value namespaces.",
@@ -40,6 +46,15 @@ COMMANDS: dict[str, Entry] = {
             "put": "littoral.cli.kv:put",
             "delete": "littoral.cli.kv:delete",
             "list": "littoral.cli.kv:list_keys",
+        },
+    ),
+    "blob": Group(
+        "Large files.",
+        {
+            "put": "littoral.cli.blob_put:put",
+            "get": "littoral.cli.blob_get:get",
+            "list": "littoral.cli.blob:list_blobs",
+            "drop": "littoral.cli.blob:drop",
         },
     ),
     "stream": Group(

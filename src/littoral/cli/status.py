@@ -56,13 +56,9 @@ def queues(report: NodeStatus) -> Iterator[str]:
 
 def problems(report: NodeStatus) -> Iterator[str]:
     """What is wrong at a node, one line each."""
-    if report.link is not None:
-        if not report.link.connected and report.link.last_error:
-            yield f"{report.node}: link: {report.link.last_error}"
-        if report.link.budget is not None and report.link.budget.state == "exhausted":
-            yield f"{report.node}: link: {budget_text(report.link.budget)}"
-        for stream, reason in report.link.blocked.items():
-            yield f"{report.node}: stream {stream}: {reason}"
+    yield from _link_problems(report)
+    if report.spill is not None and report.spill.refused:
+        yield f"{report.node}: {report.spill.refused}"
     for name, rule in report.rules.items():
         if rule.problem:
             yield f"{report.node}: rule {name}: {rule.problem}"
@@ -71,6 +67,23 @@ def problems(report: NodeStatus) -> Iterator[str]:
     for name, app in report.apps.items():
         if app.problem:
             yield f"{report.node}: app {name}: {app.problem}"
+    if report.subscriptions is not None:
+        for name, reason in report.subscriptions.failures.items():
+            yield f"{report.node}: subscription {name}: {reason}"
+
+
+def _link_problems(report: NodeStatus) -> Iterator[str]:
+    link = report.link
+    if link is None:
+        return
+    if not link.connected and link.last_error:
+        yield f"{report.node}: link: {link.last_error}"
+    if link.budget is not None and link.budget.state == "exhausted":
+        yield f"{report.node}: link: {budget_text(link.budget)}"
+    for stream, reason in link.held.items():
+        yield f"{report.node}: stream {stream} waits: {reason}"
+    for stream, reason in link.blocked.items():
+        yield f"{report.node}: stream {stream}: {reason}"
 
 
 def _row(nodes: Nodes, report: NodeStatus) -> list[Cell]:

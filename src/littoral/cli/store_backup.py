@@ -13,6 +13,7 @@ from littoral.cli.store_place import (
     TreeOption,
     data_directory,
     key_of,
+    spill_of,
     store_file,
 )
 from littoral.cli.tree_file import TREE_DIRECTORY
@@ -38,6 +39,8 @@ def backup(
     target = file.absolute()
     back_up(store_file(directory).absolute(), target, key_of(directory, config))
     print(f"{file}: {size(target.stat().st_size)}")
+    if (spill := spill_of(directory, config)) is not None:
+        print(f"what was spilled to {spill.directory} is not in it: copy that too")
 
 
 def restore(

@@ -1,5 +1,6 @@
 """littoral store check."""
 
+import contextlib
 from pathlib import Path
 from typing import Annotated
 
@@ -13,12 +14,16 @@ from littoral.cli.store_place import (
     TreeOption,
     data_directory,
     key_of,
+    spill_of,
     store_file,
 )
 from littoral.cli.tree_file import TREE_DIRECTORY
+from littoral.drivers.disk import LocalDisk
 from littoral.security.store_key import StoreKey
+from littoral.store.blob_check import check_blobs
 from littoral.store.check import CheckReport, check_store
 from littoral.store.database import open_untouched, translated
+from littoral.store.spill import SpillPlace
 
 
 def check(
@@ -32,14 +37,16 @@ def check(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Check that a store is sound, whether its node runs or not: the file, every batch of every stream, and what tables
-    say of each other.
+    """Check that a store is sound, whether its node runs or not: the file, every batch of every stream, what tables
+    say of each other, and every blob.
 
     Changes nothing. Exit code 1 says that something is damaged; each problem names the stream, the offsets, and what to do.
     """
     directory = data_directory(data_dir, node, tree) if backup is None or data_dir or node else Path()
     file = backup or store_file(directory)
-    report = check_file(file, key_of(directory, config))
+    report = check_file(file, key_of(directory, config), spill_of(directory, config))
+    if backup is None:
+        _check_blobs(directory, file, key_of(directory, config), report)
     if as_json:
         print_json(report)
     else:
@@ -48,17 +55,30 @@ def check(
         raise typer.Exit(1)
 
 
-def check_file(file: Path, key: StoreKey | None) -> CheckReport:
-    """Check the store in `file`. Raises NotFound, StartupError for a key that is not the store's, IncompatibleStore,
+def check_file(file: Path, key: StoreKey | None, place: SpillPlace | None) -> CheckReport:
+    """Check the store in `file`; place: where its spill files are, if that is known. Raises NotFound, StartupError for a key that is not the store's, IncompatibleStore,
     StorageError."""
     with translated("check", str(file)):
         connection = open_untouched(str(file.absolute()), key)
         try:
             with progress() as bar:
                 task = bar.add_task("checking")
-                return check_store(connection, lambda done, of: bar.update(task, completed=done, total=of))
+                return check_store(connection, lambda done, of: bar.update(task, completed=done, total=of), place)
         finally:
             connection.close()
+
+
+def _check_blobs(directory: Path, file: Path, key: StoreKey | None, report: CheckReport) -> None:
+    """Check the blobs beside the store in `file`, and add to `report`. Raises as `check_file` does."""
+    with (
+        translated("check", str(file)),
+        contextlib.closing(open_untouched(str(file.absolute()), key)) as connection,
+        progress() as bar,
+    ):
+        task = bar.add_task("checking blobs")
+        check_blobs(
+            connection, LocalDisk(directory), report, lambda done, of: bar.update(task, completed=done, total=of)
+        )
 
 
 def print_report(file: Path, report: CheckReport) -> None:
@@ -68,6 +88,11 @@ def print_report(file: Path, report: CheckReport) -> None:
         f"{file}: store of {report.node or 'no node'}, {report.streams} streams{held}, {report.batches} batches,"
         f" {report.records} records, {size(report.payload_bytes)}, {report.folds} folds, {report.keys} keys"
     )
+    if report.spill_files:
+        looked_at = report.spill_files - report.unread_files
+        print(f"{looked_at} of {report.spill_files} spill files were looked at")
+    if report.blobs:
+        print(f"{report.blobs} blobs, {size(report.blob_bytes)}")
     for problem in report.problems:
         print(f"{problem}\n  {problem.remedy}")
     if report.left_out:

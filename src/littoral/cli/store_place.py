@@ -10,10 +10,13 @@ from littoral.cli.node_run import read_document
 from littoral.cli.targets import PANEL, TreeOption
 from littoral.cli.tree_file import read_tree
 from littoral.core.errors import NotFound
+from littoral.drivers.disk import LocalDisk
+from littoral.drivers.random import SystemRandom
 from littoral.node.layout import NODE_FILE, read_node_file
 from littoral.node.store_key import read_key
 from littoral.security.store_key import StoreKey
 from littoral.store.database import DATABASE
+from littoral.store.spill import SpillPlace, spill_place
 
 DirectoryOption = Annotated[
     Path | None, typer.Option("--data-dir", help="Data directory of a node on this machine.", rich_help_panel=PANEL)
@@ -30,7 +33,16 @@ ConfigOption = Annotated[
         rich_help_panel=PANEL,
     ),
 ]
-__all__ = ["ConfigOption", "DirectoryOption", "NodeOption", "TreeOption", "data_directory", "key_of", "store_file"]
+__all__ = [
+    "ConfigOption",
+    "DirectoryOption",
+    "NodeOption",
+    "TreeOption",
+    "data_directory",
+    "key_of",
+    "spill_of",
+    "store_file",
+]
 
 
 def data_directory(data_dir: Path | None, node: str | None, tree: Path) -> Path:
@@ -59,3 +71,14 @@ def key_of(directory: Path, config: Path | None) -> StoreKey | None:
     if not (directory / NODE_FILE).exists():
         return None  # it never ran
     return read_key(read_node_file(directory).spec.encryption, os.environ)
+
+
+def spill_of(directory: Path, config: Path | None) -> SpillPlace | None:
+    """Where the node whose data directory this is keeps spilled records; None if its document names no place. Raises as
+    `key_of`."""
+    if config is None and not (directory / NODE_FILE).exists():
+        return None
+    document = read_document(config) if config is not None else read_node_file(directory)
+    spill = document.spec.storage.spill
+    disk = None if spill is None else LocalDisk(spill.directory, create=False)
+    return spill_place(document.metadata.name, document.spec.storage, disk, SystemRandom())

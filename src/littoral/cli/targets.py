@@ -4,6 +4,9 @@
 --data-dir DIR   a node of this machine, by its data directory
 --node NAME      a node of the local tree that `littoral up` runs here
 (nothing)        LITTORAL_URL, or else the root of the local tree
+
+--at NODE        not the node so named, but one below it, which it asks: any command reaches a node that nobody can connect
+                 to; --deadline says how long that may take
 """
 
 import inspect
@@ -15,11 +18,14 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 import typer
 
-from littoral.cli.client import ApiClient
+from littoral.cli.client import DEADLINE_MS, ApiClient
 from littoral.cli.tree_file import TREE_DIRECTORY, read_tree
 from littoral.core.errors import InvalidInput, LittoralError, NotFound
+from littoral.core.names import check_node_name
+from littoral.core.resources import parse_duration_ms
 from littoral.node.layout import API_FILE
 from littoral.security.operator import TOKEN_PATH
+from littoral.wire.inbox import DEADLINE_DEFAULT
 
 URL_VARIABLE = "LITTORAL_URL"
 TOKEN_VARIABLE = "LITTORAL_TOKEN"
@@ -37,6 +43,10 @@ class Target(NamedTuple):
 
     url: str
     token: str
+    at: str | None = None
+    """A node below that one, which is meant."""
+    deadline_ms: int = DEADLINE_MS
+    """How long a node that is asked through another has to answer."""
 
 
 def _options(
@@ -55,8 +65,25 @@ def _options(
         str | None, typer.Option(help="Node of the local tree; its root if not given.", rich_help_panel=PANEL)
     ] = None,
     tree: TreeOption = TREE_DIRECTORY,
+    at: Annotated[
+        str | None, typer.Option(help="A node below that one, asked through it.", rich_help_panel=PANEL)
+    ] = None,
+    deadline: Annotated[
+        str,
+        typer.Option(
+            help="How long a node that is asked through another has to answer: 30s, 1d.", rich_help_panel=PANEL
+        ),
+    ] = DEADLINE_DEFAULT,
 ) -> Target:
     """The node that the options name. Raises BadParameter, NotFound, InvalidInput."""
+    deadline_ms = parse_duration_ms(deadline)
+    target = _reachable(url, token, token_file, data_dir, node, tree)
+    return target._replace(at=at and check_node_name(at), deadline_ms=deadline_ms)
+
+
+def _reachable(
+    url: str | None, token: str | None, token_file: Path | None, data_dir: Path | None, node: str | None, tree: Path
+) -> Target:
     given = [name for name, value in (("--url", url), ("--data-dir", data_dir), ("--node", node)) if value is not None]
     if len(given) > 1:
         raise typer.BadParameter(f"{' and '.join(given)} each name a node; give one of them")
@@ -76,7 +103,7 @@ def at_node(command: Callable[..., None]) -> Callable[..., None]:
 
     def run(**arguments: Any) -> None:
         target = _options(**{name: arguments.pop(name) for name in ours})
-        with ApiClient(target.url, target.token) as api:
+        with ApiClient(target.url, target.token, target.at, target.deadline_ms) as api:
             command(api, **arguments)
 
     # typer reads the signature: the command's without its first parameter, and then the options.

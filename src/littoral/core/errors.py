@@ -149,6 +149,8 @@ class Unavailable(LittoralError):
 
     status = 503
     title = "Unavailable"
+    retry_after_s: float = 0.0
+    """How long another node that answered so asks to be left alone."""
 
 
 class PeerUnreachable(Unavailable):

@@ -76,7 +76,42 @@ FREE_BYTES = _limit(
     "reject",
     "of the disk: the last are for the lanes control and alerts, and for what makes room again",
 )
+BLOB_BYTES = _limit(
+    "blob-bytes",
+    16 * 1024 * MIB,
+    "bytes",
+    "reject",
+    "of one blob: larger than any disk image or model that is rolled out",
+)
+BLOBS_BYTES = _limit(
+    "blobs-bytes",
+    32 * 1024 * MIB,
+    "bytes",
+    "drop-oldest",
+    "all blobs of a node together; those that the parent has go first, the one used least recently before the others,"
+    " and where there are none what is new is refused",
+)
+BLOBS = _limit("blobs", 100_000, "blobs", "drop-oldest", "each is held in memory as a row; as for blobs-bytes")
+BLOBS_LISTED = _limit("blobs-listed", 1000, "blobs", "wait", "most of one page of a listing")
+BLOB_PIECE_BYTES = _limit(
+    "blob-piece-bytes",
+    MIB,
+    "bytes",
+    "wait",
+    "of a blob on its way: synced before it is acknowledged, and sent again where the link breaks in it",
+    maximum=4 * MIB,
+)
+BLOB_PARTIAL_S = _limit(
+    "blob-partial-seconds",
+    7 * 86_400,
+    "seconds",
+    "drop-oldest",
+    "what came of a blob whose rest nobody sends would stay for ever",
+)
 STREAMS = _limit("streams", 10_000, "streams", "reject", "each stream costs the node a row and some memory")
+FORK_DEPTH = _limit(
+    "fork-depth", 64, "streams", "reject", "a read from the beginning of a fork of a fork asks once for each on the way"
+)
 STREAM_PRODUCERS = _limit(
     "stream-producers", 1000, "producers per stream", "reject", "the last append of each is remembered with the stream"
 )
@@ -87,10 +122,49 @@ DEAD_LETTERS_AT_ONCE = _limit(
     "wait",
     "most of one page, and of one step where many are retried or dropped",
 )
+LISTED_STREAMS = _limit("listed-streams", 200, "streams", "wait", "most of one page of the list that people look at")
+VIEWED_RECORDS = _limit("viewed-records", 200, "records", "wait", "most of one look at a stream's end")
 READ_BYTES = _limit("read-bytes", MIB, "bytes", "wait", "most of one catch-up read; the reader asks again for more")
 LONG_POLL_S = _limit("long-poll-seconds", 20, "seconds", "close", "below the idle timeout of common proxies")
 SSE_S = _limit("sse-seconds", 60, "seconds", "close", "the protocol asks servers to end SSE about every minute")
 LIVE_READERS = _limit("live-readers", 10_000, "readers", "reject", "each live reader holds a connection and a waiter")
+SUBSCRIPTIONS = _limit(
+    "subscriptions", 1000, "subscriptions", "reject", "each is matched against every stream that is new to it"
+)
+SUBSCRIPTION_STREAMS = _limit(
+    "subscription-streams",
+    1000,
+    "streams per subscription",
+    "reject",
+    "those named one by one; a pattern means as many as there are",
+)
+SUBSCRIPTION_LEASE_MS = _limit(
+    "subscription-lease-ms",
+    600_000,
+    "milliseconds",
+    "reject",
+    "for so long nobody else is woken when a worker dies",
+    maximum=600_000,
+)
+SUBSCRIPTION_BODY_BYTES = _limit(
+    "subscription-body-bytes", 256 * KIB, "bytes", "reject", "what is said about a subscription is small"
+)
+WAKES_IN_FLIGHT = _limit(
+    "wakes-in-flight", 32, "subscriptions", "wait", "each that is being woken by webhook holds a connection"
+)
+WEBHOOK_BODY_BYTES = _limit(
+    "webhook-body-bytes", 256 * KIB, "bytes", "wait", "what a wake has no room for comes with the next one"
+)
+WEBHOOK_ANSWER_BYTES = _limit(
+    "webhook-answer-bytes",
+    64 * KIB,
+    "bytes",
+    "close",
+    "an answer says whether it is done; whoever gives it is a stranger",
+)
+WEBHOOK_ANSWER_S = _limit(
+    "webhook-answer-seconds", 30, "seconds", "close", "a receiver that is silent holds one of the wakes in flight"
+)
 API_BODY_BYTES = _limit("api-body-bytes", 16 * MIB, "bytes", "reject", "bodies of the node API are held in memory")
 API_BODY_S = _limit(
     "api-body-seconds", 60, "seconds", "close", "a client that sends slowly must not hold a request open"
@@ -114,8 +188,51 @@ SUBTREE_CHANGES = _limit(
     "wait",
     "each begins the session with the parent anew; past these, all that wait are told of together, every ten seconds",
 )
+INBOX_MESSAGES = _limit(
+    "inbox-messages",
+    1000,
+    "messages per child",
+    "reject",
+    "what waits for a child, or at it to be done, is held until it is answered or its deadline has passed",
+)
+INBOX_MESSAGE_BYTES = _limit(
+    "inbox-message-bytes",
+    512 * KIB,
+    "bytes",
+    "reject",
+    "a message is one record at every node on its way",
+    maximum=3 * MIB,
+)
+INBOX_BYTES = _limit(
+    "inbox-bytes", 64 * MIB, "bytes per child", "reject", "all that waits for a child is on the disk until it has it"
+)
+INBOX_AT_ONCE = _limit(
+    "inbox-at-once", 16, "messages", "wait", "requests from above must not crowd out those made here"
+)
+INBOX_KEPT = _limit(
+    "inbox-kept",
+    10_000,
+    "messages",
+    "reject",
+    "messages that were made are remembered until their deadline, so that none is made twice; likewise those asked here",
+)
+INBOX_ANSWER_BYTES = _limit(
+    "inbox-answer-bytes",
+    4 * MIB,
+    "bytes",
+    "reject",
+    "an answer from below is held in memory, and by every node on its way",
+)
+OUTBOX_BYTES = _limit(
+    "outbox-bytes", 64 * MIB, "bytes", "drop-oldest", "answers are kept for who asks for them later or again"
+)
 UPLINK_BATCH_BYTES = _limit(
-    "uplink-batch-bytes", MIB, "bytes", "wait", "bounds what a broken link makes us send again", maximum=4 * MIB
+    "uplink-batch-bytes",
+    MIB,
+    "bytes",
+    "wait",
+    "of a frame once packed: bounds what a broken link makes us send again",
+    maximum=4 * MIB,
 )
 LINK_CONNECTIONS = _limit(
     "link-connections",
@@ -131,9 +248,30 @@ LINK_BUFFER_BYTES = _limit(
     "wait",
     "what a fast line holds in flight; then reading pauses",
 )
+UPLINK_FRAMES = _limit(
+    "uplink-frames",
+    4,
+    "frames per sender",
+    "wait",
+    "on their way at once where the parent answers quickly: a long link is not idle between one and the next",
+)
 RETRY_DELAY_MS = _limit("retry-delay-ms", 30_000, "milliseconds", "wait", "cap of every exponential backoff")
 TOKENS = _limit("join-tokens", 1000, "tokens", "reject", "unused join tokens are kept until they expire")
 CHILDREN = _limit("children", 10_000, "nodes", "reject", "each child holds connections and a notification channel")
+HELLOS_AT_ONCE = _limit(
+    "hellos-at-once",
+    256,
+    "children",
+    "reject",
+    "children that come together wait for their turns; those that find so many waiting are asked to come again later",
+)
+HELLOS_S = _limit(
+    "hellos-a-second",
+    250,
+    "children a second",
+    "wait",
+    "over how long children spread that lost their sessions together: each costs a handshake and what it then fetches",
+)
 TREE_NODES = _limit(
     "tree-nodes", 100_000, "nodes", "reject", "the root remembers every node it signed for, so that names stay unique"
 )

@@ -18,9 +18,9 @@ from littoral.functions.client import FunctionTarget
 from littoral.functions.runtime import FunctionRuntime
 from littoral.gateway.routes import Route, RouteTable
 from littoral.node.gateway_config import GatewayConfig, app_routes
+from littoral.node.layout import APPS
 from littoral.node.status import AppStatus
 
-APPS = "apps"
 COMPLETE = ".complete"
 """Written last into a revision's folder: without it the folder is what a crash left."""
 

@@ -4,7 +4,7 @@
     restore    a copy of the backup is brought up to this format, checked and given a new lineage; only then it takes the
                place of the store there was, in one rename
 
-A backup is the store alone: the node's identity is not in it.
+A backup is the store alone: the node's identity is not in it, and neither are its blobs.
 """
 
 import contextlib
@@ -20,6 +20,8 @@ from littoral.core.clock import Clock
 from littoral.core.errors import Conflict, LittoralError, NotFound, StorageCorrupt
 from littoral.core.random import Random
 from littoral.drivers.disk import LocalDisk, make_private, put_in_place, storage_error, sync_directory
+from littoral.node.blob_encryption import decrypt_blobs, encrypt_blobs
+from littoral.node.code_place import remove_plain_code
 from littoral.node.lock import locked
 from littoral.security.identity import load_identity
 from littoral.security.store_key import StoreKey
@@ -132,12 +134,18 @@ def rewrite(data_dir: Path, old_key: StoreKey | None, new_key: StoreKey | None) 
     store = data_dir / DATABASE
     if not store.is_file():
         raise NotFound("encrypt", str(store), "there is no such file", "Give the data directory of a node")
+    disk = LocalDisk(data_dir)
     with locked(data_dir, "encrypt", str(store)), translated("encrypt", str(store)), aside(store) as copy:
+        if old_key is not None and new_key is None:
+            decrypt_blobs(disk, old_key)
         # When it is closed its log is gone: beside the new file it would be that one's.
-        with contextlib.closing(open_database(LocalDisk(data_dir), old_key)) as source:
+        with contextlib.closing(open_database(disk, old_key)) as source:
             copy_database(source, str(copy), new_key, new_key=True)
         _check(copy, new_key)
         put_in_place(copy, store)
+        if new_key is not None:
+            encrypt_blobs(disk, new_key)
+            remove_plain_code(data_dir)
 
 
 def _check(file: Path, key: StoreKey | None) -> None:

@@ -7,16 +7,19 @@ simulator gives it simulated ones.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 from littoral.core.backoff import Backoff
 from littoral.core.errors import LittoralError
 from littoral.core.http import Request
 from littoral.core.limits import RETRY_DELAY_MS, Limits
+from littoral.core.names import StreamName
 from littoral.core.resources import Namespace, Node, placement_matches
 from littoral.core.resources.model import Parent
 from littoral.core.tasks import Tasks
 from littoral.fleet.desired import DESIRED, DesiredFold
+from littoral.fleet.inbox import is_inbox
 from littoral.fleet.keyvalue import KeyValueService
 from littoral.fleet.kv_calls import KvCalls
 from littoral.fleet.kv_fold import KvFold
@@ -25,6 +28,7 @@ from littoral.fleet.snapshots import FoldSnapshots
 from littoral.fleet.tombstones import Tombstones
 from littoral.iot.broker import Broker
 from littoral.iot.rule_engine import RuleEngine
+from littoral.node.blob_parts import BlobParts
 from littoral.node.desired_state import Apps, DesiredState
 from littoral.node.enrolment import (
     JOIN_CA,
@@ -34,7 +38,15 @@ from littoral.node.enrolment import (
     renew,
     root_identity,
 )
-from littoral.node.hub_metrics import broker_metrics, kv_metrics, limit_metrics, status_metrics, store_metrics
+from littoral.node.hub_metrics import (
+    broker_metrics,
+    kv_metrics,
+    limit_metrics,
+    status_metrics,
+    store_metrics,
+    subscription_metrics,
+)
+from littoral.node.inboxes import Inboxes
 from littoral.node.join_api import JoinApi
 from littoral.node.letter_api import LetterApi
 from littoral.node.letter_desk import LetterDesk
@@ -46,12 +58,14 @@ from littoral.node.retriers import Retriers
 from littoral.node.seams import Seams
 from littoral.node.signing import ParentSigner, RootSigner, Signer
 from littoral.node.status_report import ProcessFacts, StatusReport
+from littoral.node.stream_desk import StreamDesk
 from littoral.node.tree_time import in_tree_time, telling_time
 from littoral.security.ca import CertificateAuthority, fingerprint_of
 from littoral.security.enrolment import ParentFacts
 from littoral.security.identity import Identity
 from littoral.security.operator import load_or_create_operator_token
 from littoral.security.tokens import TokenSigner, TokenVerifier
+from littoral.store.blobs import Blobs, open_blobs
 from littoral.store.folder import Folder
 from littoral.store.retention import Retention
 from littoral.store.store import Store, open_store
@@ -59,6 +73,8 @@ from littoral.streams.link_budget import LinkBudget
 from littoral.streams.parent_link import ParentLink
 from littoral.streams.peer_server import PeerServer
 from littoral.streams.server import StreamServer
+from littoral.streams.subscriptions.service import Subscriptions
+from littoral.streams.ttl import SendTtl
 from littoral.streams.uplink import Uplink
 from littoral.telemetry.metrics import Family, Metrics
 from littoral.wire.peer import Member
@@ -83,26 +99,26 @@ class Hub:
         identity: Identity,
         authority: CertificateAuthority | None,
         facts: ProcessFacts,
+        blobs: Blobs,
     ) -> None:
-        """authority: the CA, at the root."""
+        """authority: the CA, at the root. blobs: those beside `store`."""
         self.config = config
         self.name = config.metadata.name
         self.seams = seams
         self.limits = limits
         self.store = store
+        self.blobs = blobs
         self.identity = identity
         self.started_ms = seams.clock.wall_ms()
         self.failures: list[BaseException] = []
         """Background work that ended with an unexpected exception: a fault of ours, and the process must end."""
         self.failed = asyncio.Event()
         self._facts = facts
-        self._tasks = Tasks(self._note_failure)
+        self._tasks = Tasks(self.note_failure)
         self.operator_token = load_or_create_operator_token(seams.disk, seams.random)
         self.desired = DesiredState(store, config, self.warn)
         parent = identity.facts.parent or ""
-        self.registry = Registry(
-            store, parent, self.desired.namespace, seams.clock, seams.random, limits, self._subtree_changed
-        )
+        self.registry = self._make_registry(parent)
         self._desired_fold = DesiredFold(self.name, parent)
         self.kv_fold = KvFold(self.name, parent)
         self._snapshots = FoldSnapshots(store, self.kv_fold, self._desired_fold)
@@ -110,23 +126,37 @@ class Hub:
         self.tombstones = Tombstones(store, self.uplink.outbox if self.uplink else None, seams.clock, limits, self.warn)
         calls = KvCalls(self.uplink.call) if self.uplink else None
         self.keyvalue = KeyValueService(store, self.desired.namespace, self._holds, calls, seams.clock, limits)
-        self.rules = RuleEngine(store, limits, seams.clock.wall_ms, self._note_failure)
+        self.rules = RuleEngine(store, limits, seams.clock.wall_ms, self.note_failure)
         login = MqttLogin(config.spec.mqtt, seams.random)
         self.broker = Broker(self.rules, seams.clock, limits, login, self._tasks)
         self.rules.attach(self.broker.publish, self.broker.routes_changed)
         retriers = Retriers(store, self.kv_fold, self.rules)
         self.dead_letters = LetterDesk(store, limits, retriers, seams.clock.wall_ms, self.warn)
+        self.retention = Retention(store, seams.clock, limits, self.warn, seams.offload)
         self.peers = PeerServer(store, limits, self.registry, self._snapshots)
+        self.inboxes = Inboxes(self)
+        self.blob_parts = self._make_blob_parts()
+        self.subscriptions = Subscriptions(
+            store, config.spec.streams, seams.webhooks, seams.disk, seams.clock, seams.random, limits
+        )
         self.report = StatusReport(self, facts)
         self.metrics = Metrics()
         self.metrics.add(lambda: status_metrics(self.report.now()))
         self.metrics.add(lambda: store_metrics(store.counters))
+        self.metrics.add(lambda: subscription_metrics(self.subscriptions.state()))
         self.metrics.add(self._kv_metrics)
         self.metrics.add(lambda: broker_metrics(self.broker.counters))
         self.metrics.add(lambda: limit_metrics(limits))
+        self.metrics.add(self.inboxes.metrics)
+        self.metrics.add(self.blob_parts.metrics)
         self._make_apis(authority)
 
     # Parts
+
+    def _make_registry(self, parent: str) -> Registry:
+        seams, namespace = self.seams, self.desired.namespace
+        changed, gone = self._subtree_changed, self._end_session
+        return Registry(self.store, parent, namespace, seams.clock, seams.random, self.limits, changed, gone)
 
     def _make_uplink(self) -> Uplink | None:
         parent = self.config.spec.parent
@@ -143,12 +173,28 @@ class Hub:
         clock, limits = self.seams.clock, self.limits
         budget = self._link_budget(parent)
         link = ParentLink(self.seams.peers(self.identity), facts.parent, parent.url, headers, clock, limits, budget)
-        return Uplink(self.store, link, self._members, self._snapshots, clock, self.seams.random, limits)
+        return Uplink(
+            self.store,
+            link,
+            self._members,
+            self._snapshots,
+            clock,
+            self.seams.random,
+            limits,
+            self._elsewhere,
+            self.blobs,
+            SendTtl(parent.ttl, clock.wall_ms),
+        )
+
+    def _make_blob_parts(self) -> BlobParts:
+        uplink = self.uplink
+        link, sender = (uplink.link, uplink.blobs) if uplink is not None else (None, None)
+        return BlobParts(self.blobs, link, sender, self.seams, self.limits, self._tasks)
 
     def _link_budget(self, parent: Parent) -> LinkBudget | None:
         if parent.bandwidth is None:
             return None
-        return LinkBudget(parent.bandwidth, self.store, self.seams.clock, lambda name: name.path == DESIRED)
+        return LinkBudget(parent.bandwidth, self.store, self.seams.clock, _is_essential)
 
     def _make_apis(self, authority: CertificateAuthority | None) -> None:
         spec, clock = self.config.spec, self.seams.clock
@@ -164,6 +210,7 @@ class Hub:
             self.keyvalue,
             self.registry,
             signer,
+            self.blob_parts.server,
         )
         self.join_api = JoinApi(
             self.name, self.identity.ca_pem, ParentFacts(node=self.name), self.registry, signer, clock
@@ -171,7 +218,7 @@ class Hub:
         self.answer_peer = telling_time(self.peer_api.handle, clock)
         self.answer_join = telling_time(self.join_api.handle, clock)
         self.streams = StreamServer(self.store, clock, self.seams.random, self.limits)
-        self.public_streams = PublicStreams(self.streams, spec.streams)
+        self.public_streams = PublicStreams(self.streams, spec.streams, self.subscriptions.api)
         self.operator_api = OperatorApi(
             self.store,
             self.operator_token,
@@ -183,7 +230,12 @@ class Hub:
             resources=self._resources,
             keyvalue=self.keyvalue,
             letters=LetterApi(self.dead_letters),
+            blobs=self.blob_parts.api,
+            inbox=self.inboxes.api,
+            commands=self.inboxes.commands,
+            stream_desk=StreamDesk(self.store, self.limits, clock.wall_ms),
             streams=self.streams.handle,
+            subscriptions=self.subscriptions.api,
         )
 
     # Life
@@ -200,12 +252,18 @@ class Hub:
             if self.uplink.budget is not None:
                 self._tasks.start(self.uplink.budget.keep(self.warn), "link budget")
         self._tasks.start(self._renew_in_time(), "renewal")
-        self._tasks.start(Retention(self.store, clock, self.limits, self.warn).run(), "retention")
+        self._tasks.start(self.retention.run(), "retention")
+        self._tasks.start(self.blobs.run(), "blobs")
         self._tasks.start(self.tombstones.run(), "tombstones")
         self._tasks.start(self.dead_letters.run(), "dead letters")
         self._tasks.start(self.streams.run(self.warn), "expiry")
+        self._tasks.start(self.subscriptions.run(self._tasks.start, self.warn), "subscriptions")
         self._tasks.start(self.store.writer_ended(), "store writer")
+        if self.store.log is not None:
+            self._tasks.start(self.store.log.run(self.seams.offload), "store log")
         self._tasks.start(self.report.run(), "status")
+        for name, work in self.inboxes.work():
+            self._tasks.start(work, name)
 
     async def stop(self) -> None:
         """End background work, commit what is queued, close the store."""
@@ -223,6 +281,7 @@ class Hub:
     def warn(self, text: str) -> None:
         """Tell the operator, in the log, of something that needs no restart."""
         _log.warning("%s: %s", self.name, text)
+        self.inboxes.warnings.note(text)
 
     # What the parts ask
 
@@ -233,10 +292,16 @@ class Hub:
         self.desired.refresh()
         self.peers.review()
 
-    def _subtree_changed(self) -> None:
-        self.peers.review()
+    def _subtree_changed(self, child: str) -> None:
+        self.peers.review(child)
         if self.uplink is not None:
             self.uplink.greet_again()
+
+    def _end_session(self, child: str) -> None:
+        self.peers.end_session(child)
+
+    async def _elsewhere(self, nodes: Sequence[str]) -> None:
+        await self.registry.note_elsewhere(nodes, self.peers.connected)
 
     def _kv_metrics(self) -> Iterator[Family]:
         return kv_metrics(self.tombstones.forgotten, self.kv_fold.refused_entries, self._snapshots.dropped_entries)
@@ -267,7 +332,8 @@ class Hub:
         join_url = f"https://{address}"
         return await self.registry.create_token(node, join_url, fingerprint_of(self.identity.ca_pem), ttl_ms)
 
-    def _note_failure(self, error: BaseException) -> None:
+    def note_failure(self, error: BaseException) -> None:
+        """Background work ended with an exception that is no error of the tree: the process must end."""
         _log.critical("%s: background work failed", self.name, exc_info=error)
         self.failures.append(error)
         self.failed.set()
@@ -310,20 +376,36 @@ class Hub:
                 )
 
 
+def _is_essential(name: StreamName) -> bool:
+    """Whether a stream of the parent's is followed also when the budget is spent."""
+    return name.path == DESIRED or is_inbox(name)
+
+
 async def open_hub(config: Node, seams: Seams, facts: ProcessFacts, token: str | None = None) -> Hub:
     """Open or create the node's data, and give it an identity (enrolling with `token` if it has none). The hub answers
     from now on; its background work begins with `start`.
 
     Raises: StartupError, StorageError, IncompatibleStore, and as `establish_identity`.
     """
-    limits = Limits(config.spec.limits)
-    if config.spec.parent is not None:
+    spec, limits = config.spec, Limits(config.spec.limits)
+    if spec.parent is not None:
         seams = in_tree_time(seams)
     writer = seams.writer(limits)
-    store = open_store(config.metadata.name, seams.disk, seams.clock, seams.random, limits, writer, seams.store_key)
+    store = open_store(config.metadata.name, seams.disk, seams.clock, seams.random, limits, writer, seams.store_key, spec.storage, seams.spill)
     try:
         identity, authority = await establish_identity(config, token, seams)
-        return Hub(config, seams, limits, store, identity, authority, facts)
+        blobs = await open_blobs(
+            store,
+            seams.disk,
+            limits,
+            seams.clock,
+            seams.random,
+            seams.offload,
+            identity.facts.parent or "",
+            partial(_log.warning, "%s: %s", store.node),
+            encrypted=seams.store_key is not None,
+        )
+        return Hub(config, seams, limits, store, identity, authority, facts, blobs)
     except BaseException:
         await store.close()
         raise

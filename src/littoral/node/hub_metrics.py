@@ -5,8 +5,9 @@ from typing import Literal
 
 from littoral.core.limits import Limits
 from littoral.iot.broker_counters import BrokerCounters
-from littoral.node.status import BudgetStatus, NodeStatus
+from littoral.node.status import BudgetStatus, LinkStatus, NodeStatus, SpillStatus
 from littoral.store.store import StoreCounters
+from littoral.streams.subscriptions.service import SubscriptionState
 from littoral.telemetry.metrics import Family, Sample
 
 
@@ -32,6 +33,8 @@ def status_metrics(status: NodeStatus) -> Iterator[Family]:
     yield _one("littoral_children_connected", "gauge", "Children that hold a channel.", len(status.connected))
     yield _one("littoral_mqtt_publishes", "counter", "MQTT messages taken in.", status.readings)
     yield _one("littoral_mqtt_clients", "gauge", "MQTT clients connected.", status.clients)
+    if status.spill is not None:
+        yield from _spill(status.spill)
     if status.link is not None:
         link = status.link
         yield _one(
@@ -46,6 +49,10 @@ def status_metrics(status: NodeStatus) -> Iterator[Family]:
         yield _one(
             "littoral_uplink_blocked_streams", "gauge", "Streams the parent cannot take over.", len(link.blocked)
         )
+        yield _one(
+            "littoral_uplink_held_streams", "gauge", "Streams the parent has no room for at present.", len(link.held)
+        )
+        yield from _snapshots(link)
         if link.budget is not None:
             yield from _budget(link.budget)
     yield from _lanes(status)
@@ -60,6 +67,22 @@ def store_metrics(counters: StoreCounters) -> Iterator[Family]:
     yield _one("littoral_appended_records", "counter", "Records appended to own streams.", counters.appended_records)
     yield _one(
         "littoral_replicated_records", "counter", "Records of other nodes' streams stored.", counters.replicated_records
+    )
+
+
+def subscription_metrics(state: SubscriptionState) -> Iterator[Family]:
+    """What is known of subscriptions to streams."""
+    counters = state.counters
+    yield _one("littoral_subscriptions", "gauge", "Subscriptions to streams.", state.total)
+    yield _one("littoral_subscriptions_failing", "gauge", "Of those, the last try to wake failed.", state.failing)
+    yield _one("littoral_subscriptions_waking", "gauge", "Of those, being woken now.", state.waking)
+    yield _one("littoral_subscription_wakes", "counter", "Wakes that the node began.", counters.wakes)
+    yield _one("littoral_webhooks_delivered", "counter", "Webhooks answered with 2xx.", counters.delivered)
+    yield _one(
+        "littoral_subscription_failures", "counter", "Tries to wake that failed, by either way.", counters.failed
+    )
+    yield _one(
+        "littoral_subscription_leases_expired", "counter", "Wakes that nobody finished in time.", counters.expired
     )
 
 
@@ -108,6 +131,9 @@ def _lanes(status: NodeStatus) -> Iterator[Family]:
     ]
     yield Family("littoral_uplink_oldest_record_age_seconds", "gauge", "Age of the oldest record waiting.", age)
 
+    expired = [Sample(lane.expired, {"lane": name}) for name, lane in status.lanes.items()]
+    text = "Records that were not sent because they were older than spec.parent.ttl."
+    yield Family("littoral_uplink_expired_records", "counter", text, expired)
     shipped = [Sample(lane.records_s, {"lane": name}) for name, lane in status.lanes.items()]
     yield Family(
         "littoral_uplink_shipped_records_per_second", "gauge", "Records shipped, averaged over about 30 s.", shipped
@@ -123,6 +149,30 @@ def _lanes(status: NodeStatus) -> Iterator[Family]:
         "Until nothing waits, if it goes on so; missing while the queue does not shrink.",
         empty,
     )
+
+
+def _spill(spill: SpillStatus) -> Iterator[Family]:
+    yield _one("littoral_spill_files", "gauge", "Files in the spill directory.", spill.files)
+    yield _one("littoral_spill_bytes", "gauge", "Bytes of these files.", spill.bytes)
+    yield _one(
+        "littoral_spill_moved_bytes", "counter", "Payload bytes moved to the spill directory.", spill.moved_bytes
+    )
+    yield _one(
+        "littoral_spill_refused", "gauge", "1 while nothing can be moved to the spill directory.", bool(spill.refused)
+    )
+
+
+def _snapshots(link: LinkStatus) -> Iterator[Family]:
+    text = "Chunks of snapshots taken over from the parent."
+    yield _one("littoral_uplink_snapshot_chunks", "counter", text, link.snapshot_chunks)
+    text = "Chunks that were not what their digests said, and were asked for again."
+    yield _one("littoral_uplink_snapshot_chunks_refused", "counter", text, link.refused_chunks)
+    text = "Snapshots that went on where a cut or a restart had left them."
+    yield _one("littoral_uplink_snapshots_resumed", "counter", text, link.resumed_snapshots)
+    text = "Records of a restored store that were put aside, for the parent has others in their place."
+    yield _one("littoral_uplink_put_aside_records", "counter", text, link.put_aside_records)
+    text = "Records that a restored store lacked and got back from the parent."
+    yield _one("littoral_uplink_fetched_back_records", "counter", text, link.fetched_back_records)
 
 
 def _budget(budget: BudgetStatus) -> Iterator[Family]:

@@ -41,9 +41,11 @@ from littoral.drivers.process import leave, resident_bytes
 from littoral.drivers.random import SystemRandom
 from littoral.drivers.transport import HttpTransport
 from littoral.drivers.transport import Identity as TransportIdentity
+from littoral.drivers.webhooks import HttpWebhooks
 from littoral.functions.bindings import BindingServer, Credentials
 from littoral.functions.runtime import FunctionRuntime
 from littoral.node.apps import PlacedApps, prune_revisions
+from littoral.node.code_place import code_place, remove_plain_code
 from littoral.node.control import ControlServer
 from littoral.node.gateway_metrics import GatewayMetrics
 from littoral.node.hub import Hub, open_hub
@@ -138,6 +140,7 @@ class HubProcess:
         return key
 
     def _seams(self) -> Seams:
+        spill = self._config.spec.storage.spill
         return Seams(
             clock=SystemClock(),
             random=SystemRandom(),
@@ -150,7 +153,10 @@ class HubProcess:
                 answer_limit=JOIN_ANSWER_BYTES,
             ),
             peers=self._peer_transport,
+            webhooks=HttpWebhooks(self._limits),
+            offload=asyncio.to_thread,
             store_key=self._store_key,
+            spill=None if spill is None else LocalDisk(spill.directory, create=False),
             renewed=self._renewed,
         )
 
@@ -182,12 +188,16 @@ class HubProcess:
     def _make_functions(self) -> "_Functions":
         credentials = Credentials(self._bindings_key())
         runtime = FunctionRuntime(self._run_dir, self._limits, credentials, _log_fault)
-        self._apps = PlacedApps(self._disk, self._limits, runtime, _log_fault)
-        return _Functions(credentials, runtime, self._apps)
+        encrypted = self._store_key is not None
+        code = LocalDisk(code_place(self._disk.root, os.environ, encrypted=encrypted))
+        if encrypted:
+            remove_plain_code(self._disk.root)
+        self._apps = PlacedApps(code, self._limits, runtime, _log_fault)
+        return _Functions(credentials, runtime, self._apps, code)
 
     async def _start_functions(self, hub: Hub, functions: "_Functions", stack: contextlib.AsyncExitStack) -> None:
         runtime, apps = functions.runtime, functions.apps
-        prune_revisions(self._disk.root, hub.desired.wanted)
+        prune_revisions(functions.code.root, hub.desired.wanted)
         metrics = GatewayMetrics()
         hub.metrics.add(metrics.families)
         bindings = BindingServer(
@@ -237,8 +247,10 @@ class HubProcess:
 class _Functions:
     """What runs functions, made before the hub and started after it."""
 
-    def __init__(self, credentials: Credentials, runtime: FunctionRuntime, apps: PlacedApps) -> None:
+    def __init__(self, credentials: Credentials, runtime: FunctionRuntime, apps: PlacedApps, code: LocalDisk) -> None:
+        """code: where apps are unpacked."""
         self.credentials = credentials
+        self.code = code
         self.runtime = runtime
         self.apps = apps
 

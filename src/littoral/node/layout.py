@@ -15,6 +15,8 @@ NODE_FILE = f"{RUN}/node.json"
 API_FILE = f"{RUN}/api.json"
 PIDS_FILE = f"{RUN}/pids.json"
 LOCK_FILE = "lock"
+APPS = "apps"
+"""Below it each revision of an app has a folder. Where the store is encrypted this is elsewhere: see `code_place`."""
 
 EXIT_STARTUP = 3
 """A process of a node that ends so cannot start as configured: starting it again would not help."""

@@ -3,13 +3,18 @@
 GET    /healthz /metrics                    open to whoever reaches the listener
 GET    /v1/status                           this node
 GET    /v1/nodes                            this node and all below it, by their last status records
+*      /v1/nodes/NODE/... /v1/inbox         what is asked of a node below: see littoral.node.inbox_api
+POST   /v1/commands         {command}       see littoral.node.commands
 POST   /v1/tokens           {node, ttlS}    a join token for a child
 GET    /v1/resources                        the desired state
 POST   /v1/resources        [Submission]    change it; at the root only
 GET    /v1/kv/NAMESPACE?prefix&cursor&limit GET|PUT|DELETE /v1/kv/NAMESPACE/KEY
 *      /v1/dead-letters                     what could not be applied: see littoral.node.letter_api
+*      /v1/blobs                            large files: see littoral.node.blob_api
 GET    /v1/streams                          all streams of this node
+GET    /v1/stream-list /v1/stream-view/...  a page of them, and the end of one, for people: see littoral.node.stream_desk
 *      /v1/streams/ORIGIN/PATH              the Durable Streams protocol; /v1/stream/PATH for this node's own
+*      /v1/stream/__ds/...                  subscriptions to streams: see littoral.streams.subscriptions.api
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -24,13 +29,23 @@ from littoral.core.kv import KeyValue
 from littoral.core.limits import KV_LIST_KEYS
 from littoral.core.names import check_node_name
 from littoral.fleet.desired import DesiredRecord, check_record, submit_desired
+from littoral.node.blob_api import PATH as BLOBS
+from littoral.node.blob_api import BlobApi
+from littoral.node.commands import Commands
+from littoral.node.inbox_api import InboxApi
 from littoral.node.letter_api import PATH as LETTERS
 from littoral.node.letter_api import LetterApi
 from littoral.node.status import NodeStatus
+from littoral.node.stream_desk import LIST, VIEW, StreamDesk
 from littoral.security.operator import is_operator
 from littoral.store.store import Store
 from littoral.store.stream import StreamInfo
+from littoral.streams.access import AccessList
 from littoral.streams.server import OWN_PREFIX, PREFIX
+from littoral.streams.subscriptions.api import SubscriptionApi, is_control
+from littoral.streams.subscriptions.record import Owner
+from littoral.streams.subscriptions.rights import Caller
+from littoral.wire.inbox import ASKED_PATH, COMMANDS_PATH, NODES_PATH
 
 JSON = [("content-type", "application/json")]
 NO_STORE = ("cache-control", "no-store")
@@ -38,6 +53,8 @@ TOKEN_TTL_S = 3600
 TOKEN_TTL_MOST_S = 30 * 86_400
 """A token is a secret that lies about until it is used."""
 LIMIT_DIGITS_MOST = 9
+OPERATOR = Caller(Owner(operator=True), AccessList([]))
+OPEN_PATHS = ("/healthz", "/metrics")
 
 
 class TokenOrder(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
@@ -91,7 +108,12 @@ class OperatorApi:
         resources: Callable[[], Sequence[ResourceEntry]],
         keyvalue: KeyValue,
         letters: LetterApi,
+        blobs: BlobApi,
+        inbox: InboxApi,
+        commands: Commands,
+        stream_desk: StreamDesk,
         streams: Handler,
+        subscriptions: SubscriptionApi,
     ) -> None:
         """create_token: (node, time to live in ms) -> token; None where this node takes no children."""
         self._store = store
@@ -104,29 +126,61 @@ class OperatorApi:
         self._resources = resources
         self._keyvalue = keyvalue
         self._letters = letters
+        self._blobs = blobs
+        self._inbox = inbox
+        self._commands = commands
+        self._stream_desk = stream_desk
         self._streams = streams
+        self._subscriptions = subscriptions
 
     async def handle(self, request: Request) -> AnyResponse:
         """Answer one request. Raises LittoralError."""
         path = request.path
-        if path == "/healthz" and request.method in ("GET", "HEAD"):
-            return Response(200, [("content-type", "text/plain"), NO_STORE], b"ok\n")
-        if path == "/metrics" and request.method in ("GET", "HEAD"):
-            return Response(200, [("content-type", "text/plain; version=0.0.4"), NO_STORE], self._metrics())
-        if not is_operator(request.headers.get("authorization"), self._token):
-            raise Unauthenticated(
-                "call",
-                path[:120],
-                "no valid operator token was shown",
-                "Send `Authorization: Bearer …` with the content of identity/operator.token in the data directory",
-            )
+        if path in OPEN_PATHS and request.method in ("GET", "HEAD"):
+            return self._open(path)
+        if is_control(path):  # Some of it is called by those who were woken, with the token of the wake.
+            return await self._subscriptions.handle(request, lambda: self._operator(request))
+        self._operator(request)
+        return await self.answer(request)
+
+    def _operator(self, request: Request) -> Caller:
+        """The operator, if that is who asks. Raises Unauthenticated."""
+        if is_operator(request.headers.get("authorization"), self._token):
+            return OPERATOR
+        raise Unauthenticated(
+            "call",
+            request.path[:120],
+            "no valid operator token was shown",
+            "Send `Authorization: Bearer …` with the content of identity/operator.token in the data directory",
+        )
+
+    async def answer(self, request: Request) -> AnyResponse:
+        """Answer a request of one who may make it. Raises LittoralError."""
+        path = request.path
+        if path in OPEN_PATHS and request.method in ("GET", "HEAD"):
+            return self._open(path)
+        if path == COMMANDS_PATH and request.method == "POST":
+            return self._commands.handle(request)
+        if path.startswith((NODES_PATH, f"{ASKED_PATH}/")) or path == ASKED_PATH:
+            return await self._inbox.handle(request)
+        if is_control(path):
+            return await self._subscriptions.handle(request, lambda: OPERATOR)
         if path.startswith((PREFIX, OWN_PREFIX)):
             return await self._streams(request)
         if path.startswith("/v1/kv/"):
             return await self._kv(request)
         if path == LETTERS or path.startswith(f"{LETTERS}/"):
             return await self._letters.handle(request)
+        if path == BLOBS or path.startswith(f"{BLOBS}/"):
+            return await self._blobs.handle(request)
+        if path == LIST or path.startswith(VIEW):
+            return await self._stream_desk.handle(request)
         return await self._plain(request)
+
+    def _open(self, path: str) -> Response:
+        if path == "/healthz":
+            return Response(200, [("content-type", "text/plain"), NO_STORE], b"ok\n")
+        return Response(200, [("content-type", "text/plain; version=0.0.4"), NO_STORE], self._metrics())
 
     async def _plain(self, request: Request) -> Response:
         match (request.method, request.path):
@@ -142,7 +196,10 @@ class OperatorApi:
                 return await self._new_token(request)
             case ("POST", "/v1/resources"):
                 return await self._apply(request)
-            case (_, "/v1/status" | "/v1/nodes" | "/v1/resources" | "/v1/streams" | "/v1/tokens"):
+            case (
+                _,
+                "/v1/commands" | "/v1/status" | "/v1/nodes" | "/v1/resources" | "/v1/streams" | "/v1/tokens",
+            ):
                 raise MethodNotAllowed("call", request.path, f"{request.method} is not what it takes")
         raise NotFound("find", request.path[:120], "the operator API has no such resource")
 

@@ -11,6 +11,7 @@ from littoral.security.bearer import bearer
 from littoral.security.enrolment import SignRequest
 from littoral.security.requests import check_request
 from littoral.security.tokens import TokenVerifier
+from littoral.streams.blob_server import BlobServer
 from littoral.streams.peer_server import PeerServer
 from littoral.wire import peer
 
@@ -19,22 +20,32 @@ class PeerApi:
     """Everything children ask of their parent once they are enrolled."""
 
     def __init__(
-        self, verifier: TokenVerifier, streams: PeerServer, keyvalue: KeyValue, registry: Registry, signer: Signer
+        self,
+        verifier: TokenVerifier,
+        streams: PeerServer,
+        keyvalue: KeyValue,
+        registry: Registry,
+        signer: Signer,
+        blobs: BlobServer,
     ) -> None:
         self._verifier = verifier
         self._streams = streams
         self._keyvalue = keyvalue
         self._registry = registry
         self._signer = signer
+        self._blobs = blobs
 
     async def handle(self, request: Request) -> AnyResponse:
         """Answer one request. Raises LittoralError."""
+        await self._streams.admit(request)
         token = bearer(request.headers.get("authorization"))
         child = self._verifier.verify(token, method=request.method, path=request.path)
         if request.path == KV_CALL:
             return await answer_kv_call(self._keyvalue, request, partial(self._registry.may_ask, child))
         if request.path == SIGN:
             return await self._sign(child, request)
+        if request.path.startswith(peer.BLOB):
+            return await self._blobs.handle(request)
         return await self._streams.handle(child, request)
 
     async def _sign(self, child: str, request: Request) -> Response:

@@ -2,7 +2,8 @@
 
 Which streams a client may read, append to or manage is in the node's document (`spec.streams`). A browser is told by
 CORS which sites may call (Fetch standard, section 3.2); a site that is not listed gets no such answer. A fork shows what
-its source holds, so whoever makes one has to be allowed to read that.
+its source holds, so whoever makes one has to be allowed to read that. Rights to subscriptions: see
+`littoral.streams.subscriptions.rights`.
 """
 
 from littoral.core.errors import LittoralError
@@ -12,6 +13,9 @@ from littoral.security.stream_clients import StreamClients
 from littoral.streams.access import AccessList
 from littoral.streams.answers import problem
 from littoral.streams.server import StreamServer
+from littoral.streams.subscriptions.api import SubscriptionApi, is_control
+from littoral.streams.subscriptions.record import Owner
+from littoral.streams.subscriptions.rights import Caller
 from littoral.wire.durable_streams import EXPOSED_HEADERS, STREAM_FORKED_FROM
 
 PREFLIGHT_S = 600
@@ -21,8 +25,9 @@ PREFLIGHT_S = 600
 class PublicStreams:
     """Handler of the listener."""
 
-    def __init__(self, server: StreamServer, spec: Streams) -> None:
+    def __init__(self, server: StreamServer, spec: Streams, subscriptions: SubscriptionApi) -> None:
         self._server = server
+        self._subscriptions = subscriptions
         self._clients = StreamClients(spec.clients)
         self._access = AccessList(spec.access)
         self._origins = frozenset(spec.origins)
@@ -40,6 +45,8 @@ class PublicStreams:
         return Response(response.status, (*response.headers, *shared), response.body)
 
     async def _answer(self, request: Request) -> AnyResponse:
+        if is_control(request.path):
+            return await self._subscriptions.handle(request, lambda: self._caller(request))
         try:
             name = self._server.stream_at(request.path)
             if request.method != "OPTIONS":  # A browser asks without a token whether it may send one.
@@ -52,6 +59,10 @@ class PublicStreams:
             challenge: Headers = (("WWW-Authenticate", "Bearer"),) if error.status == 401 else ()
             return problem(error, challenge)
         return await self._server.handle(request)
+
+    def _caller(self, request: Request) -> Caller:
+        client = self._clients.client_of(request.headers.get("authorization"))
+        return Caller(Owner(operator=False, client=client), self._access)
 
     def _shared_with(self, request: Request) -> Headers:
         if not self._origins:

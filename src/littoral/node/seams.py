@@ -1,13 +1,15 @@
 """What a hub touches of the outside world, all in one place: real in `hub_process`, simulated in `littoral.testing`."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from littoral.core.clock import Clock
 from littoral.core.disk import Disk
 from littoral.core.limits import Limits
+from littoral.core.offload import Offload
 from littoral.core.random import Random
 from littoral.core.transport import Transport
+from littoral.core.webhooks import NoWebhooks, Webhooks
 from littoral.security.identity import Identity
 from littoral.security.store_key import StoreKey
 from littoral.store.writer import Writer
@@ -27,7 +29,13 @@ class Seams:
     peers: Callable[[Identity], Transport]
     """The transport to the parent, showing this identity. Called again after each renewal; the returned transport
     replaces the one before."""
+    offload: Offload
+    """Where work is done that would hold up the event loop."""
+    webhooks: Webhooks = field(default_factory=NoWebhooks)
+    """How URLs of clients are called."""
     store_key: StoreKey | None = None
     """What the store is encrypted with."""
+    spill: Disk | None = None
+    """The directory that spec.storage.spill names, if it does."""
     renewed: Callable[[Identity], None] = lambda identity: None
     """Told of a new certificate, which is on disk already: listeners take it up."""

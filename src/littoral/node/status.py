@@ -48,10 +48,22 @@ class LinkStatus(msgspec.Struct, frozen=True):
     followed_records: int
     bootstraps: int = 0
     """Streams begun from a snapshot."""
+    snapshot_chunks: int = 0
+    """Chunks of snapshots taken over."""
+    refused_chunks: int = 0
+    """Chunks that were not what their digests said."""
+    resumed_snapshots: int = 0
+    """Snapshots that went on where an earlier session had left them."""
+    put_aside_records: int = 0
+    """Records of a restored store that the parent has others in place of."""
+    fetched_back_records: int = 0
+    """Records that a restored store lacked, and the parent had."""
     blocked: dict[str, str] = {}
     """Streams the parent cannot take over, with the reason."""
     budget: BudgetStatus | None = None
     """None where the link may carry all it can."""
+    held: dict[str, str] = {}
+    """Streams that cannot be sent just now and are tried again, with the reason."""
 
 
 class LaneStatus(msgspec.Struct, frozen=True):
@@ -66,6 +78,21 @@ class LaneStatus(msgspec.Struct, frozen=True):
     """Bytes of their payloads, as they are stored."""
     empty_s: float | None = None
     """In how many seconds nothing will wait if it goes on so; None while the queue does not shrink."""
+    bytes: int = 0
+    """Of the waiting records' payloads, by the mean size of each stream's records."""
+    expired: int = 0
+    """Records that were not sent because they were too old (spec.parent.ttl), since the hub started."""
+
+
+class SpillStatus(msgspec.Struct, frozen=True):
+    """What is in the spill directory."""
+
+    files: int
+    bytes: int
+    moved_bytes: int
+    """Payload that was moved there since the hub started."""
+    refused: str = ""
+    """Why nothing can be moved there at present."""
 
 
 class RuleStatus(msgspec.Struct, frozen=True):
@@ -92,6 +119,27 @@ class AppStatus(msgspec.Struct, frozen=True):
     starts: int
     restarts: int
     problem: str = ""
+
+
+class BlobStatus(msgspec.Struct, frozen=True):
+    """The blobs of a node."""
+
+    count: int = 0
+    """Here, or on their way here."""
+    bytes: int = 0
+    to_send: int = 0
+    """Wait to go to the parent."""
+    to_send_bytes: int = 0
+
+
+class SubscriptionStatus(msgspec.Struct, frozen=True):
+    """Subscriptions to streams."""
+
+    count: int
+    failing: int
+    """Of these, those whose last try to wake failed; they are tried again."""
+    failures: dict[str, str] = {}
+    """Of some of the failing: id -> why."""
 
 
 class NodeStatus(msgspec.Struct, frozen=True):
@@ -127,3 +175,12 @@ class NodeStatus(msgspec.Struct, frozen=True):
     """Where its listeners are: name -> host:port."""
     dead_letters_ever: int = 0
     """As `dead_letters`, with those that are done with or gone; a large record counts for each of its parts."""
+    not_taken: dict[str, int] = {}
+    """Batches that neighbours sent and that were not taken over, since the hub started: diverged, corrupt, refused."""
+    restored_ms: list[int] = []
+    """When the store was set back to a backup, ms since the epoch, the first time first."""
+    blobs: BlobStatus = BlobStatus()
+    subscriptions: SubscriptionStatus | None = None
+    """None while there are none."""
+    spill: SpillStatus | None = None
+    """None where the node's document names no spill directory."""

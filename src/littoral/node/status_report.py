@@ -21,8 +21,11 @@ from littoral.node.status import (
     LinkStatus,
     NodeStatus,
     RuleStatus,
+    SpillStatus,
+    SubscriptionStatus,
 )
 from littoral.store.dead_letters import DEAD_LETTERS
+from littoral.store.replica import Verdict
 from littoral.store.stream import StreamInfo
 from littoral.store.transaction import Transaction
 from littoral.streams.link_budget import LinkBudget
@@ -30,6 +33,8 @@ from littoral.streams.uplink import Uplink
 
 if TYPE_CHECKING:
     from littoral.node.hub import Hub
+
+NOT_TAKEN = (Verdict.DIVERGED.value, Verdict.CORRUPT.value, Verdict.REFUSED.value)
 
 
 class ProcessFacts(Protocol):
@@ -72,7 +77,9 @@ class StatusReport:
                 await hub.store.submit(report)
             except LittoralError as error:
                 hub.warn(str(error))
-            await asyncio.sleep(interval_s)
+            # A parent of ten thousand that all report every few seconds would do little else.
+            least_s = hub.uplink.spread_s if hub.uplink is not None else 0.0
+            await asyncio.sleep(max(interval_s, least_s))
 
     def now(self) -> NodeStatus:
         """The node at this moment."""
@@ -89,7 +96,7 @@ class StatusReport:
             link=self._link(),
             lanes=self._lanes(),
             children=[child.node for child in hub.registry.children()],
-            connected=sorted(name for name, count in hub.peers.connected.items() if count),
+            connected=hub.peers.connected,
             readings=hub.broker.counters.received,
             clients=hub.broker.statistics().connections,
             rules=dict(self._rules()),
@@ -99,6 +106,13 @@ class StatusReport:
             memory_bytes=self._facts.memory_bytes(),
             addresses=dict(self._facts.addresses()),
             dead_letters_ever=dead.next if dead else 0,
+            blobs=hub.blob_parts.status(),
+            not_taken={
+                verdict: count for verdict in NOT_TAKEN if (count := hub.store.counters.verdicts.get(verdict, 0))
+            },
+            restored_ms=[former.restored_ms for former in hub.store.former],
+            subscriptions=self._subscriptions(),
+            spill=self._spill(),
         )
 
     def nodes(self) -> list[NodeStatus]:
@@ -106,9 +120,10 @@ class StatusReport:
         return [self.now(), *self._below()]
 
     def _below(self) -> Iterator[NodeStatus]:
-        store = self._hub.store
-        for info in store.streams():
-            if info.name.path == STATUS and info.name.origin != self._hub.name and info.count:
+        below = self._hub.registry.below()
+        for info in self._hub.store.streams():
+            # Not of one that was expelled or moved, whose reports are still here.
+            if info.name.path == STATUS and info.name.origin in below and info.count:
                 status = self._reported(info)
                 if status is not None and status.node == info.name.origin:
                     yield status
@@ -123,6 +138,10 @@ class StatusReport:
 
     def _last(self, info: StreamInfo) -> bytes:
         return self._hub.store.read(info.name, info.next - 1, 1)[-1].records()[-1]
+
+    def _subscriptions(self) -> SubscriptionStatus | None:
+        state = self._hub.subscriptions.state()
+        return SubscriptionStatus(state.total, state.failing, state.failures) if state.total else None
 
     def _link(self) -> LinkStatus | None:
         uplink = self._hub.uplink
@@ -139,7 +158,13 @@ class StatusReport:
             shipped_bytes=state.shipped_bytes,
             followed_records=state.followed_records,
             bootstraps=state.bootstraps,
+            snapshot_chunks=state.snapshot_chunks,
+            refused_chunks=state.refused_chunks,
+            resumed_snapshots=state.resumed_snapshots,
+            put_aside_records=state.put_aside_records,
+            fetched_back_records=state.fetched_back_records,
             blocked={str(name): reason for name, reason in uplink.outbox.blocked.items()},
+            held={str(name): reason for name, reason in uplink.holds.reasons.items()},
             budget=_budget(uplink.budget) if uplink.budget is not None else None,
         )
 
@@ -148,6 +173,13 @@ class StatusReport:
         if uplink is None:
             return {}
         return {lane: _lane(uplink, lane) for lane in LANES}
+
+    def _spill(self) -> SpillStatus | None:
+        hub = self._hub
+        if hub.store.bounds.spill is None:
+            return None
+        files, size = hub.store.spill_files()
+        return SpillStatus(files, size, hub.retention.spilled_bytes, hub.retention.spill_refused)
 
     def _rules(self) -> Iterator[tuple[str, RuleStatus]]:
         hub = self._hub
@@ -175,7 +207,8 @@ class StatusReport:
 def _lane(uplink: Uplink, lane: Lane) -> LaneStatus:
     depth = uplink.outbox.depth(lane)
     flow = uplink.flow.of(lane, depth.records)
-    return LaneStatus(depth.records, depth.oldest_ms, flow.records_s, flow.bytes_s, flow.empty_s)
+    expired = uplink.outbox.expired[lane]
+    return LaneStatus(depth.records, depth.oldest_ms, flow.records_s, flow.bytes_s, flow.empty_s, depth.bytes, expired)
 
 
 def _budget(budget: LinkBudget) -> BudgetStatus:

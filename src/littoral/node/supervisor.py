@@ -31,12 +31,13 @@ from pathlib import Path
 import msgspec
 
 from littoral.core.errors import LittoralError, StorageError
-from littoral.core.limits import CONTROL_FRAME_BYTES, RESTART_DELAY_MS, Limits
+from littoral.core.limits import CHILDREN, CONTROL_FRAME_BYTES, MQTT_CONNECTIONS, RESTART_DELAY_MS, Limits
 from littoral.core.resources import Node
 from littoral.drivers.clock import SystemClock
 from littoral.drivers.disk import LocalDisk, storage_error
 from littoral.drivers.listeners import listen_tcp
-from littoral.drivers.process import die_with_parent
+from littoral.drivers.process import die_with_parent, raise_open_files
+from littoral.node.code_place import remove_code
 from littoral.node.layout import (
     API_FILE,
     EXIT_STARTUP,
@@ -52,6 +53,8 @@ from littoral.node.store_key import take_variable
 FIRST_DELAY_S = 0.05
 WELL_S = 10.0
 """A child that ran this long was well; its next restart is not delayed."""
+OTHER_FILES = 1000
+"""What a hub has open besides children and MQTT clients: the store, readers of streams, clients of its API."""
 STOP_S = 12.0
 """How long children may take to end before they are killed."""
 _SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)
@@ -94,6 +97,7 @@ class Supervisor:
     def run(self) -> int:
         """Run the node until SIGTERM or SIGINT; returns the exit status. Raises StartupError, StorageError."""
         LocalDisk(self._data_dir)
+        self._check_open_files(raise_open_files())
         with locked(self._data_dir, "start node", self._config.metadata.name):
             self._bind()
             self._plan()
@@ -102,11 +106,25 @@ class Supervisor:
                 return self._keep_running()
             finally:
                 self._stop()
+                if self._config.spec.encryption is not None:
+                    remove_code(self._data_dir, os.environ)
                 signal.pthread_sigmask(signal.SIG_SETMASK, old)
                 for listener in self._listeners.values():
                     listener.close()
 
     # Preparation
+
+    def _check_open_files(self, allowed: int) -> None:
+        """Say so where the system allows fewer connections than the node's limits do."""
+        listen, limits = self._config.spec.listen, self._limits
+        children = limits[CHILDREN] if listen.peer else 0
+        clients = limits[MQTT_CONNECTIONS] if listen.mqtt else 0
+        if allowed < children + clients + OTHER_FILES:
+            self._say(
+                f"this system lets a process open {allowed} files, fewer than {children} children and {clients} MQTT"
+                " clients need; raise its hard limit of open files (ulimit -Hn, LimitNOFILE=), or lower the limits"
+                f" {CHILDREN.name} and {MQTT_CONNECTIONS.name}"
+            )
 
     def _bind(self) -> None:
         listen = self._config.spec.listen

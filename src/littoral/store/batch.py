@@ -38,6 +38,8 @@ HEADER_BYTES = 5
 DECODED_MOST_BYTES = max(BATCH_BYTES.most, RECORD_BYTES.most) + HEADER_BYTES * (BATCH_RECORDS.most + 1)
 """A payload that claims to decompress to more than any batch holds is refused before it is. Not a node's own limits
 count but the most that they can be set to: what one node has acknowledged every other can read."""
+PIECE_BYTES = 1 << 20
+"""Of payload: most that is deleted in one transaction, for others wait for it; or one batch, where that is larger."""
 MOST_OFFSET = (1 << 63) - 1
 """SQLite's integers, which also hold times."""
 

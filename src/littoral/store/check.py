@@ -12,12 +12,14 @@ from typing import Any
 import apsw
 import msgspec
 
+from littoral.core.errors import StorageCorrupt, Unavailable
 from littoral.core.names import StreamName
 from littoral.store import forks
-from littoral.store.batch import BATCH_COLUMNS, Batch
+from littoral.store.batch import BATCH_COLUMNS, MOST_OFFSET, Batch
 from littoral.store.database import DATABASE
 from littoral.store.heads import load_stream
 from littoral.store.history import RESTORE, History, Problem
+from littoral.store.spill import SpillPlace, SpillReader
 from littoral.store.stream import StreamInfo
 
 PROBLEMS_MOST = 1_000
@@ -44,6 +46,12 @@ class CheckReport(msgspec.Struct, kw_only=True):
     batches: int = 0
     records: int = 0
     payload_bytes: int = 0
+    spill_files: int = 0
+    unread_files: int = 0
+    """Of those, where it was not known where they are: in a backup's check."""
+    blobs: int = 0
+    """Whole ones, each read to its end."""
+    blob_bytes: int = 0
     folds: int = 0
     keys: int = 0
     """Of all namespaces, tombstones included."""
@@ -65,14 +73,17 @@ class CheckReport(msgspec.Struct, kw_only=True):
 
 
 def check_store(
-    connection: apsw.Connection, progress: Callable[[int, int], None] = lambda done, of: None
+    connection: apsw.Connection,
+    progress: Callable[[int, int], None] = lambda done, of: None,
+    place: SpillPlace | None = None,
 ) -> CheckReport:
-    """Check the store that `connection` reads. progress: told how many streams of how many are done.
+    """Check the store that `connection` reads. progress: told how many streams of how many are done; place: where its spill
+    files are, which are not looked at otherwise.
 
     Raises what is not damage of the store: apsw.IOError, apsw.BusyError.
     """
     report = CheckReport()
-    check = _Check(connection, report)
+    check = _Check(connection, report, place)
     check.file()
     with check.damage_noted(DATABASE):
         check.tables()
@@ -94,8 +105,10 @@ def check_store(
 class _Check:
     """One check, step by step."""
 
-    def __init__(self, connection: apsw.Connection, report: CheckReport) -> None:
+    def __init__(self, connection: apsw.Connection, report: CheckReport, place: SpillPlace | None) -> None:
         self._connection = connection
+        self._spilled = SpillReader(connection, place)
+        self._reads_files = place is not None
         self._report = report
         self._history: History | None = None
         """The one that is being followed."""
@@ -153,6 +166,9 @@ class _Check:
             if not self.rows(f"SELECT 1 WHERE ? IN {known}", number):
                 self._add(DATABASE, f"there are batches of stream {number}, which is not there", remedy=HARMLESS)
 
+        for (number,) in self.rows(f"SELECT DISTINCT stream FROM spilled WHERE stream NOT IN {known}"):
+            self._add(DATABASE, f"there are spill files of stream {number}, which is not there", remedy=HARMLESS)
+
     def _check_folds(self) -> None:
         rows = self.rows(
             "SELECT fold, stream, folds.next, origin, path, streams.next FROM folds LEFT JOIN streams ON id=stream"
@@ -174,7 +190,9 @@ class _Check:
             first, chain = info.first, None
             if info.fork is not None and info.first < info.fork.inherited:
                 first, chain = info.fork.inherited, self._check_inherited(info)
-            history = History(str(name), first, chain, gapless=name.origin == self._report.node)
+            inherited = self.rows("SELECT coalesce(max(next), 0) FROM spilled WHERE stream=?", number)[0][0]
+            gapless = name.origin == self._report.node
+            history = History(str(name), first, chain, gapless=gapless, inherited=inherited)
             self._follow(name, number, history)
             for problem in history.end(info):
                 self._report.add(problem)
@@ -188,6 +206,7 @@ class _Check:
 
     def _follow(self, name: StreamName, number: int, history: History) -> None:
         self._history = history
+        self._follow_files(name, number, history)
         rows = self._connection.execute(f"SELECT {BATCH_COLUMNS} FROM batches WHERE stream=? ORDER BY first", (number,))
         for row in rows:
             for problem in history.follow(msgspec.convert((*name, *row), Batch)):
@@ -199,18 +218,43 @@ class _Check:
         report.records += history.records
         report.payload_bytes += history.bytes
 
+    def _follow_files(self, name: StreamName, number: int, history: History) -> None:
+        """What was spilled of a stream: the oldest it has."""
+        at = 0
+        while files := self._spilled.files(number, at, MOST_OFFSET):
+            for file in files:
+                self._report.spill_files += 1
+                batches: list[Batch] = []
+                try:
+                    batches = self._spilled.batches(file) if self._reads_files else []
+                except (StorageCorrupt, Unavailable) as error:
+                    cause = f"{error.operation} {error.subject}: {error.cause}"
+                    self._add(str(name), cause, file.first, file.next, remedy=error.remedy)
+                if not batches:
+                    self._report.unread_files += not self._reads_files
+                    history.step_over(file.next)
+                for batch in batches:
+                    for problem in history.follow(batch):
+                        self._report.add(problem)
+            at = files[-1].next
+
     def _check_inherited(self, info: StreamInfo) -> bytes | None:
         """That what a fork reads of others is there; returns the chain hash where its own batches begin. The batches in
         between are checked with the stream that has them."""
         assert info.fork is not None
         subject, inherited = str(info.name), info.fork.inherited
         oldest = forks.segments(self._connection, info, info.first)[0].stream
-        if not self.rows("SELECT 1 FROM batches WHERE stream=? AND first=?", oldest, info.first):
+        begins = (
+            "SELECT 1 FROM batches WHERE stream=? AND first=? UNION SELECT 1 FROM spilled WHERE stream=? AND first=?"
+        )
+        if not self.rows(begins, oldest, info.first, oldest, info.first):
             self._add(subject, f"stream {oldest}, its source, has no batch at {info.first}", info.first, inherited)
         latest = forks.segments(self._connection, info, inherited - 1)[0].stream
         rows = self.rows(
             "SELECT next, chain FROM batches WHERE stream=? AND first<? ORDER BY first DESC LIMIT 1", latest, inherited
         )
+        if not rows and self._spilled.files(latest, inherited - 1, inherited):
+            return None  # Compared when the fork reads on; the files are checked with the stream that they are of.
         if not rows or rows[0][0] != inherited:
             self._add(subject, f"stream {latest}, its source, has no batch up to {inherited}", info.first, inherited)
             return None

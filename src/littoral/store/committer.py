@@ -20,9 +20,10 @@ from littoral.core.limits import Limits
 from littoral.core.names import StreamName
 from littoral.core.order import Order
 from littoral.store.atomic import roll_back
+from littoral.store.bounds import Bounds
 from littoral.store.database import storage_error
 from littoral.store.heads import Heads
-from littoral.store.room import Room
+from littoral.store.log import WriteAheadLog
 from littoral.store.stream import StreamInfo
 from littoral.store.transaction import Transaction
 
@@ -67,11 +68,14 @@ class Committer:
         clock: Clock,
         limits: Limits,
         hlc: HybridClock,
-        room: Room,
+        bounds: Bounds,
+        log: WriteAheadLog | None = None,
     ) -> None:
+        """log: None where SQLite moves it by itself."""
         self._connection = connection
+        self._log = log
         self._heads = Heads(connection)
-        self._transaction = Transaction(connection, self._heads, node, lineage, clock, limits, hlc, room)
+        self._transaction = Transaction(connection, self._heads, node, lineage, clock, limits, hlc, bounds)
 
     def streams(self) -> dict[StreamName, StreamInfo]:
         """All streams as committed."""
@@ -94,6 +98,11 @@ class Committer:
         except Exception as failure:  # noqa: BLE001 -- a boundary: the writer goes on, and who waits is told
             return self._failed(jobs, failure)
         return Committed(results, self._heads.publish())
+
+    def settle(self) -> None:
+        """Between two groups, when the first has been answered: what is to be done that nobody waits for."""
+        if self._log is not None:
+            self._log.after_group()
 
     def _run(self, job: Job) -> object:
         """One job, undone if it fails. Raises only what ends the whole group."""

@@ -10,7 +10,7 @@ from littoral.store.stream import Fork, StreamInfo
 
 _COLUMNS = (
     "id, origin, path, lineage, content_type, lane, first, next, chain, bytes, created_ms, closed, retention_bytes,"
-    " retention_ms, ttl_s, expires_at, reach, via"
+    " retention_ms, ttl_s, expires_at, reach, via, policy"
 )
 _FIELDS = _COLUMNS.split(", ")[3:]
 """Those that are named as in StreamInfo."""
@@ -26,6 +26,8 @@ class Heads:
         self._connection = connection
         self._committed: dict[StreamName, StreamInfo] = {info.name: info for info in load_streams(connection)}
         self._changed: dict[StreamName, StreamInfo | None] = {}
+        self.bytes = sum(info.bytes for info in self._committed.values())
+        """Payload bytes of all streams, as committed."""
         # SQLite keeps the greatest number a row of the table ever had, also when that row is gone.
         row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name='streams'").fetchone()
         self._next_id = (int(row[0]) if row else 0) + 1
@@ -71,10 +73,11 @@ class Heads:
         """The group is committed: take its changes over, and return them (None for a deleted stream)."""
         published = self._changed
         for name, info in published.items():
-            if info is None:
-                self._committed.pop(name, None)
-            else:
+            if (old := self._committed.pop(name, None)) is not None:
+                self.bytes -= old.bytes
+            if info is not None:
                 self._committed[name] = info
+                self.bytes += info.bytes
         self._changed = {}
         return published
 
@@ -101,7 +104,7 @@ def insert_stream(connection: apsw.Connection, info: StreamInfo) -> None:
     """Write a new stream's row."""
     values = [getattr(info, field) for field in _FIELDS]
     connection.execute(
-        f"INSERT INTO streams({_COLUMNS}) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        f"INSERT INTO streams({_COLUMNS}) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
         (info.id, info.name.origin, info.name.path, *values),
     )
     if info.fork is not None:

@@ -43,7 +43,8 @@ class History:
         self, subject: str, first: int | None, chain: bytes | None = None, *, gapless: bool, inherited: int = 0
     ) -> None:
         """first: where they begin; None where any does. chain: the chain hash there, if it is known. gapless: whether a
-        hole is a fault by itself. inherited: up to where they are another stream's, of which this one is a fork."""
+        hole is a fault by itself. inherited: up to where they are another stream's, of which this one is a fork, or in
+        spill files: the head does not count their bytes."""
         self._subject = subject
         self._gapless = gapless
         self._inherited = inherited
@@ -77,6 +78,10 @@ class History:
         self.batches += 1
         if batch.first >= self._inherited:
             self.bytes += len(batch.payload)
+
+    def step_over(self, following: int) -> None:
+        """The batches up to here cannot be read: nothing is said of them, and of their chain."""
+        self.next, self._chain = following, None
 
     def end(self, head: StreamInfo) -> Iterator[Problem]:
         """What is wrong with the stream's head, after all batches of its own."""

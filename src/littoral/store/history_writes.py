@@ -10,13 +10,16 @@ from littoral.core.errors import Conflict, InvalidInput, StorageCorrupt
 from littoral.core.lanes import Lane
 from littoral.core.names import StreamName
 from littoral.store.batch import BATCH_COLUMNS, MOST_OFFSET, Batch, StoredBatch, trim
-from littoral.store.heads import update_stream
+from littoral.store.heads import insert_stream, update_stream
 from littoral.store.replica import FORMER_STREAMS, ReplicaOutcome, Verdict, begins_anew, judge, lineage_of
+from littoral.store.retention_writes import RetentionWrites
 from littoral.store.stream import Reach, StreamInfo
-from littoral.store.stream_writes import StreamWrites
+
+SPILLED_MOST_BYTES = 8 << 20
+"""Of what is compared with one batch: it and a batch more at each end."""
 
 
-class HistoryWrites(StreamWrites):
+class HistoryWrites(RetentionWrites):
     """See `littoral.store.transaction`."""
 
     # Copies
@@ -38,16 +41,19 @@ class HistoryWrites(StreamWrites):
             return ReplicaOutcome(name.origin, name.path, Verdict.CORRUPT, head.next if head else 0)
         if head is not None and begins_anew(batch.lineage, head.lineage):
             return self._begin_anew(head, stored, via)
-        self._room.check(name, stored.lane)
         verdict = judge(head, stored)
         if verdict is Verdict.TRIM and head is not None and not self._agrees(head, batch):
             verdict = Verdict.DIVERGED
         if verdict in (Verdict.DUPLICATE, Verdict.GAP, Verdict.DIVERGED):
             return ReplicaOutcome(name.origin, name.path, verdict, head.next if head else 0)
         if head is None:
-            head = self.open_stream(
-                name, content_type=stored.content_type, lane=stored.lane, reach=stored.reach, via=via
-            )
+            with self.attempt():
+                head = self.open_stream(
+                    name, content_type=stored.content_type, lane=stored.lane, reach=stored.reach, via=via
+                )
+                self._check_room(head, len(batch.payload))
+        else:
+            self._check_room(head, len(batch.payload))
         lost = 0
         if verdict is Verdict.SKIP:
             lost = batch.first - head.next
@@ -106,7 +112,11 @@ class HistoryWrites(StreamWrites):
         if not 0 <= offset <= MOST_OFFSET:
             raise InvalidInput("replicate stream", str(name), f"offset {offset} is none")
         held = self.open_stream(name, content_type=content_type, lane=lane, reach=reach, via=via)
-        self._connection.execute("DELETE FROM batches WHERE stream=?", (held.id,))
+        if held.count:
+            # The copy goes on under another number: so many rows are not deleted in this transaction.
+            self._leave_rows(held)
+            held = msgspec.structs.replace(held, id=self._heads.take_id())
+            insert_stream(self._connection, held)
         info = msgspec.structs.replace(held, lineage=lineage, first=offset, next=offset, chain=chain, bytes=0, via=via)
         self._heads.set(info)
         return info
@@ -117,13 +127,13 @@ class HistoryWrites(StreamWrites):
             f"SELECT {BATCH_COLUMNS} FROM batches WHERE stream=? AND next>? AND first<? ORDER BY first",
             (head.id, batch.first, batch.next),
         ).fetchall()
+        spilled = self._spilled.read(head.id, head.name, batch.first, batch.next, SPILLED_MOST_BYTES)
         theirs = batch.records()
-        for row in rows:
-            ours = msgspec.convert((batch.origin, batch.path, *row), Batch)
+        for ours in (*spilled, *(msgspec.convert((batch.origin, batch.path, *row), Batch) for row in rows)):
             start, end = max(ours.first, batch.first), min(ours.next, batch.next)
             if ours.records()[start - ours.first : end - ours.first] != theirs[start - batch.first : end - batch.first]:
                 return False
-        return bool(rows)
+        return bool(spilled or rows)
 
     # Own streams, after the store was restored
 
@@ -136,7 +146,9 @@ class HistoryWrites(StreamWrites):
             return 0
         at, lineage = head.next, lineage_of(self._lineage, head.id)
         for first, of in self._connection.execute(
-            "SELECT first, lineage FROM batches WHERE stream=? ORDER BY first DESC", (head.id,)
+            "SELECT first, lineage FROM batches WHERE stream=? UNION ALL SELECT first, lineage FROM spilled WHERE stream=?"
+            " ORDER BY first DESC",
+            (head.id, head.id),
         ):
             if of != lineage:
                 break
@@ -172,6 +184,7 @@ class HistoryWrites(StreamWrites):
             if self._has_forks(head.id, head.first):
                 return ReplicaOutcome(*name, Verdict.DIVERGED, head.next)
             self._connection.execute("DELETE FROM batches WHERE stream=?", (head.id,))
+            self._forget_spilled(head.id)
             lost = batch.first - head.next
             head = msgspec.structs.replace(head, first=batch.first, bytes=0)
         if verdict is Verdict.TRIM:
@@ -187,12 +200,14 @@ class HistoryWrites(StreamWrites):
         """Take what one of this node's own streams has from the beginning of a batch, `at`, on out of it, and append it to
         the stream `aside`, unless that is None. False, and nothing done, where a fork needs it.
 
-        Raises: InvalidInput, LimitReached for a stream `aside` that cannot be, StorageCorrupt.
+        Raises: InvalidInput, LimitReached for a stream `aside` that cannot be, StorageCorrupt, Unavailable for what was
+        spilled to a place that is not there.
         """
         self._flush(name)
         head = self._existing("cut back", name)
         if self._has_forks(head.id, at) or (head.fork is not None and at <= head.fork.inherited):
             return False
+        head = self._bring_back(head, at)
         chain, size = head.chain, 0
         cut: Any = self._connection.execute(
             "SELECT first, chain_before, length(payload) FROM batches WHERE stream=? AND first>=? ORDER BY first DESC",
@@ -205,7 +220,9 @@ class HistoryWrites(StreamWrites):
         self._connection.execute("DELETE FROM batches WHERE stream=? AND first>=?", (head.id, at))
         self._connection.execute("UPDATE folds SET next=? WHERE stream=? AND next>?", (at, head.id, at))
         row: Any = self._connection.execute(
-            "SELECT lineage FROM batches WHERE stream=? ORDER BY first DESC LIMIT 1", (head.id,)
+            "SELECT lineage FROM (SELECT first, lineage FROM batches WHERE stream=? UNION ALL"
+            " SELECT first, lineage FROM spilled WHERE stream=?) ORDER BY first DESC LIMIT 1",
+            (head.id, head.id),
         ).fetchone()
         lineage = row[0] if row else head.lineage
         self._heads.set(msgspec.structs.replace(head, lineage=lineage, next=at, chain=chain, bytes=head.bytes - size))

@@ -40,6 +40,71 @@ CREATE TABLE deleted(
 
 CREATE INDEX deleted_by_name ON deleted(origin, path);
 """,
+    # Files beside the database: blobs, and batches that were spilled. And key-value as rows with a number: in a table without
+    # one, a value of a kilobyte takes a page of its own. The newest timestamp stands in `meta`: an index of them all was
+    # as dear to write as the values.
+    3: """
+INSERT OR REPLACE INTO meta(key, value) SELECT 'hlc', max(hlc) FROM kv HAVING max(hlc) IS NOT NULL;
+DROP INDEX kv_by_hlc;
+DROP INDEX kv_tombstones;
+ALTER TABLE kv RENAME TO kv_3;
+
+CREATE TABLE kv(
+    namespace TEXT NOT NULL,
+    key       TEXT NOT NULL,
+    hlc       INTEGER NOT NULL,
+    node      TEXT NOT NULL,
+    value     BLOB,
+    PRIMARY KEY(namespace, key)
+) STRICT;
+
+INSERT INTO kv SELECT namespace, key, hlc, node, value FROM kv_3 ORDER BY namespace, key;
+DROP TABLE kv_3;
+CREATE INDEX kv_tombstones ON kv(namespace, hlc) WHERE value IS NULL;
+
+DROP INDEX deleted_by_name;
+ALTER TABLE deleted RENAME TO deleted_3;
+
+CREATE TABLE deleted(
+    stream INTEGER PRIMARY KEY,
+    origin TEXT NOT NULL,
+    path   TEXT NOT NULL,
+    bytes  INTEGER NOT NULL
+) STRICT;
+
+INSERT INTO deleted SELECT stream, origin, path,
+    coalesce((SELECT sum(length(payload)) FROM batches WHERE batches.stream=deleted_3.stream), 0) FROM deleted_3;
+DROP TABLE deleted_3;
+CREATE INDEX deleted_by_name ON deleted(origin, path);
+
+ALTER TABLE streams ADD COLUMN policy TEXT NOT NULL DEFAULT 'drop-oldest';
+
+CREATE TABLE spilled(
+    number    INTEGER PRIMARY KEY AUTOINCREMENT,
+    stream    INTEGER,
+    first     INTEGER NOT NULL,
+    next      INTEGER NOT NULL,
+    lineage   TEXT NOT NULL,
+    newest_ms INTEGER NOT NULL,
+    bytes     INTEGER NOT NULL,
+    file      TEXT NOT NULL
+) STRICT;
+
+CREATE UNIQUE INDEX spilled_by_stream ON spilled(stream, first) WHERE stream IS NOT NULL;
+CREATE INDEX spilled_held ON spilled(bytes) WHERE stream IS NOT NULL;
+CREATE INDEX spilled_dropped ON spilled(number) WHERE stream IS NULL;
+
+CREATE TABLE blobs(
+    digest     TEXT PRIMARY KEY,
+    size       INTEGER NOT NULL,
+    created_ms INTEGER NOT NULL,
+    used_ms    INTEGER NOT NULL,
+    complete   INTEGER NOT NULL,
+    send       INTEGER NOT NULL,
+    above      TEXT NOT NULL,
+    refused    TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+""",
 }
 """From which version -> what leads to the next."""
 

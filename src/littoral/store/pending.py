@@ -48,6 +48,10 @@ class Pending:
         pending.records.extend(records)
         pending.bytes += size
 
+    def of(self, name: StreamName) -> PendingRecords:
+        """Those of a stream; none are added to what is returned."""
+        return self._streams.get(name) or PendingRecords(0)
+
     def items(self) -> list[tuple[StreamName, PendingRecords]]:
         """What is to be written, by stream."""
         return list(self._streams.items())

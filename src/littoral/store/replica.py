@@ -9,6 +9,7 @@ begins after our tail                the sender has nothing older -> SKIP what i
                                      otherwise                    -> GAP, ask for our tail
 is not what its checksum says        -> CORRUPT
 is over a limit, or no stream of its origin's     -> REFUSED
+there is no room for it, on the disk or in a budget -> FULL, try again later
 begins before our tail               holds what we hold -> TRIM, append the rest
                                      otherwise          -> DIVERGED
 begins at our tail                   chains equal -> APPEND
@@ -62,6 +63,7 @@ class Verdict(Enum):
     DIVERGED = "diverged"
     CORRUPT = "corrupt"
     REFUSED = "refused"
+    FULL = "full"
 
 
 class ReplicaOutcome(msgspec.Struct, frozen=True, array_like=True):

@@ -1,9 +1,10 @@
 """The tables of `store.db`. `docs/reference/store-format.md` describes them for people; both change together."""
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """PRAGMA user_version. A store with a greater one was written by a newer Littoral and is not touched; one with a
 lesser is brought up to it by `littoral.store.migrations`."""
 
+# A column that an older store was given stands as ALTER TABLE leaves it: a test compares the texts.
 SCHEMA = """
 CREATE TABLE meta(
     key   TEXT PRIMARY KEY,
@@ -28,7 +29,7 @@ CREATE TABLE streams(
     ttl_s           INTEGER,
     expires_at      TEXT,
     reach           TEXT NOT NULL,
-    via             TEXT NOT NULL,
+    via             TEXT NOT NULL, policy TEXT NOT NULL DEFAULT 'drop-oldest',
     UNIQUE(origin, path)
 ) STRICT;
 
@@ -46,6 +47,21 @@ CREATE TABLE batches(
     PRIMARY KEY(stream, first)
 ) STRICT;
 
+CREATE TABLE spilled(
+    number    INTEGER PRIMARY KEY AUTOINCREMENT,
+    stream    INTEGER,
+    first     INTEGER NOT NULL,
+    next      INTEGER NOT NULL,
+    lineage   TEXT NOT NULL,
+    newest_ms INTEGER NOT NULL,
+    bytes     INTEGER NOT NULL,
+    file      TEXT NOT NULL
+) STRICT;
+
+CREATE UNIQUE INDEX spilled_by_stream ON spilled(stream, first) WHERE stream IS NOT NULL;
+CREATE INDEX spilled_held ON spilled(bytes) WHERE stream IS NOT NULL;
+CREATE INDEX spilled_dropped ON spilled(number) WHERE stream IS NULL;
+
 CREATE TABLE forks(
     stream    INTEGER PRIMARY KEY,
     source    INTEGER NOT NULL,
@@ -58,7 +74,8 @@ CREATE INDEX forks_by_source ON forks(source);
 CREATE TABLE deleted(
     stream INTEGER PRIMARY KEY,
     origin TEXT NOT NULL,
-    path   TEXT NOT NULL
+    path   TEXT NOT NULL,
+    bytes  INTEGER NOT NULL
 ) STRICT;
 
 CREATE INDEX deleted_by_name ON deleted(origin, path);
@@ -84,13 +101,23 @@ CREATE TABLE kv(
     node      TEXT NOT NULL,
     value     BLOB,
     PRIMARY KEY(namespace, key)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
-CREATE INDEX kv_by_hlc ON kv(hlc);
 CREATE INDEX kv_tombstones ON kv(namespace, hlc) WHERE value IS NULL;
 
 CREATE TABLE horizons(
     namespace TEXT PRIMARY KEY,
     hlc       INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE blobs(
+    digest     TEXT PRIMARY KEY,
+    size       INTEGER NOT NULL,
+    created_ms INTEGER NOT NULL,
+    used_ms    INTEGER NOT NULL,
+    complete   INTEGER NOT NULL,
+    send       INTEGER NOT NULL,
+    above      TEXT NOT NULL,
+    refused    TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 """

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import apsw
 import msgspec
@@ -16,15 +16,21 @@ from littoral.core.kv import KvEntry, KvPage
 from littoral.core.limits import Limits
 from littoral.core.names import StreamName, check_node_name
 from littoral.core.random import Random
+from littoral.core.resources.model import Storage
 from littoral.security.store_key import StoreKey
-from littoral.store import forks, kv
+from littoral.store import forks, kv, tail
 from littoral.store.atomic import atomic
 from littoral.store.batch import BATCH_COLUMNS, Batch, StoredBatch
+from littoral.store.blob_rows import BlobRow, read_blobs
+from littoral.store.bounds import Bounds
+from littoral.store.budgets import Budgets
 from littoral.store.committer import Committed, Committer
 from littoral.store.database import DATABASE, open_database, open_reader, translated
 from littoral.store.lineage import LINEAGE_BYTES, FormerLineage, read_former, read_meta
+from littoral.store.log import WriteAheadLog
 from littoral.store.replica import FORMER_STREAMS, ReplicaOutcome
 from littoral.store.room import Room
+from littoral.store.spill import SpillReader, spill_place
 from littoral.store.stream import StreamInfo
 from littoral.store.transaction import Transaction
 from littoral.store.writer import Writer
@@ -67,18 +73,22 @@ class Store:
         reader: apsw.Connection,
         writer: Writer,
         committer: Committer,
-        room: Room,
+        bounds: Bounds,
         former: list[FormerLineage],
+        log: WriteAheadLog | None,
     ) -> None:
         """Use `open_store`."""
         self.node = node
         self.lineage = lineage
         self.former = former
         """What the store was before it was restored."""
+        self.log = log
+        """None where the disk has no shared memory: then SQLite moves its log by itself."""
         self.committer = committer
-        self.room = room
+        self.bounds = bounds
         self._connection = connection
         self._reader = reader
+        self._spilled = SpillReader(reader, bounds.spill)
         self._writer = writer
         self._streams = committer.streams()
         self._waiters: dict[StreamName, list[asyncio.Future[None]]] = {}
@@ -100,6 +110,10 @@ class Store:
         """The stream as last committed, or None."""
         return self._streams.get(name)
 
+    def heads(self) -> list[StreamInfo]:
+        """All streams, in any order: of many, what costs least."""
+        return list(self._streams.values())
+
     def streams(self) -> list[StreamInfo]:
         """All streams, by name."""
         return [self._streams[name] for name in sorted(self._streams)]
@@ -108,7 +122,8 @@ class Store:
         """Committed batches from the one that holds `offset` on: at least one if there is any, then up to `max_bytes`
         of payload.
 
-        Raises: NotFound, Gone for an offset that retention has taken, StorageCorrupt for one that is missing, StorageError.
+        Raises: NotFound, Gone for an offset that retention has taken, StorageCorrupt for one that is missing, Unavailable
+        for one that was spilled to a place that is not there, StorageError.
         """
         info = self._streams.get(name)
         if info is None:
@@ -156,14 +171,33 @@ class Store:
         """Where the first batch after `offset` begins; the stream's tail if there is none."""
         with translated("read stream", str(info.name)):
             row = self._reader.execute(
-                "SELECT min(first) FROM batches WHERE stream=? AND first>?", (info.id, offset)
+                "SELECT coalesce((SELECT min(first) FROM spilled WHERE stream=? AND first>?),"
+                " (SELECT min(first) FROM batches WHERE stream=? AND first>?))",
+                (info.id, offset, info.id, offset),
             ).fetchone()
         return info.next if row is None or row[0] is None else row[0]
 
     def _read_segment(
         self, info: StreamInfo, segment: forks.Segment, offset: int, max_bytes: int, *, at_least_one: bool
     ) -> list[Batch]:
-        """As `read`, and of the rows of one stream only."""
+        """As `read`, and of the batches of one stream only."""
+        batches = self._read_rows(info, segment, offset, max_bytes, at_least_one=at_least_one)
+        if not (batches and batches[0].first <= offset):
+            # Looked at after the rows: batches go from there to here, and are never in neither.
+            end = batches[0].first if batches else segment.end
+            spilled = self._spilled.read(segment.stream, info.name, offset, end, max_bytes)
+            size = sum(len(batch.payload) for batch in spilled)
+            if spilled and (at_least_one or size <= max_bytes):
+                more = self._read_rows(info, segment, spilled[-1].next, max_bytes - size, at_least_one=False)
+                batches = spilled + more if more and more[0].first == spilled[-1].next else spilled
+        if segment.stream != info.id:  # A row says whose it is; what a fork reads is its own history.
+            return [msgspec.structs.replace(batch, lineage=info.lineage) for batch in batches]
+        return batches
+
+    def _read_rows(
+        self, info: StreamInfo, segment: forks.Segment, offset: int, max_bytes: int, *, at_least_one: bool
+    ) -> list[Batch]:
+        """As `_read_segment`, of what is in the table."""
         batches: list[Batch] = []
         size = 0
         rows = self._reader.execute(
@@ -180,9 +214,62 @@ class Store:
             batches.append(Batch(*info.name, *row))
         # The statement ends with its cursor. Not by close(): apsw 3.54 then keeps the cursor for ever.
         del rows
-        if segment.stream != info.id:  # A row says whose it is; what a fork reads is its own history.
-            return [msgspec.structs.replace(batch, lineage=info.lineage) for batch in batches]
         return batches
+
+    def first_since(self, info: StreamInfo, offset: int, since_ms: int) -> int:
+        """Where the first batch of a stream from `offset` on begins that was appended at `since_ms` or later; the stream's
+        tail if there is none. Of a spill file, all that it has from `offset` on counts as its newest. Raises StorageError."""
+        with translated("look into stream", str(info.name)):
+            for segment in forks.segments(self._reader, info, offset):
+                row = self._reader.execute(
+                    "SELECT coalesce((SELECT max(first, ?) FROM spilled WHERE stream=? AND next>? AND first<? AND newest_ms>=?"
+                    " ORDER BY first LIMIT 1), (SELECT first FROM batches WHERE stream=? AND first>=? AND next<=?"
+                    " AND appended_ms>=? ORDER BY first LIMIT 1))",
+                    (
+                        *(offset, segment.stream, offset, segment.end, since_ms),
+                        *(segment.stream, offset, segment.end, since_ms),
+                    ),
+                ).fetchone()
+                if row is not None and row[0] is not None:
+                    return int(str(row[0]))
+        return info.next
+
+    def has_spilled(self) -> bool:
+        """Whether spill files were written, of which some may have been dropped."""
+        with translated("look for", "spill files"):
+            return self._reader.execute("SELECT 1 FROM spilled LIMIT 1").fetchone() is not None
+
+    def spill_files(self) -> tuple[int, int]:
+        """How many spill files hold something of streams, and their bytes."""
+        with translated("count", "spill files"):
+            row = self._reader.execute(
+                "SELECT count(*), coalesce(sum(bytes), 0) FROM spilled WHERE stream IS NOT NULL"
+            ).fetchone()
+        return msgspec.convert(row, tuple[int, int])
+
+    def dropped_spill_files(self, most: int) -> list[tuple[int, str]]:
+        """The first spill files that are of no stream (any more): number and path."""
+        with translated("look for", "spill files"):
+            rows = self._reader.execute(
+                "SELECT number, file FROM spilled WHERE stream IS NULL ORDER BY number LIMIT ?", (most,)
+            ).fetchall()
+        return msgspec.convert(rows, list[tuple[int, str]])
+
+    def spilled_to(self, info: StreamInfo) -> int:
+        """Up to where the stream's own batches are in spill files; 0 if none is."""
+        with translated("look for spill files of", str(info.name)):
+            row = self._reader.execute("SELECT max(next) FROM spilled WHERE stream=?", (info.id,)).fetchone()
+        return row[0] if row is not None and row[0] is not None else 0
+
+    def has_purgeable(self) -> bool:
+        """Whether there are rows of deleted streams that nobody reads."""
+        with translated("look for deleted streams in", "store"):
+            return forks.purgeable(self._reader) is not None
+
+    def deleted_bytes(self) -> int:
+        """What deleted streams still hold: what forks read of them, for the most part."""
+        with translated("look for deleted streams in", "store"):
+            return forks.deleted_bytes(self._reader)
 
     def is_held(self, name: StreamName) -> bool:
         """Whether a stream of this name was deleted while it had forks, and one of them lives."""
@@ -195,6 +282,20 @@ class Store:
         batches = self.read(name, offset, max_bytes)
         assert info is not None
         return [StoredBatch(batch, info.content_type, info.lane, info.reach, info.first) for batch in batches]
+
+    def latest(self, name: StreamName, before: int, max_bytes: int, most: int) -> list[Batch]:
+        """Committed batches with records before offset `before`, the latest first; see `tail.latest_batches`. Raises
+        NotFound, StorageError."""
+        info = self._streams.get(name)
+        if info is None:
+            raise NotFound("read stream", str(name), "there is no such stream on this node")
+        with translated("read stream", str(name)):
+            return tail.latest_batches(self._reader, info, before, max_bytes, most)
+
+    def recent(self, info: StreamInfo, since_ms: int, most: int) -> tail.Recent:
+        """What was appended to the stream since a moment, by a look at up to `most` batches. Raises StorageError."""
+        with translated("read stream", str(info.name)):
+            return tail.recent(self._reader, info, since_ms, most)
 
     async def wait(self, name: StreamName, offset: int) -> None:
         """Return once the stream's tail is beyond `offset`, or it is closed. Raises NotFound when it is deleted."""
@@ -238,11 +339,37 @@ class Store:
         with translated("read state", scope):
             return dict(self._reader.execute("SELECT key, value FROM state WHERE scope=?", (scope,)))
 
+    def state_part(self, scope: str, after: str, most_bytes: int) -> tuple[list[tuple[str, bytes]], bool]:
+        """Values under `scope` with keys greater than `after`, in order, as committed: at least one if there is any, then
+        up to `most_bytes`; and whether they are the last."""
+        part: list[tuple[str, bytes]] = []
+        size, complete = 0, True
+        with translated("read state", scope):
+            rows: Any = self._reader.execute(
+                "SELECT key, value FROM state WHERE scope=? AND key>? ORDER BY key", (scope, after)
+            )
+            for key, value in rows:
+                size += len(value)
+                if part and size > most_bytes:
+                    complete = False
+                    break
+                part.append((key, value))
+            # The statement ends with its cursor. Not by close(): apsw 3.54 then keeps the cursor for ever.
+            del rows
+        return part, complete
+
     def state_value(self, scope: str, key: str) -> bytes | None:
         """One value under `scope`, as committed."""
         with translated("read state", scope):
             row = self._reader.execute("SELECT value FROM state WHERE scope=? AND key=?", (scope, key)).fetchone()
         return row[0] if row else None
+
+    # Blobs
+
+    def blobs(self) -> list[BlobRow]:
+        """All rows of the table, as committed."""
+        with translated("read blobs of", "store"):
+            return read_blobs(self._reader)
 
     # Key-value
 
@@ -261,11 +388,13 @@ class Store:
         with translated("read namespace", namespace):
             return kv.read_entries(self._reader, namespace, after, limit)
 
-    def kv_snapshot(self, namespace: str, after: str, limit: int) -> tuple[list[KvEntry], int]:
-        """A snapshot's part: entries in order of keys, tombstones included, and the horizon of the namespace at the
-        same moment."""
+    def kv_snapshot(
+        self, namespace: str, after: str, most_entries: int, most_bytes: int
+    ) -> tuple[list[kv.KvRow], bool, int]:
+        """A snapshot's chunk: entries in order of keys, tombstones included, whether they are the last, and the horizon of
+        the namespace at the same moment."""
         with translated("read namespace", namespace):
-            return kv.read_snapshot(self._reader, namespace, after, limit)
+            return kv.read_snapshot(self._reader, namespace, after, most_entries, most_bytes)
 
     def kv_horizon(self, namespace: str) -> int:
         """The greatest timestamp of a tombstone of the namespace that was forgotten; 0 where none was."""
@@ -284,6 +413,8 @@ class Store:
     async def close(self) -> None:
         """Commit what is queued, and close. Safe to call twice."""
         await self._writer.stop()
+        if self.log is not None:
+            self.log.close()
         if self._reader is not self._connection:
             self._reader.close()
         with contextlib.suppress(apsw.Error):
@@ -350,9 +481,11 @@ def open_store(
     limits: Limits,
     writer: Writer,
     key: StoreKey | None = None,
+    storage: Storage | None = None,
+    spill_disk: Disk | None = None,
 ) -> Store:
     """Open or create the store of `node` on `disk`, encrypted with `key` if one is given. Call with the event loop
-    running.
+    running. storage: what bounds it besides its limits; spill_disk: the directory that it names, if it does.
 
     Raises: IncompatibleStore, StorageError, StartupError if the directory is another node's, or the key is not the
     store's.
@@ -365,15 +498,17 @@ def open_store(
             lineage = _identify(connection, disk, node, random)
             former = read_former(connection)
             hlc = HybridClock(clock, kv.greatest_hlc(connection))
-            room = Room(disk, clock, limits)
-            committer = Committer(connection, node, lineage, clock, limits, hlc, room)
+            place = spill_place(node, storage, spill_disk, random)
+            bounds = Bounds(Room(disk, clock, limits), Budgets(limits, storage), place)
+            log = WriteAheadLog(connection, open_reader(disk, key)) if disk.shared_memory else None
+            committer = Committer(connection, node, lineage, clock, limits, hlc, bounds, log)
             reader = open_reader(disk, key) if disk.shared_memory else connection
     except BaseException:
         # Who tries again finds no lock left behind.
         with contextlib.suppress(apsw.Error):
             connection.close()
         raise
-    store = Store(node, lineage, connection, reader, writer, committer, room, former)
+    store = Store(node, lineage, connection, reader, writer, committer, bounds, former, log)
     writer.start(committer, store.published)
     return store
 

@@ -6,6 +6,7 @@ import msgspec
 
 from littoral.core.lanes import Lane
 from littoral.core.names import StreamName
+from littoral.core.resources.model import BudgetPolicy
 
 Reach = Literal["node", "link", "root"]
 """How far a stream travels: not at all, to the direct neighbours, or up to the root."""
@@ -46,7 +47,7 @@ class StreamInfo(msgspec.Struct, frozen=True, kw_only=True):
     chain: bytes
     """Chain hash at the tail."""
     bytes: int
-    """Stored payload bytes; without what a fork shares with its source."""
+    """Payload bytes in the store; without what a fork shares with its source, and without what was spilled."""
     created_ms: int
     closed: bool = False
     retention_bytes: int
@@ -56,6 +57,8 @@ class StreamInfo(msgspec.Struct, frozen=True, kw_only=True):
     reach: Reach = "root"
     via: str = ""
     """The neighbour it is replicated from; empty for this node's own."""
+    policy: BudgetPolicy = "drop-oldest"
+    """What happens at the end of its budget, unless the node's document says (littoral.store.budgets)."""
     fork: Fork | None = None
     """What it shares with another stream, if it is a fork."""
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import apsw
 import msgspec
@@ -10,15 +9,24 @@ import msgspec
 from littoral.core.clock import Clock
 from littoral.core.errors import Conflict, InvalidInput, LimitReached, NotFound, TooLarge
 from littoral.core.lanes import Lane
-from littoral.core.limits import BATCH_BYTES, BATCH_RECORDS, RECORD_BYTES, STREAM_BYTES, STREAMS, Limits
+from littoral.core.limits import BATCH_BYTES, BATCH_RECORDS, FORK_DEPTH, RECORD_BYTES, STREAM_BYTES, STREAMS, Limits
 from littoral.core.names import StreamName, check_node_name, check_stream_path
+from littoral.core.resources.model import BudgetPolicy
 from littoral.store import forks
 from littoral.store.batch import CHAIN_START, Batch, make_batch
+from littoral.store.bounds import Bounds
+from littoral.store.budgets import stored_bytes_most
+from littoral.store.database import INCREMENTAL
 from littoral.store.heads import Heads, insert_stream, update_stream
 from littoral.store.pending import Pending
 from littoral.store.replica import lineage_of
-from littoral.store.room import Room
+from littoral.store.spill import SpillReader
 from littoral.store.stream import Fork, Reach, Span, StreamInfo
+
+FREE_PAGES = 4_096
+"""16 MB: fewer free pages are kept, for what is written next needs them again."""
+FREE_SHARE = 0.25
+"""Of the file: as many are kept, too. A store that loses and gains as much each day would move its pages for nothing."""
 
 
 class StreamWrites:
@@ -32,10 +40,13 @@ class StreamWrites:
         lineage: str,
         clock: Clock,
         limits: Limits,
-        room: Room,
+        bounds: Bounds,
     ) -> None:
         self.node = node
-        self._room = room
+        self._room = bounds.room
+        self._budgets = bounds.budgets
+        self._place = bounds.spill
+        self._spilled = SpillReader(connection, bounds.spill)
         self._connection = connection
         self._heads = heads
         self._lineage = lineage
@@ -65,6 +76,7 @@ class StreamWrites:
         ttl_s: int | None = None,
         expires_at: str | None = None,
         closed: bool = False,
+        policy: BudgetPolicy = "drop-oldest",
         reach: Reach = "root",
         via: str = "",
         fork: Fork | None = None,
@@ -104,6 +116,7 @@ class StreamWrites:
             expires_at=expires_at,
             reach=reach,
             via=via,
+            policy=policy,
             fork=fork,
         )
         insert_stream(self._connection, info)
@@ -121,8 +134,6 @@ class StreamWrites:
             raise Conflict("append to stream", str(name), f"it is a copy; only {name.origin} appends to it")
         if info.closed:
             raise Conflict("append to stream", str(name), "it is closed")
-        if not essential:
-            self._room.check(name, info.lane)
         most = self._limits[RECORD_BYTES]
         size = 0
         for record in records:
@@ -132,10 +143,19 @@ class StreamWrites:
                     "append to stream", str(name), f"a record of {len(record)} bytes; at most {most} are allowed"
                 )
             size += len(record)
+        if not essential:
+            waiting = self._pending.of(name)
+            records_most = stored_bytes_most(waiting.bytes + size, len(waiting.records) + len(records))
+            self._check_room(info, records_most)
         self._pending.add(name, info.next, records, size)
         span = Span(info.next, info.next + len(records))
         self._heads.set(msgspec.structs.replace(info, next=span.next))
         return span
+
+    def _check_room(self, info: StreamInfo, adding_bytes: int) -> None:
+        """Raise StorageFull where the disk, the stream's budget or the node's lets nothing more in."""
+        self._room.check(info.name, info.lane)
+        self._budgets.check(info, adding_bytes, self._heads.bytes)
 
     def close_stream(self, name: StreamName) -> StreamInfo:
         """No record is ever appended after this. Closing twice is no error. Raises NotFound."""
@@ -148,9 +168,7 @@ class StreamWrites:
         NotFound."""
         info = self._existing("delete stream", name)
         self._pending.take(name)
-        self._connection.execute("INSERT INTO deleted(stream, origin, path) VALUES(?,?,?)", (info.id, *name))
-        self._connection.execute("DELETE FROM folds WHERE stream=?", (info.id,))
-        self._connection.execute("DELETE FROM streams WHERE id=?", (info.id,))
+        self._leave_rows(info)
         self._heads.delete(name)
 
     def is_held(self, name: StreamName) -> bool:
@@ -160,9 +178,24 @@ class StreamWrites:
     def purge(self, most_batches: int) -> int:
         """Delete up to so many rows of one deleted stream that no fork needs; returns how many, 0 if there is no such
         stream."""
-        stream = forks.purgeable(self._connection)
+        found = forks.purgeable(self._connection)
         # A stream without a row counts as one, or whoever asks again as long as there is something would stop there.
-        return 0 if stream is None else max(1, forks.purge(self._connection, stream, most_batches))
+        return 0 if found is None else max(1, forks.purge(self._connection, found, most_batches))
+
+    def give_back(self, most_pages: int) -> int:
+        """Give pages of the store's file that hold nothing back to the file system; returns how many, 0 where so few are
+        free that they are better kept for what comes."""
+        free, all_pages = self._connection.pragma("freelist_count"), self._connection.pragma("page_count")
+        assert isinstance(free, int), free
+        assert isinstance(all_pages, int), all_pages
+        if free < max(FREE_PAGES, all_pages * FREE_SHARE) or self._connection.pragma("auto_vacuum") != INCREMENTAL:
+            return 0
+        # Each step of the statement gives one page back.
+        for _ in self._connection.execute(f"PRAGMA incremental_vacuum({min(free, most_pages)})"):
+            pass
+        left = self._connection.pragma("page_count")
+        assert isinstance(left, int), left
+        return all_pages - left
 
     # Forks
 
@@ -192,7 +225,15 @@ class StreamWrites:
         part = self._part_of_record(info, at, part_bytes) if part_bytes else None
         if part_bytes and part is None:
             at += 1
-        begins = forks.begin(self._connection, info, at, part)
+        if (depth := forks.depth(self._connection, info) + 1) > self._limits[FORK_DEPTH]:
+            self._limits.hit(FORK_DEPTH)
+            raise LimitReached(
+                "fork stream",
+                str(source),
+                f"a read from the beginning of the fork would go through {depth} other streams",
+                "Fork a stream that is nearer to the first of them, or raise limit fork-depth",
+            )
+        begins = forks.begin(self._connection, self._spilled, info, at, part)
         made = self.open_stream(
             name,
             content_type=info.content_type,
@@ -200,6 +241,7 @@ class StreamWrites:
             retention_ms=info.retention_ms,
             ttl_s=ttl_s,
             expires_at=expires_at,
+            policy=info.policy,
             fork=Fork(info.id, begins.inherited, asked),
         )
         made = msgspec.structs.replace(
@@ -216,49 +258,12 @@ class StreamWrites:
 
     def _part_of_record(self, info: StreamInfo, offset: int, count: int) -> bytes | None:
         """The first `count` bytes of a record; None if that is all of it."""
-        record = forks.record_at(self._connection, info, offset)
+        record = forks.record_at(self._connection, self._spilled, info, offset)
         if count > len(record):
             raise InvalidInput(
                 "fork stream", str(info.name), f"the record at offset {offset} has {len(record)} bytes, not {count}"
             )
         return record[:count] if count < len(record) else None
-
-    # Retention
-
-    def retain(self, name: StreamName, now_ms: int, most_batches: int, most_bytes: int | None = None) -> int:
-        """Delete the oldest batches as far as the stream's retention asks, at most `most_batches`; returns how many.
-        most_bytes: keep no more than this, where the retention allows more.
-
-        The slowest reader is not looked at: one that comes too late is told so (410) and fetches a snapshot.
-        """
-        info = self._existing("drop from stream", name)
-        oldest_ms = now_ms - info.retention_ms if info.retention_ms is not None else None
-        rows: Any = self._connection.execute(
-            "SELECT next, appended_ms, length(payload) FROM batches WHERE stream=? ORDER BY first LIMIT ?",
-            (info.id, most_batches),
-        )
-        most = info.retention_bytes if most_bytes is None else min(info.retention_bytes, most_bytes)
-        first, size, count = info.first, info.bytes, 0
-        for following, appended_ms, length in rows.fetchall():
-            if size <= most and (oldest_ms is None or appended_ms >= oldest_ms):
-                break
-            first, size, count = following, size - length, count + 1
-        if count:
-            self._connection.execute("DELETE FROM batches WHERE stream=? AND next<=?", (info.id, first))
-            self._heads.set(msgspec.structs.replace(info, first=first, bytes=size))
-            self._retain_forks(info.id, first)
-        return count
-
-    def _retain_forks(self, stream: int, first: int) -> None:
-        """What retention took of a stream, its forks lack as well."""
-        for name, inherited in forks.living_below(self._connection, stream):
-            fork = self._existing("drop from stream", name)
-            self._heads.set(msgspec.structs.replace(fork, first=max(fork.first, min(first, inherited))))
-
-    def set_retention(self, name: StreamName, retention_bytes: int) -> None:
-        """Keep at most so many bytes of the stream from now on; `retain` takes the rest. Raises NotFound."""
-        info = msgspec.structs.replace(self._existing("set retention of", name), retention_bytes=retention_bytes)
-        self._heads.set(info)
 
     # Undoing
 
@@ -330,6 +335,14 @@ class StreamWrites:
                 batch.payload,
             ),
         )
+
+    def _leave_rows(self, info: StreamInfo) -> None:
+        """The rows are no stream's any more, and go in small pieces later."""
+        self._connection.execute(
+            "INSERT INTO deleted(stream, origin, path, bytes) VALUES(?,?,?,?)", (info.id, *info.name, info.bytes)
+        )
+        self._connection.execute("DELETE FROM folds WHERE stream=?", (info.id,))
+        self._connection.execute("DELETE FROM streams WHERE id=?", (info.id,))
 
     def _existing(self, operation: str, name: StreamName) -> StreamInfo:
         info = self._heads.get(name)

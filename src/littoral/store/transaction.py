@@ -1,15 +1,16 @@
 """What a job may do to the store. All of one job happens, or nothing of it."""
 
 from littoral.core.names import StreamName
-from littoral.store.kv_writes import KvWrites
+from littoral.store.blob_writes import BlobWrites
 
 
-class Transaction(KvWrites):
+class Transaction(BlobWrites):
     """The writer's hands, for the time of one job. Must not be kept beyond it.
 
     stream_writes   streams and forks, and what the committer needs
     history_writes  copies of others' streams
     kv_writes       key-value
+    blob_writes     the table of blobs
     here            folds, and what they keep
     """
 

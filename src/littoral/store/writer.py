@@ -103,6 +103,8 @@ class ThreadWriter:
             while group := self._take():
                 committed = committer.commit([job for job, _ in group])
                 self._loop.call_soon_threadsafe(self._resolve, group, committed, published)
+                group = []
+                committer.settle()
         except BaseException as error:  # noqa: BLE001 -- the end of a thread: `ended` raises it
             # Not the exception itself: SystemExit would end the event loop, and not by way of the hub.
             failure = RuntimeError(f"the store's writer ended: {error!r}")

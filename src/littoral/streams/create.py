@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from littoral.core.errors import Conflict, NotFound, TooLarge
-from littoral.core.limits import RECORD_BYTES, Limits
+from littoral.core.errors import Conflict, InvalidInput, NotFound, TooLarge
+from littoral.core.limits import RECORD_BYTES, STREAM_BYTES, Limits
 from littoral.core.names import StreamName
 from littoral.store.stream import StreamInfo
 from littoral.store.transaction import Transaction
@@ -27,6 +27,7 @@ from littoral.wire.durable_streams import (
     parse_lifetime,
 )
 from littoral.wire.json_messages import split_messages
+from littoral.wire.stream_budget import NO_BUDGET, AskedBudget, parse_budget
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class Creation:
     fork: ForkPoint | None = None
     source: StreamName | None = None
     """Of the fork."""
+    budget: AskedBudget = NO_BUDGET
 
 
 class Created(NamedTuple):
@@ -62,6 +64,9 @@ def parse_creation(
         check_content_type(content_type)
     fork = parse_fork(headers)
     of_source = fork is not None and content_type is None
+    budget = parse_budget(headers)
+    if fork is not None and budget != NO_BUDGET:
+        raise InvalidInput("create stream", str(name), "a fork has the budget of its source")
     return Creation(
         name,
         content_type,
@@ -71,6 +76,7 @@ def parse_creation(
         None if of_source else split_records(content_type or DEFAULT_CONTENT_TYPE, body),
         fork,
         None if fork is None else stream_at(fork.source),
+        budget,
     )
 
 
@@ -95,6 +101,20 @@ def check_record_sizes(name: StreamName, records: list[bytes], limits: Limits) -
         )
 
 
+def check_budget(name: StreamName, asked: AskedBudget, limits: Limits, *, may_spill: bool) -> None:
+    """Raise TooLarge or InvalidInput for a budget that no stream of this node is given by a request. may_spill: whether
+    there is a place to spill to."""
+    most = limits[STREAM_BYTES]
+    if asked.bytes is not None and asked.bytes > most:
+        limits.hit(STREAM_BYTES)
+        cause = f"a budget of {asked.bytes} bytes; at most {most} are given to who asks (limit stream-bytes)"
+        raise TooLarge("create stream", str(name), cause, "Give it more in spec.storage.streams of the node")
+    if asked.policy == "spill" and not may_spill:
+        raise InvalidInput(
+            "create stream", str(name), "there is no place to spill to", "Name one in spec.storage.spill of the node"
+        )
+
+
 def create(tx: Transaction, asked: Creation, expiry: Expiry, limits: Limits) -> Created:
     """The transaction of a PUT.
 
@@ -116,6 +136,8 @@ def create(tx: Transaction, asked: Creation, expiry: Expiry, limits: Limits) -> 
             content_type=asked.content_type or DEFAULT_CONTENT_TYPE,
             ttl_s=asked.lifetime.ttl_s,
             expires_at=asked.lifetime.expires_at,
+            retention_bytes=asked.budget.bytes,
+            policy=asked.budget.policy or "drop-oldest",
         )
     else:
         made = _fork(tx, asked, asked.fork, expiry)
@@ -187,10 +209,20 @@ def _check_same(info: StreamInfo, asked: Creation) -> None:
             differs.append(f"its TTL is {info.ttl_s}")
         if _moment(asked.lifetime.expires_at) != _moment(info.expires_at):
             differs.append(f"it expires at {info.expires_at}")
+    differs += _other_budget(info, asked.budget)
     if asked.closed != info.closed:
         differs.append("it is closed" if info.closed else "it is open")
     if differs:
         raise Conflict("create stream", str(asked.name), f"it exists, and {', '.join(differs)}")
+
+
+def _other_budget(info: StreamInfo, asked: AskedBudget) -> list[str]:
+    differs = []
+    if asked.bytes not in (None, info.retention_bytes):
+        differs.append(f"its budget is {info.retention_bytes} bytes")
+    if asked.policy not in (None, info.policy):
+        differs.append(f"its policy is {info.policy}")
+    return differs
 
 
 def _moment(expires_at: str | None) -> int | None:

@@ -29,8 +29,8 @@ from littoral.store.store import Store
 from littoral.store.stream import StreamInfo
 from littoral.store.transaction import Transaction
 from littoral.streams.kv_again import UNSENT
-from littoral.streams.link_budget import BudgetSpent
 from littoral.streams.outbox import Outbox
+from littoral.streams.uplink_state import UplinkState
 from littoral.wire.peer import Mark
 
 QUARANTINE = "quarantine/"
@@ -46,12 +46,13 @@ Read = Callable[[StreamName, int], Awaitable[Sequence[StoredBatch]]]
 class Reclaim:
     """What one session has to fetch back."""
 
-    def __init__(self, store: Store, outbox: Outbox, read: Read, ready: Callable[[], None]) -> None:
+    def __init__(self, store: Store, outbox: Outbox, read: Read, ready: Callable[[], None], state: UplinkState) -> None:
         """ready: called when a stream can be sent again."""
         self._store = store
         self._outbox = outbox
         self._read = read
         self._ready = ready
+        self._state = state
         self._marks: list[Mark] = []
 
     def begin(self, marks: Iterable[Mark]) -> None:
@@ -97,8 +98,6 @@ class Reclaim:
                 reason = await self._take_back(name, mark)
             except (InvalidInput, LimitReached, StorageCorrupt, Conflict, NotFound) as error:
                 reason = str(error)
-            except BudgetSpent:
-                reason = "it is compared with what the parent has of it once the link has a budget again"
             if reason:
                 self._outbox.block(name, reason)
                 _log.warning("%s: not sent: %s", name, reason)
@@ -118,6 +117,8 @@ class Reclaim:
             if taken.put_aside and (aside := _aside(name)) is not None:
                 _log.warning("%s: %d records of since the restore are in %s now", name, taken.put_aside, aside)
             _log.warning("%s: records [%d, %d) are back from the parent", name, offset, taken.next)
+            self._state.put_aside_records += taken.put_aside
+            self._state.fetched_back_records += taken.next - offset
             offset = taken.next
         self._outbox.set_mark(name, mark.next)
         return ""

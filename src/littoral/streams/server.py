@@ -22,7 +22,7 @@ from littoral.store.stream import StreamInfo
 from littoral.store.transaction import Transaction
 from littoral.streams.answers import NO_STORE, SAFETY, answer, problem, slice_headers, tail_headers
 from littoral.streams.append import append, parse_append
-from littoral.streams.create import check_record_sizes, create, delete, parse_creation
+from littoral.streams.create import check_budget, check_record_sizes, create, delete, parse_creation
 from littoral.streams.expiry import Expiry
 from littoral.streams.live import LiveReaders
 from littoral.streams.slices import Slice, read_slice, resolve_position
@@ -38,12 +38,12 @@ from littoral.wire.durable_streams import (
     parse_position,
     tag_matches,
 )
+from littoral.wire.stream_budget import BUDGET_HEADERS
+from littoral.wire.subscriptions import RESERVED
 
 PREFIX = "/v1/streams/"
 OWN_PREFIX = "/v1/stream/"
 """Short for this node's own streams: the address that clients of the protocol are used to."""
-RESERVED = "__ds"
-"""First part of the paths that the protocol keeps for its subscriptions, which this node does not offer."""
 READ_METHODS = ("GET", "HEAD", "OPTIONS")
 WRITE_METHODS = ("PUT", "POST", "DELETE")
 EXPIRE_EVERY_S = 30.0
@@ -73,7 +73,7 @@ class StreamServer:
     async def _dispatch(self, request: Request) -> AnyResponse:
         name = self.stream_at(request.path)
         if name.path.partition("/")[0] == RESERVED:
-            raise NotFound("serve", request.path, "this node has no stream subscriptions")
+            raise NotFound("serve", request.path, "no stream has such a name; it is a control address of subscriptions")
         if request.method not in READ_METHODS:
             self._check_writable(request, name)
         match request.method:
@@ -129,6 +129,7 @@ class StreamServer:
     async def _put(self, name: StreamName, request: Request) -> Response:
         asked = parse_creation(name, request.headers, request.body, self.stream_at)
         check_record_sizes(name, asked.records or [], self._limits)
+        check_budget(name, asked.budget, self._limits, may_spill=self._store.bounds.spill is not None)
         created = await self._store.submit(lambda tx: create(tx, asked, self._expiry, self._limits))
         self._expiry.use(created.info)
         headers: Headers = (("Content-Type", created.info.content_type), *tail_headers(created.info), *NO_STORE)
@@ -266,6 +267,6 @@ class StreamServer:
         headers = (
             ("Allow", methods),
             ("Access-Control-Allow-Methods", methods),
-            ("Access-Control-Allow-Headers", ", ".join(REQUEST_HEADERS)),
+            ("Access-Control-Allow-Headers", ", ".join((*REQUEST_HEADERS, *BUDGET_HEADERS))),
         )
         return answer(204, headers)

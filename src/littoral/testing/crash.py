@@ -29,6 +29,7 @@ from typing import Any, get_args
 import apsw
 import msgspec
 
+from littoral.core.resources.model import Storage
 from littoral.testing.disk import LOG_POINTS, ChangeKind, CutAt, Point, SimDisk, Survival, assert_wal
 from littoral.testing.loop import SimulationError, run
 from littoral.testing.random import SeededRandom
@@ -113,11 +114,15 @@ class Crash:
 
     # Surroundings
 
-    def store(self, node: str = "plant-a", /, **limits: int) -> SimStore:
-        """A victim with a store, not open yet. limits: of the node, named with "_"."""
-        store = SimStore(node, seed=self.seed, **limits)
+    def store(self, node: str = "plant-a", storage: Storage | None = None, /, **limits: int) -> SimStore:
+        """A victim with a store, not open yet. storage, limits: as of SimStore. A place for spilled records that `storage`
+        names is a victim of its own, "NODE spill"."""
+        store = SimStore(node, storage, seed=self.seed, **limits)
         self._stores.append(store)
         self.watch(node, store.disk)
+        if store.spill_disk is not None:
+            self.watch(f"{node} spill", store.spill_disk)
+            self._verified.add(f"{node} spill")  # there is no database
         return store
 
     def tree(self) -> SimTree:

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from littoral.core.errors import LittoralError
 from littoral.core.limits import Limits
+from littoral.core.resources.model import Storage
 from littoral.store.history import History
 from littoral.store.store import Store, open_store
 from littoral.store.transaction import Transaction
@@ -23,14 +24,22 @@ ANSWER_S = 3.0
 class SimStore:
     """One node's disk, and the store that is open on it. Inside `littoral.testing.loop.run` only."""
 
-    def __init__(self, node: str = "plant-a", /, *, seed: int | str = 1, **limits: int) -> None:
-        """limits: of the node, named with "_"."""
+    def __init__(
+        self, node: str = "plant-a", storage: Storage | None = None, /, *, seed: int | str = 1, **limits: int
+    ) -> None:
+        """storage: what bounds its streams, besides the limits of the node, which are named with "_"."""
         self.node = node
         self.limits = Limits({name.replace("_", "-"): value for name, value in limits.items()})
         self.random = SeededRandom(seed).fork(node)
         self.clock = SimClock(asyncio.get_running_loop())
         self.disk = SimDisk(self.random.fork("disk"))
         self.disk.on_cut = self._power_went
+        self.storage = storage
+        self.spill_disk: SimDisk | None = None
+        """What `storage` names as a place for spilled records. It is in the same machine, and loses power with it."""
+        if storage is not None and storage.spill is not None:
+            self.spill_disk = SimDisk(self.random.fork("spill disk"))
+            self.spill_disk.on_cut = self.disk.cut_power
         self.writer = SimWriter(self.limits, self.random.fork("writer"))
         self.store: Store | None = None
         self.deaths = 0
@@ -39,8 +48,19 @@ class SimStore:
     def open(self) -> Store:
         """Open the store; a second time after `close` or `cut_power`."""
         self.disk.power_on()
+        if self.spill_disk is not None:
+            self.spill_disk.power_on()
         self.writer = SimWriter(self.limits, self.random.fork("writer"))
-        self.store = open_store(self.node, self.disk, self.clock, self.random.fork("store"), self.limits, self.writer)
+        self.store = open_store(
+            self.node,
+            self.disk,
+            self.clock,
+            self.random.fork("store"),
+            self.limits,
+            self.writer,
+            storage=self.storage,
+            spill_disk=self.spill_disk,
+        )
         return self.store
 
     def running(self) -> Store:
@@ -90,6 +110,8 @@ class SimStore:
 
     def _power_went(self) -> None:
         self.deaths += 1
+        if self.spill_disk is not None:
+            self.spill_disk.cut_power()
         self.writer.kill()
         store, self.store = self.store, None
         if store is not None:
@@ -102,7 +124,12 @@ def check_histories(store: Store) -> None:
     chain the continuation of the one before, and the stream's head that of its last batch."""
     for info in store.streams():
         inherited = info.fork.inherited if info.fork is not None else 0
-        history = History(str(info.name), info.first, gapless=info.name.origin == store.node, inherited=inherited)
+        history = History(
+            str(info.name),
+            info.first,
+            gapless=info.name.origin == store.node,
+            inherited=max(inherited, store.spilled_to(info)),
+        )
         for batch in store.read(info.name, info.first, 1 << 40):
             assert not (found := list(history.follow(batch))), str(found[0])
         assert not (found := list(history.end(info))), str(found[0])

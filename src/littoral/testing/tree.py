@@ -16,21 +16,27 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
+import msgspec
+
 from littoral.core.limits import Limits
 from littoral.core.names import parse_stream_name
 from littoral.core.resources import Node, Tier
-from littoral.core.resources.model import Bandwidth, Listen, Metadata, Mqtt, NodeSpec, Parent
+from littoral.core.resources.model import Bandwidth, Listen, Metadata, Mqtt, NodeSpec, Parent, Storage, Ttl
 from littoral.fleet.desired import Deployable, record_of, submit_desired
 from littoral.node.hub import Hub, open_hub
 from littoral.node.seams import Seams
 from littoral.node.status import AppStatus
 from littoral.security.identity import Identity
+from littoral.security.store_key import StoreKey
 from littoral.testing.clock import SimClock
 from littoral.testing.device import SimDevice
 from littoral.testing.disk import SimDisk, assert_wal
+from littoral.testing.disk_vfs import ENCRYPTING
 from littoral.testing.loop import node_context, running_loop
 from littoral.testing.net import SimNetwork
+from littoral.testing.offload import at_once
 from littoral.testing.random import SeededRandom
+from littoral.testing.webhooks import SimWebhooks
 from littoral.testing.writer import SimWriter
 
 POLL_S = 0.05
@@ -48,9 +54,15 @@ class SimNode:
         self.random = random
         self.disk = SimDisk(random.fork("disk"))
         self.disk.on_cut = self._died
+        self.spill_disk: SimDisk | None = None
+        """What the node's document names as a place for spilled records. It loses power with the node."""
+        if config.spec.storage.spill is not None:
+            self.spill_disk = SimDisk(random.fork("spill disk"))
+            self.spill_disk.on_cut = self.disk.cut_power
         self.clock = SimClock(asyncio.get_running_loop())
         self.disk.wall_ms = self.clock.wall_ms
         self.hub: Hub | None = None
+        self._store_key: StoreKey | None = None
         self.deaths = 0
         self.renewals = 0
         """Certificates it got after its first."""
@@ -78,6 +90,24 @@ class SimNode:
         assert self.hub is not None, f"{self.name} is down"
         return self.hub
 
+    @property
+    def store_key(self) -> StoreKey | None:
+        """What its store is encrypted with, from its next start on; what lies on the disk already is not changed by it."""
+        return self._store_key
+
+    @store_key.setter
+    def store_key(self, key: StoreKey | None) -> None:
+        plain = str(self.disk.vfs).removeprefix(ENCRYPTING)
+        self._store_key = key
+        self.disk.vfs = f"{ENCRYPTING}{plain}" if key is not None else plain
+
+    def move_to(self, parent: "SimNode") -> None:
+        """Name another parent in the node's document: from its next start on, which needs a token of that parent's."""
+        spec = self.config.spec
+        assert spec.parent is not None, f"{self.name} is the root"
+        there = msgspec.structs.replace(spec.parent, url=parent.peer_url, join_url=parent.join_url)
+        self.config = msgspec.structs.replace(self.config, spec=msgspec.structs.replace(spec, parent=there))
+
     async def start(self, token: str | None = None) -> Hub:
         """Switch the node on, or start its process again."""
         assert self.hub is None, f"{self.name} is up already"
@@ -86,6 +116,8 @@ class SimNode:
 
     async def _start(self, token: str | None) -> Hub:
         self.disk.power_on()
+        if self.spill_disk is not None:
+            self.spill_disk.power_on()
         network = self.tree.network
         seams = Seams(
             clock=self.clock,
@@ -94,6 +126,10 @@ class SimNode:
             writer=self._make_writer,
             joining=lambda ca: network.transport(self.name),
             peers=lambda identity: network.transport(self.name),
+            webhooks=SimWebhooks(network.transport(self.name)),
+            store_key=self.store_key,
+            offload=at_once,
+            spill=self.spill_disk,
             renewed=self._renewed,
         )
         hub = await open_hub(self.config, seams, _Facts(self), token)
@@ -104,6 +140,16 @@ class SimNode:
         network.serve(self.peer_url, hub.answer_peer)
         network.serve(self.join_url, hub.answer_join)
         return hub
+
+    async def switch_off(self) -> None:
+        """End the process in an orderly way, and leave the disk to whoever asked for it."""
+        self.tree.network.stop(self.peer_url)
+        self.tree.network.stop(self.join_url)
+        hub, self.hub = self.running, None
+        await hub.stop()
+        self.tree.check(hub)
+        self.deaths += 1  # its next life draws other chances
+        self.down.set()
 
     def pause(self) -> None:
         """Stop the process where it is, until `resume`: nobody notices but by its silence."""
@@ -132,6 +178,12 @@ class SimNode:
         self._devices.append(device)
         return device
 
+    def forget_devices(self) -> None:
+        """Those that publish here are heard of no more."""
+        for device in self._devices:
+            device.disconnected()
+        self._devices.clear()
+
     def records(self, stream: str) -> list[bytes]:
         """All records of a stream as this node holds it; empty if it has none."""
         name = parse_stream_name(stream)
@@ -156,6 +208,8 @@ class SimNode:
 
     def _died(self) -> None:
         self.deaths += 1
+        if self.spill_disk is not None:
+            self.spill_disk.cut_power()
         self.tree.network.stop(self.peer_url)
         self.tree.network.stop(self.join_url)
         if self._writer is not None:
@@ -245,13 +299,17 @@ class SimTree:
         *,
         status_interval: str = "5s",
         bandwidth: Bandwidth | None = None,
+        ttl: Ttl | None = None,
+        storage: Storage | None = None,
         limits: Mapping[str, int] = MappingProxyType({}),
     ) -> SimNode:
-        """Make a node that is still switched off. bandwidth: of the link to its parent. limits: those that are not the
+        """Make a node that is still switched off. bandwidth, ttl: of the link to its parent. storage: what bounds its
+        streams. limits: those that are not the
         defaults; "_" may stand for "-"."""
         spec = NodeSpec(
             tier=tier,
-            parent=Parent(url=parent.peer_url, join_url=parent.join_url, bandwidth=bandwidth) if parent else None,
+            parent=_parent(parent, bandwidth, ttl),
+            storage=storage or Storage(),
             listen=Listen(peer="127.0.0.1:1", join="127.0.0.1:2", mqtt="127.0.0.1:3"),
             mqtt=Mqtt(anonymous=True),
             status_interval=status_interval,
@@ -260,6 +318,12 @@ class SimTree:
         config = Node(api_version="littoral/v1", metadata=Metadata(name=name), spec=spec)
         node = self.nodes[name] = SimNode(self, config, self.random.fork(name))
         return node
+
+
+def _parent(parent: SimNode | None, bandwidth: Bandwidth | None, ttl: Ttl | None) -> Parent | None:
+    if parent is None:
+        return None
+    return Parent(url=parent.peer_url, join_url=parent.join_url, bandwidth=bandwidth, ttl=ttl or Ttl())
 
 
 class _Facts:

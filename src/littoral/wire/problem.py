@@ -15,6 +15,8 @@ from littoral.core.http import Headers, Response
 CONTENT_TYPE = "application/problem+json"
 RETRY_AFTER_S = "1"
 """A part that restarts is back within this."""
+RETRY_AFTER_DIGITS = 4
+"""What asks to be left alone for longer than a few hours is not taken at its word."""
 
 _CAPITAL = re.compile("[A-Z]")
 _RETRYABLE = frozenset({429, 503})
@@ -66,9 +68,16 @@ def problem_response(error: LittoralError, request_id: str = "", headers: Header
     return Response(error.status, fields, msgspec.json.encode(problem_of(error, request_id)))
 
 
-def error_of(status: int, body: bytes, operation: str, subject: str) -> LittoralError:
+def error_of(status: int, body: bytes, operation: str, subject: str, headers: Headers = ()) -> LittoralError:
     """The error that another node answered with. What is no problem of ours becomes Unavailable with the beginning of
-    the body; operation and subject are then the caller's."""
+    the body; operation and subject are then the caller's. headers: of the answer."""
+    error = _read(status, body, operation, subject)
+    if isinstance(error, errors.Unavailable):
+        error.retry_after_s = _retry_after_s(headers)
+    return error
+
+
+def _read(status: int, body: bytes, operation: str, subject: str) -> LittoralError:
     try:
         problem = msgspec.json.decode(body, type=Problem)
     except msgspec.DecodeError:
@@ -78,3 +87,9 @@ def error_of(status: int, body: bytes, operation: str, subject: str) -> Littoral
     if isinstance(kind, type) and issubclass(kind, LittoralError):
         return kind(problem.operation, problem.subject, problem.cause, problem.remedy)
     return errors.Unavailable(operation, subject, f"it answered {status}: {problem.detail or problem.title}")
+
+
+def _retry_after_s(headers: Headers) -> float:
+    """RFC 9110, section 10.2.3; of its two forms the number of seconds, which is the one that nodes send."""
+    text = next((value for name, value in headers if name.lower() == "retry-after"), "")
+    return float(text) if text.isdecimal() and len(text) <= RETRY_AFTER_DIGITS else 0.0

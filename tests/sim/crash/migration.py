@@ -62,7 +62,8 @@ async def _make_old(node: SimStore) -> Held:
     with old:
         for table in TABLES:
             old.execute(f"DELETE FROM {table}")
-            for row in store.committer._connection.execute(f"SELECT * FROM {table}").fetchall():
+            columns = ",".join(str(row[1]) for row in old.execute(f"PRAGMA table_info({table})"))
+            for row in store.committer._connection.execute(f"SELECT {columns} FROM {table}").fetchall():
                 old.execute(f"INSERT INTO {table} VALUES({','.join('?' * len(row))})", row)
     old.close()
     assert f"{DATABASE}-wal" in node.disk.paths()

@@ -13,16 +13,20 @@ import pytest
 from littoral.node import hub
 from littoral.store import database
 from littoral.testing.crash import Workload, crash_everywhere
+from tests.sim.crash.blobs import blobs
 from tests.sim.crash.bootstrap import bootstrap
 from tests.sim.crash.dead_letters import dead_letter_desk
 from tests.sim.crash.enrolment import enrolment
 from tests.sim.crash.forks import forks
+from tests.sim.crash.inbox import inbox
 from tests.sim.crash.kv import kv
 from tests.sim.crash.migration import migration
 from tests.sim.crash.renewal import renewal
 from tests.sim.crash.restore import restore
 from tests.sim.crash.rules import numbered, unnumbered
+from tests.sim.crash.spill import spill
 from tests.sim.crash.store import store
+from tests.sim.crash.subscriptions import subscriptions
 from tests.sim.crash.vertical import vertical
 
 FULL = "LITTORAL_TEST_FULL"
@@ -45,14 +49,18 @@ class Plan(msgspec.Struct, frozen=True):
 PLANS = [
     Plan(store, {"plant-a": 40}, 8),
     Plan(forks, {"plant-a": 40}, 8),
+    Plan(blobs, {"plant-a": 20}, 10),
+    Plan(spill, {"plant-a": 20, "plant-a spill": 5}, 10),
     Plan(migration, {"plant-a": 4}, None),
     Plan(numbered, {"plant-a": 25}, 6),
     Plan(unnumbered, {"plant-a": 25}, 6),
+    Plan(subscriptions, {"plant-a": 30}, 8),
     Plan(dead_letter_desk, {"plant-a": 25}, 8),
     Plan(enrolment, {"cloud": 20, "eu": 15, "plant-a": 10}, 1),
     Plan(renewal, {"cloud": 4, "eu": 4, "plant-a": 2}, 1),
-    Plan(bootstrap, {"cloud": 6, "plant-a": 12}, 1),
+    Plan(bootstrap, {"cloud": 6, "plant-a": 10}, 1),
     Plan(restore, {"cloud": 2, "plant-a": 6}, 4),
+    Plan(inbox, {"cloud": 8, "plant-a": 12}, 2),
     Plan(kv, {"cloud": 15, "plant-a": 15}, 1),
     Plan(vertical, {"cloud": 20, "eu": 20, "plant-a": 25}, 1),
 ]

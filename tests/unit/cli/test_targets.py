@@ -89,3 +89,15 @@ def test_a_url_without_a_token_says_where_tokens_are(capsys, monkeypatch):
 def test_only_a_url_takes_the_token_of_the_environment(tmp_path: Path, monkeypatch, capsys):
     monkeypatch.setenv("LITTORAL_TOKEN", "another node's")
     assert node_at(data_dir(tmp_path / "a")).token == "token-of-a"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--at", "No Node"], "a node's name is"),
+        (["--at", "plant-a", "--deadline", "soon"], "a whole number and one of"),
+    ],
+)
+def test_a_node_below_is_named_as_nodes_are_and_has_a_time_to_answer(options: list[str], said: str, capsys):
+    assert run(["status", "--url", "http://127.0.0.1:9", "--token", "t", *options]) == 1
+    assert said in capsys.readouterr().err

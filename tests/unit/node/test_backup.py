@@ -360,7 +360,11 @@ class TestEncryption:
         file = made(tmp_path, TEXT)
         tables = dump(file, None)
         rewrite(tmp_path, None, KEY)
-        assert dump(file, KEY) == tables
+        now = dump(file, KEY)
+        [(scope, _, blob_key)] = now.pop("state")
+        assert (scope, len(blob_key)) == ("blobs", 32), "the key of blobs is made with it"
+        assert tables.pop("state") == []
+        assert now == tables
 
     def test_a_rewrite_that_is_interrupted_or_of_a_damaged_store_leaves_it_as_it_is(self, tmp_path, monkeypatch):
         file = made(tmp_path, TEXT)

@@ -67,6 +67,23 @@ def test_nobody_without_the_token_learns_anything(token: str, path: str, seed: i
     play(story, seed)
 
 
+def test_subscriptions_are_the_operators_but_for_what_those_who_are_woken_call(seed: int):
+    async def story(_: SimTree, root: Operator, __: Operator) -> None:
+        address = "/v1/stream/__ds/subscriptions/s"
+        body = b'{"type": "webhook", "pattern": "**", "webhook": {"url": "https://worker.example"}}'
+        for method in ("PUT", "GET", "DELETE"):
+            refused = await root(method, address, body, token="Bearer wrong")
+            assert (refused.status, json.loads(refused.body)["error"]["code"]) == (401, "UNAUTHENTICATED")
+        assert (await root("PUT", address, body)).status == 201
+        assert (await root("GET", address)).status == 200
+        called = await root("POST", f"{address}/callback", b"{}", token="Bearer 1.w_1.x")
+        assert json.loads(called.body)["error"]["code"] == "TOKEN_INVALID"
+        assert (await root("GET", "/v1/stream/__ds/jwks.json", token="")).status == 200
+        assert (await root("DELETE", address)).status == 204
+
+    play(story, seed)
+
+
 def test_health_and_metrics_are_open(seed: int):
     async def story(tree: SimTree, root: Operator, site: Operator) -> None:
         assert (await root("GET", "/healthz", token="")).body == b"ok\n"

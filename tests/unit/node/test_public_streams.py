@@ -10,8 +10,11 @@ import pytest
 from littoral.core.http import AnyResponse, Request, Response, StreamingResponse
 from littoral.core.limits import Limits
 from littoral.core.resources.model import ANYONE, StreamAccess, StreamClient, Streams
+from littoral.core.webhooks import NoWebhooks
+from littoral.drivers.disk import LocalDisk
 from littoral.node.public_streams import PublicStreams
 from littoral.security.stream_clients import make_stream_token
+from littoral.streams.subscriptions.service import Subscriptions
 from littoral.testing.random import SeededRandom
 from littoral.wire.durable_streams import format_offset
 from tests.support.stream_client import DEADLINE_S, TEXT, StreamNode, field, opened
@@ -24,15 +27,19 @@ ACCESS = [
     StreamAccess(streams=["plant-a/rooms/*"], read=[ANYONE], append=["bob"], manage=["ann"]),
     StreamAccess(streams=["plant-a/secret"], read=["bob"]),
     StreamAccess(streams=["plant-a/forks/*", "plant-a/lines/*"], read=["ann"], manage=["ann"]),
+    StreamAccess(streams=["plant-a/__ds/*"], read=["ann"], manage=["ann"]),
 ]
 
 
 class Listener:
     """The handler, and what comes in at its socket."""
 
-    def __init__(self, node: StreamNode, streams: Streams) -> None:
+    def __init__(self, node: StreamNode, streams: Streams, directory: Path) -> None:
         self.node = node
-        self._handler = PublicStreams(node.server, streams)
+        subscriptions = Subscriptions(
+            node.store, streams, NoWebhooks(), LocalDisk(directory), node.clock, RANDOM, node.limits
+        )
+        self._handler = PublicStreams(node.server, streams, subscriptions.api)
 
     async def any(
         self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] = {}, token: str | None = None
@@ -60,7 +67,7 @@ def play(directory: Path, story: Callable[[Listener], Awaitable[None]], *origins
         async with asyncio.timeout(DEADLINE_S), opened(directory, Limits()) as node:
             for name in ("rooms/1", "lines/1", "secret"):
                 assert (await node("PUT", name, b"hello", TEXT)).status == 201
-            await story(Listener(node, Streams(clients=CLIENTS, access=ACCESS, origins=list(origins))))
+            await story(Listener(node, Streams(clients=CLIENTS, access=ACCESS, origins=list(origins)), directory))
 
     asyncio.run(main())
 
@@ -154,7 +161,7 @@ def test_a_fork_needs_the_right_to_read_its_source(tmp_path: Path) -> None:
 def test_the_nodes_own_streams_are_not_written_whatever_the_list_says(tmp_path: Path) -> None:
     async def story(listener: Listener) -> None:
         everything = StreamAccess(streams=["*"], read=[ANYONE], append=[ANYONE], manage=[ANYONE])
-        open_to_all = Listener(listener.node, Streams(access=[everything]))
+        open_to_all = Listener(listener.node, Streams(access=[everything]), tmp_path)
         for name in ("readings/a", "desired", "kv/a"):
             for method in ("PUT", "POST", "DELETE"):
                 assert (await open_to_all(method, name, b"x", TEXT)).status == 403
@@ -239,5 +246,27 @@ def test_whether_it_is_up_is_told_to_everybody(tmp_path: Path) -> None:
     async def story(listener: Listener) -> None:
         health = await listener("GET", "/healthz")
         assert (health.status, health.body, field(health, "cache-control")) == (200, b"ok\n", "no-store")
+
+    play(tmp_path, story, APP)
+
+
+def test_subscriptions_are_for_those_who_have_rights_to_them(tmp_path: Path) -> None:
+    async def story(listener: Listener) -> None:
+        address, key = "__ds/subscriptions/lines", "__ds/jwks.json"
+        body = b'{"type": "webhook", "pattern": "lines/*", "webhook": {"url": "https://worker.example"}}'
+        refused = await listener("PUT", address, body)
+        assert (refused.status, field(refused, "www-authenticate")) == (401, "Bearer")
+        assert (await listener("PUT", address, body, token="nobody's")).status == 401
+        assert (await listener("PUT", address, body, token=BOB.token)).status == 403
+        assert (await listener("PUT", address, body, token=ANN.token)).status == 201
+        assert (await listener("GET", address, token=ANN.token)).status == 200
+        assert (await listener("GET", address, token=BOB.token)).status == 403
+        # The token of a wake is no client's: it is looked at by the subscription.
+        called = await listener("POST", f"{address}/callback", b"{}", token="1.w_1.x")
+        assert json.loads(called.body)["error"]["code"] == "TOKEN_INVALID"
+        public = await listener("GET", key, b"", {"origin": APP})
+        assert (public.status, field(public, "access-control-allow-origin")) == (200, APP)
+        asked = await listener("OPTIONS", address, b"", {"origin": APP, **PREFLIGHT})
+        assert (asked.status, field(asked, "access-control-allow-methods")) == (204, "GET, PUT, POST, DELETE, OPTIONS")
 
     play(tmp_path, story, APP)

@@ -10,7 +10,7 @@ from littoral.core.resources import Node
 from littoral.core.resources.model import Listen, Metadata, NodeSpec
 from littoral.node.layout import EXIT_STARTUP
 from littoral.node.lock import locked
-from littoral.node.supervisor import FIRST_DELAY_S, WELL_S, Child, Supervisor
+from littoral.node.supervisor import FIRST_DELAY_S, OTHER_FILES, WELL_S, Child, Supervisor
 from tests.support.fakes import FakeClock
 
 
@@ -96,3 +96,26 @@ def test_what_is_in_the_way_of_its_files_is_named(tmp_path: Path):
     (tmp_path / "lock").mkdir()
     with pytest.raises(StorageError, match=r"cannot open .*/lock: Is a directory"):
         supervisor(tmp_path, []).run()
+
+
+def test_a_system_that_allows_fewer_connections_than_the_limits_do_is_named_with_what_to_do(tmp_path: Path):
+    said: list[str] = []
+    spec = NodeSpec(
+        tier="cloud",
+        listen=Listen(api="127.0.0.1:0", peer="127.0.0.1:0", mqtt="127.0.0.1:0"),
+        limits={"children": 500, "mqtt-connections": 1000},
+    )
+    config = Node(api_version="littoral/v1", metadata=Metadata(name="eu"), spec=spec)
+    subject = Supervisor(config, tmp_path, None, said.append)
+    subject._check_open_files(500 + 1000 + OTHER_FILES)
+    assert said == []
+    subject._check_open_files(2000)
+    assert len(said) == 1
+    for part in ("2000 files", "500 children", "1000 MQTT clients", "LimitNOFILE", "limits children and mqtt-connect"):
+        assert part in said[0]
+
+
+def test_a_node_without_listeners_for_them_needs_no_connections_for_them(tmp_path: Path):
+    said: list[str] = []
+    supervisor(tmp_path, said)._check_open_files(OTHER_FILES)
+    assert said == []

@@ -275,7 +275,7 @@ DAMAGES = {
         "store.db: stream number 10 is in use, and would be given again: the last is 3",
     ),
     "deleted and there": (
-        "INSERT INTO deleted VALUES(1, 'plant-a', 's')",
+        "INSERT INTO deleted VALUES(1, 'plant-a', 's', 0)",
         "store.db: stream 1 is there, and noted as deleted",
     ),
 }
@@ -297,18 +297,18 @@ def test_a_flipped_bit_in_a_payload_is_found_and_named(file):
 
 
 def test_an_index_that_lacks_a_key_is_found_and_named(file):
-    index = "CREATE INDEX kv_by_hlc ON kv(hlc)"
+    index = "CREATE INDEX kv_tombstones ON kv(namespace, hlc) WHERE value IS NULL"
     connection = apsw.Connection(str(file))
-    ((page,),) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name='kv_by_hlc'").fetchall()
+    ((page,),) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name='kv_tombstones'").fetchall()
     connection.close()
-    change(file, "PRAGMA writable_schema=on", "DELETE FROM sqlite_schema WHERE name='kv_by_hlc'")
+    change(file, "PRAGMA writable_schema=on", "DELETE FROM sqlite_schema WHERE name='kv_tombstones'")
     change(
         file,
-        "INSERT INTO kv VALUES('ns', 'unseen', 1, 'plant-a', x'00')",
+        "INSERT INTO kv VALUES('ns', 'unseen', 1, 'plant-a', NULL)",
         "PRAGMA writable_schema=on",
-        f"INSERT INTO sqlite_schema VALUES('index', 'kv_by_hlc', 'kv', {page}, '{index}')",
+        f"INSERT INTO sqlite_schema VALUES('index', 'kv_tombstones', 'kv', {page}, '{index}')",
     )
-    assert any("kv_by_hlc" in problem for problem in found(file))
+    assert any("kv_tombstones" in problem for problem in found(file))
 
 
 @pytest.mark.parametrize("table", ["batches", "streams", "kv", "meta", "sqlite_autoindex_batches_1"])

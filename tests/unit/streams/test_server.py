@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from pathlib import Path
 
 from littoral.core.limits import Limits
@@ -333,5 +334,37 @@ def test_a_moment_of_expiry_is_kept(tmp_path: Path) -> None:
         assert (await node("GET", "s")).status == 404
         assert await node.server.remove_expired() == 1
         assert node.store.streams() == []
+
+    play(tmp_path, story)
+
+
+def test_a_stream_is_made_with_the_budget_that_is_asked_for(tmp_path: Path) -> None:
+    async def story(node: StreamNode) -> None:
+        budget = TEXT | {"littoral-budget-bytes": "4KiB", "littoral-budget-policy": "reject"}
+        assert (await node("PUT", "jobs", headers=budget)).status == 201
+        assert (await node("PUT", "jobs", headers=budget)).status == 200
+        assert (await node("PUT", "jobs", headers=TEXT)).status == 200
+        other = await node("PUT", "jobs", headers=TEXT | {"littoral-budget-policy": "drop-oldest"})
+        assert (other.status, b"its policy is reject" in other.body) == (409, True)
+        assert (await node("POST", "jobs", os.urandom(4000), TEXT)).status == 204
+        full = await node("POST", "jobs", os.urandom(400), TEXT)
+        assert full.status == 507
+        assert "plant-a/jobs: it holds" in json.loads(full.body)["detail"]
+        assert (await node("POST", "jobs", b"x", TEXT)).status == 204, "what fits is taken"
+
+    play(tmp_path, story)
+
+
+def test_a_budget_that_nobody_is_given_is_refused(tmp_path: Path) -> None:
+    async def story(node: StreamNode) -> None:
+        for headers, status, words in (
+            ({"littoral-budget-bytes": "1GiB"}, 413, b"limit stream-bytes"),
+            ({"littoral-budget-bytes": "0"}, 400, b"may hold nothing"),
+            ({"littoral-budget-policy": "spill"}, 400, b"spec.storage.spill"),
+            ({"littoral-budget-policy": "forget"}, 400, b"it is one of drop-oldest, reject, spill"),
+        ):
+            refused = await node("PUT", "jobs", headers=TEXT | headers)
+            assert (refused.status, words in refused.body) == (status, True), refused.body
+        assert (await node("HEAD", "jobs")).status == 404
 
     play(tmp_path, story)

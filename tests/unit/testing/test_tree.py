@@ -14,7 +14,7 @@ def test_a_paused_node_is_silent_and_goes_on_where_it_was():
         site = await tree.start_child("plant-a", "site", root)
         device = site.device("press")
         device.connect()
-        await tree.until(lambda: root.running.peers.connected.get("plant-a"))
+        await tree.until(lambda: "plant-a" in root.running.peers.connected)
         root.pause()
         await asyncio.sleep(60)
         uplink = site.running.uplink
@@ -49,7 +49,7 @@ def test_a_node_that_dies_while_it_is_paused_ends_and_starts_again():
         await asyncio.sleep(1)
         assert len(died[0]._tasks) == 0
         await site.start()
-        await tree.until(lambda: root.running.peers.connected.get("plant-a"))
+        await tree.until(lambda: "plant-a" in root.running.peers.connected)
         await tree.stop()
 
     run(main)

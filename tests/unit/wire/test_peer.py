@@ -58,6 +58,6 @@ def test_pages_of_older_and_newer_nodes_are_understood():
 
 @pytest.mark.parametrize("horizon", [-1, HLC_MOST + 1])
 def test_a_horizon_that_is_no_time_is_refused(horizon: int):
-    page = peer.SnapshotPage("l", 1, b"", "t", "state", "link", [], None, horizon)
+    page = peer.SnapshotPage("l", 1, b"", "t", "state", "link", b"", None, horizon)
     with pytest.raises(InvalidInput, match="read snapshot"):
         peer.decode(peer.encode(page), peer.SnapshotPage, "snapshot")

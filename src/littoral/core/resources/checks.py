@@ -7,10 +7,12 @@ from collections.abc import Iterable, Iterator
 from msgspec import UNSET
 
 from littoral.core.errors import InvalidInput
+from littoral.core.lanes import LANES
 from littoral.core.limits import LIMITS
 from littoral.core.names import SYSTEM_STREAMS, check_stream_path
 from littoral.core.resources.model import (
     ANYONE,
+    WEBHOOK_TARGET,
     App,
     AppSpec,
     Bandwidth,
@@ -24,7 +26,9 @@ from littoral.core.resources.model import (
     Rule,
     RuleSpec,
     Sink,
+    Storage,
     Streams,
+    Ttl,
 )
 from littoral.core.resources.problem import Path, suggestion
 from littoral.core.resources.units import MOST_BYTES, parse_bytes, parse_duration_ms
@@ -33,6 +37,7 @@ Mistake = tuple[Path, str]
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}|[{}]")
 _HOST = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9]([A-Za-z0-9-]{0,62})?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,62})?)*")
+_WEBHOOK_TARGET = re.compile(WEBHOOK_TARGET)
 _PASSWORD_HASH = re.compile(r"scrypt\$[0-9]{1,9}\$[0-9]{1,3}\$[0-9]{1,3}\$[A-Za-z0-9_-]+\$[A-Za-z0-9_-]+")
 
 
@@ -75,6 +80,7 @@ def _node(spec: NodeSpec) -> Iterator[Mistake]:
                 yield ("spec", "parent", field), f'found "{url}"; its port is not between 1 and 65535'
         if spec.parent.bandwidth is not None:
             yield from _bandwidth(spec.parent.bandwidth)
+        yield from _ttl(spec.parent.ttl)
     for index, host in enumerate(spec.advertise):
         if not is_host(host):
             yield ("spec", "advertise", index), f'found "{host[:80]}"; expected a host name or IP address, without port'
@@ -85,6 +91,7 @@ def _node(spec: NodeSpec) -> Iterator[Mistake]:
             yield path, "this is no password hash; `littoral mqtt hash` prints one"
     yield from _streams(spec.streams)
     yield from _encryption(spec.encryption)
+    yield from _storage(spec.storage)
     yield from _duration(("spec", "statusInterval"), spec.status_interval, least_ms=100)
     yield from _node_limits(spec)
 
@@ -104,6 +111,15 @@ BANDWIDTH_LEAST = {
     "perMonth": (32 << 20, "a session in which nothing is sent takes about 22 MiB a month"),
 }
 """Field -> the least it may be, and why."""
+
+
+NO_PATTERN = "an empty list matches no stream"
+TTL_LEAST_MS = 1000
+"""Below this a record would be too old before it could be sent."""
+STREAM_BYTES_LEAST = 4 << 10
+"""A stream that may not hold one page of the store is a slip of the keyboard."""
+SPILL_BYTES_LEAST = 16 << 20
+"""A few spill files of the largest size there is."""
 
 
 def _bandwidth(bandwidth: Bandwidth) -> Iterator[Mistake]:
@@ -134,9 +150,55 @@ def _bandwidth(bandwidth: Bandwidth) -> Iterator[Mistake]:
         yield (*path, "perDay"), f'found "{bandwidth.per_day}"; that is more than perMonth, "{bandwidth.per_month}"'
 
 
+def _ttl(ttl: Ttl) -> Iterator[Mistake]:
+    path = ("spec", "parent", "ttl")
+    for lane in LANES:
+        text = getattr(ttl, lane)
+        if text is not None:
+            yield from _duration((*path, lane), text, least_ms=TTL_LEAST_MS)
+    for index, entry in enumerate(ttl.streams):
+        yield from _duration((*path, "streams", index, "ttl"), entry.ttl, least_ms=TTL_LEAST_MS)
+        if not entry.streams:
+            yield (*path, "streams", index, "streams"), NO_PATTERN
+
+
+def _storage(storage: Storage) -> Iterator[Mistake]:
+    path = ("spec", "storage")
+    for index, entry in enumerate(storage.streams):
+        place = (*path, "streams", index)
+        if not entry.streams:
+            yield (*place, "streams"), NO_PATTERN
+        if entry.bytes is None and entry.age is None and entry.policy is None:
+            yield place, "it bounds nothing; say at least one of bytes, age, policy"
+        if entry.bytes is not None:
+            yield from _size((*place, "bytes"), entry.bytes, STREAM_BYTES_LEAST)
+        if entry.age is not None:
+            yield from _duration((*place, "age"), entry.age, least_ms=1000)
+        if entry.policy == "spill" and storage.spill is None:
+            yield (*place, "policy"), 'found "spill"; spec.storage.spill says to where, and there is none'
+    if storage.policy == "spill" and storage.spill is None:
+        yield (*path, "policy"), 'found "spill"; spec.storage.spill says to where, and there is none'
+    if storage.spill is not None:
+        yield from _size((*path, "spill", "bytes"), storage.spill.bytes, SPILL_BYTES_LEAST)
+        if not storage.spill.directory.startswith("/"):
+            cause = f'found "{storage.spill.directory[:80]}"; expected an absolute path'
+            yield (*path, "spill", "directory"), cause
+
+
+def _size(path: Path, text: str, least: int) -> Iterator[Mistake]:
+    try:
+        if parse_bytes(text) < least:
+            yield path, f'found "{text}"; at least {least // 1024}KiB is allowed'
+    except InvalidInput as error:
+        yield path, error.cause
+
+
 def _streams(streams: Streams) -> Iterator[Mistake]:
     path = ("spec", "streams")
     yield from _repeated((*path, "clients"), (client.name for client in streams.clients), "name")
+    for index, text in enumerate(streams.webhooks.allow):
+        if not _WEBHOOK_TARGET.fullmatch(text):
+            yield (*path, "webhooks", "allow", index), f'found "{text[:80]}"; expected scheme://host[:port]'
     known = {ANYONE, *(client.name for client in streams.clients)}
     if ANYONE in (client.name for client in streams.clients):
         yield (*path, "clients"), f'"{ANYONE}" is everybody, and no name for a client'

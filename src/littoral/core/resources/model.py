@@ -58,7 +58,42 @@ class Bandwidth(_Part, frozen=True):
     """In a UTC month."""
     at_end: Literal["urgent-only", "stop"] = "urgent-only"
     """Once the budget of a day or month is spent, until the next. urgent-only: the lanes control and alerts go on, and
-    nothing is followed but the desired state. stop: nothing is sent."""
+    nothing is followed but the desired state and the inbox. stop: nothing is sent."""
+
+
+StreamPattern = Annotated[
+    str,
+    Meta(
+        pattern=r"^(\*|[a-z0-9-]+)/[A-Za-z0-9._~/-]*\*?$|^\*$",
+        description='"NODE/PATH", where NODE may be "*", and a "*" at the end matches any rest; "*" alone matches all',
+    ),
+]
+"""Read by littoral.core.patterns."""
+
+
+class StreamTtl(_Part, frozen=True):
+    """How long records of some streams are worth sending."""
+
+    streams: list[StreamPattern]
+    ttl: Duration
+
+
+class Ttl(_Part, frozen=True):
+    """How old a record may be and still be sent to the parent, by its stream, or else by its lane; without either, any age.
+    What is older is kept here as its retention says. Key-value goes up at any age."""
+
+    control: Duration | None = None
+    alerts: Duration | None = None
+    state: Duration | None = None
+    telemetry: Duration | None = None
+    bulk: Duration | None = None
+    streams: list[StreamTtl] = []
+    """The first entry that matches a stream counts."""
+
+
+Requests = Literal["none", "read", "all"]
+"""none: nothing. read: GET and HEAD of the operator API, and commands that change nothing. all: whatever the node's own
+operator may."""
 
 
 class Parent(_Part, frozen=True):
@@ -70,6 +105,9 @@ class Parent(_Part, frozen=True):
     """The parent's enrolment listener; the join token names one, this overrides it."""
     bandwidth: Bandwidth | None = None
     """None: as much as the link carries."""
+    ttl: Ttl = Ttl()
+    requests: Requests = "read"
+    """What nodes above may ask this one to do through its inbox."""
 
 
 class Listen(_Part, frozen=True):
@@ -131,6 +169,21 @@ class StreamAccess(_Part, frozen=True):
     """Create and delete."""
 
 
+WEBHOOK_TARGET = r"(https?)://(\[[0-9a-fA-F:.]+\]|(?:\*\.)?[A-Za-z0-9][A-Za-z0-9.-]*)(?::(\d{1,5}|\*))?"
+"""scheme, host, port. A host may begin with "*.", a port may be "*"."""
+
+
+class Webhooks(_Part, frozen=True):
+    """Where subscriptions may send webhooks, and where their receivers call back."""
+
+    allow: list[Annotated[str, Meta(pattern=r"^https?://[^/\s]+$", max_length=300)]] = []
+    """What is allowed besides https to public addresses: "http://127.0.0.1:*", "https://*.plant.example". Without a port,
+    that of the scheme."""
+    base_url: Annotated[str, Meta(pattern=r"^https?://[^/\s]+$", max_length=300)] | None = None
+    """How receivers reach this node's streams: "https://streams.plant.example", where a proxy stands before it. None for
+    the address that a subscription was made at."""
+
+
 class Streams(_Part, frozen=True):
     """Who may use the streams listener. Nobody may do anything that no entry gives."""
 
@@ -138,6 +191,7 @@ class Streams(_Part, frozen=True):
     access: list[StreamAccess] = []
     origins: list[Annotated[str, Meta(pattern=r"^(https?://[^/\s]+|\*)$")]] = []
     """Web sites whose pages may call it (CORS): "https://app.example", or "*"."""
+    webhooks: Webhooks = Webhooks()
 
 
 class Encryption(_Part, frozen=True):
@@ -150,6 +204,43 @@ class Encryption(_Part, frozen=True):
     """An environment variable."""
     key_command: Annotated[list[str], Meta(min_length=1)] | None = None
     """A command and its arguments, run without a shell, which prints the key: for keys that a TPM or HSM holds."""
+
+
+BudgetPolicy = Literal["drop-oldest", "reject", "spill"]
+"""At the end of a budget. drop-oldest: the oldest records go, read or not. reject: what would go beyond it is refused.
+spill: the oldest records go to spec.storage.spill, and are read from there."""
+
+
+class StreamBudget(_Part, frozen=True):
+    """What some streams may hold at this node, their own and copies of others' alike. What is left out is as it was when
+    the stream was made."""
+
+    streams: list[StreamPattern]
+    bytes: Bytes | None = None
+    """Each of them, in store.db."""
+    age: Duration | None = None
+    """What is older is dropped, whatever the policy."""
+    policy: BudgetPolicy | None = None
+
+
+class SpillPlace(_Part, frozen=True):
+    """The second place for records: slower and larger than the disk of the data directory, or just another one."""
+
+    directory: Annotated[str, Meta(min_length=1)]
+    """Must be mounted: a node that finds it empty though it has put records there says so, and writes nothing to it."""
+    bytes: Bytes
+    """All that this node puts there. Beyond it the oldest goes."""
+
+
+class Storage(_Part, frozen=True):
+    """What a node does where its streams would hold too much."""
+
+    policy: BudgetPolicy = "drop-oldest"
+    """For the limit store-bytes, over all streams of the lanes bulk and telemetry."""
+    streams: list[StreamBudget] = []
+    """The first entry that matches a stream counts. What Littoral folds into its own state (desired state, key-value,
+    status, dead letters) is not looked up here."""
+    spill: SpillPlace | None = None
 
 
 class NodeSpec(_Part, frozen=True):
@@ -167,6 +258,7 @@ class NodeSpec(_Part, frozen=True):
     streams: Streams = Streams()
     encryption: Encryption | None = None
     """None: the store is not encrypted."""
+    storage: Storage = Storage()
     status_interval: Duration = "5s"
     """How often the node reports its own state up the tree."""
     limits: dict[str, int] = {}

@@ -34,9 +34,17 @@ VALID = {
     "limits": node("limits: {rule-keys: 1}"),
     "bandwidth": parent("rate: 256KiB, burst: 1MiB, perDay: 2GiB, perMonth: 20GiB, atEnd: stop"),
     "bandwidth by the day": parent("perDay: 20MiB"),
+    "storage": node(
+        "storage: {policy: reject, spill: {directory: /mnt/slow, bytes: 100GiB}, streams: ["
+        "{streams: [a/raw/x, '*/readings', '*/raw/*', '*'], bytes: 2GiB, age: 7d, policy: spill}]}"
+    ),
+    "ttl": node(
+        "parent: {url: 'https://cloud:7001', ttl: {telemetry: 24h, streams: [{streams: ['*/raw/*'], ttl: 1h}]}}"
+    ),
     "streams": node(
         f"streams: {{{CLIENTS}, access: [{{streams: ['*', n/a, 'n/rooms/*'], read: [anyone], manage: [bob]}}],"
-        " origins: ['*', 'https://a.example:8443']}"
+        " origins: ['*', 'https://a.example:8443'], webhooks: {baseUrl: 'https://a.example',"
+        " allow: ['http://127.0.0.1:*', 'https://*.plant.example', 'http://[::1]:80']}}"
     ),
     "app": app(
         "main: src/app.py\n  routes: [{path: '/line/*', host: a.example}]\n  kv: [{binding: KV, namespace: kv}]"
@@ -63,6 +71,46 @@ BROKEN = {
     "port of the parent": (
         node("parent: {url: 'https://cloud:99999'}"),
         'spec.parent.url: found "https://cloud:99999"; its port is not between 1 and 65535',
+    ),
+    "policy": (
+        node("storage: {policy: forget}"),
+        'spec.storage.policy: found "forget"; expected one of "drop-oldest", "reject", "spill"',
+    ),
+    "spill to nowhere": (
+        node("storage: {streams: [{streams: ['*'], policy: spill}]}"),
+        'spec.storage.streams[0].policy: found "spill"; spec.storage.spill says to where, and there is none',
+    ),
+    "node spills to nowhere": (
+        node("storage: {policy: spill}"),
+        'spec.storage.policy: found "spill"; spec.storage.spill',
+    ),
+    "relative spill directory": (
+        node("storage: {spill: {directory: slow, bytes: 1GiB}}"),
+        'spec.storage.spill.directory: found "slow"; expected an absolute path',
+    ),
+    "no budget": (
+        node("storage: {streams: [{streams: ['*'], bytes: '0'}]}"),
+        'spec.storage.streams[0].bytes: found "0"; at least 4KiB is allowed',
+    ),
+    "no spill budget": (
+        node("storage: {spill: {directory: /slow, bytes: '0'}}"),
+        'spec.storage.spill.bytes: found "0"; at least 16384KiB is allowed',
+    ),
+    "budget of nothing": (
+        node("storage: {streams: [{streams: ['*']}]}"),
+        "spec.storage.streams[0]: it bounds nothing; say at least one of bytes, age, policy",
+    ),
+    "budget of no stream": (
+        node("storage: {streams: [{streams: [], bytes: 1GiB}]}"),
+        "spec.storage.streams[0].streams: an empty list matches no stream",
+    ),
+    "stream pattern": (
+        node("storage: {streams: [{streams: ['a*/x'], bytes: 1GiB}]}"),
+        'spec.storage.streams[0].streams[0]: found "a*/x"',
+    ),
+    "ttl of nothing": (
+        node("parent: {url: 'https://c', ttl: {bulk: 0s}}"),
+        'spec.parent.ttl.bulk: found "0s"; at least 1000ms is allowed',
     ),
     "bandwidth of nothing": (
         parent("atEnd: stop"),
@@ -126,6 +174,14 @@ BROKEN = {
     "site with a path": (
         node("streams: {origins: ['https://a.example/']}"),
         'spec.streams.origins[0]: found "https://a.example/"',
+    ),
+    "webhooks to a path": (
+        node("streams: {webhooks: {allow: ['http://a.example/hook']}}"),
+        'spec.streams.webhooks.allow[0]: found "http://a.example/hook"',
+    ),
+    "webhooks to what a star is in the middle of": (
+        node("streams: {webhooks: {allow: ['https://a.*.example']}}"),
+        'spec.streams.webhooks.allow[0]: found "https://a.*.example"; expected scheme://host[:port]',
     ),
     "same port for streams": (
         node("listen: {api: 'a:1', streams: 'a:1'}"),
