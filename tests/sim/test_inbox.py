@@ -7,10 +7,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from littoral.core.http import Request, Response
 from littoral.core.limits import INBOX_ANSWER_BYTES, INBOX_MESSAGE_BYTES
 from littoral.core.names import StreamName
 from littoral.core.resources.model import Requests
-from littoral.fleet.inbox import Message, encode, inbox_of
+from littoral.core.waiting import Client
+from littoral.fleet.inbox import Message, encode, inbox_of, read_message
 from littoral.store.transaction import Transaction
 from littoral.testing.loop import run
 from littoral.testing.tree import SimNode, SimTree
@@ -113,6 +115,31 @@ def test_a_request_waits_for_a_node_that_is_away(seed: int):
         assert not asked.done()
         line.restore()
         assert (await asked).status == 201
+
+    simulate(seed, story)
+
+
+def test_a_caller_that_leaves_is_waited_for_by_nobody_and_what_it_asked_is_done(seed: int):
+    async def story(line: Line) -> None:
+        await line.ask("PUT", LOG, **TEXT_FIELDS)
+        line.cut()
+        client = Client()
+
+        async def asks() -> None:
+            client.answered_here()
+            await line.ask("POST", LOG, b"one", littoral_deadline="1h", **TEXT_FIELDS)
+
+        asking = line.root.running.inboxes.asking
+        caller = asyncio.ensure_future(asks())
+        await line.tree.until(lambda: asking.waiting == 1)
+        await asyncio.sleep(1)
+        assert not caller.done()
+        client.leave()
+        await asyncio.wait([caller])
+        assert caller.cancelled()
+        assert not asking._waiters
+        line.restore()
+        await line.tree.until(lambda: line.log() == [b"one"])
 
     simulate(seed, story)
 
@@ -226,8 +253,16 @@ def test_what_is_cancelled_before_the_node_has_it_is_not_done(seed: int):
         ("read", "GET", "/v1/inbox", b"", 403),
         ("read", "GET", "/v1/streams/eu/inbox/plant-a", b"", 403),
         ("read", "GET", "/v1/stream-view/eu/inbox/plant-a", b"", 403),
+        ("read", "GET", "/v1/nodes/plant-a/api/v1/inbox", b"", 403),
+        ("read", "GET", "/v1/nodes/plant-a/api/v1/nodes/plant-a/api/v1/inbox", b"", 403),
+        ("read", "GET", "/v1/nodes/plant-a/api/v1/streams/eu/inbox/plant-a", b"", 403),
+        ("read", "GET", "/v1/nodes/plant-a/api", b"", 403),
+        ("read", "GET", "/v1/nodes/nobody/api/v1/inbox", b"", 404),
         ("read", "POST", "/v1/commands", b'{"command": "diagnose"}', 200),
         ("read", "POST", "/v1/commands", b"{", 400),
+        ("read", "POST", "/v1/commands", b'{"command": "\xff"}', 400),
+        ("all", "POST", "/v1/commands", b'{"command": "\xff"}', 400),
+        ("all", "GET", "/v1/nodes/plant-a/api/v1/inbox", b"", 200),
         ("all", "PUT", LOG, b"", 201),
         ("all", "POST", "/v1/tokens", b'{"node": "x"}', 200),
         ("all", "GET", "/v1/inbox", b"", 200),
@@ -328,6 +363,163 @@ def test_an_answer_is_taken_from_one_who_had_the_message(seed: int):
         line.restore()
         await line.tree.until(lambda: line.root.running.inboxes.asking.entry("guess").status == 200)
         assert json_of(line.root.running.inboxes.asking.answer("guess"))["node"] == "plant-a"
+
+    simulate(seed, story)
+
+
+HOSTILE = (b"\x81\xa2id\xa4\xff\xfe\xfd\xfc", b"\x94\xa1\xff\xc0\x01\xa1a", b"\x81\xa1?" + b"\x91" * 100_000, b"")
+
+
+@pytest.mark.parametrize("path", ["outbox", "kv/any", "status", "dead-letters"])
+def test_no_record_of_a_child_stops_those_above(path: str, seed: int):
+    async def story(line: Line) -> None:
+        def write(tx: Transaction) -> None:
+            name = StreamName("plant-b", path)
+            tx.open_stream(name, lane="control", content_type="application/msgpack")
+            tx.append(name, HOSTILE)
+
+        await line.other.running.store.submit(write)
+        await line.tree.until(lambda: set(HOSTILE) <= set(line.root.records(f"plant-b/{path}")))
+        await asyncio.sleep(10)
+        if path in ("outbox", "kv/any"):
+            for node in (line.root, line.eu):
+                assert node.running.dead_letters.open_count() == len(HOSTILE), node.name
+        answer = await call(line.root, "GET", "/v1/nodes/plant-b/api/v1/status")
+        assert (answer.status, json_of(answer)["node"]) == (200, "plant-b")
+        assert (await call(line.root, "GET", "/v1/nodes")).status == 200
+        line.tree.raise_failures()
+
+    simulate(seed, story)
+
+
+def test_a_message_at_which_the_node_fails_is_answered_and_done_with(seed: int, caplog: pytest.LogCaptureFixture):
+    """Wherever it fails: raised on, it would fail again after each restart, until its deadline."""
+
+    async def story(line: Line) -> None:
+        inbox = line.site.running.inboxes.inbox
+
+        def fault(*_: object, **__: object) -> None:
+            raise RecursionError("of a kind that nobody has thought of")
+
+        async def unspeakable(_: Request) -> Response:
+            return Response(200, [("x", "\ud800")])
+
+        faults = {"_check": fault, "_made": fault, "_handler": unspeakable}
+        for number, (place, wrong) in enumerate(faults.items()):
+            right = getattr(inbox, place)
+            setattr(inbox, place, wrong)
+            answer = await line.ask("PUT", LOG, idempotency_key=f"fault-{number}")
+            assert (answer.status, "The node's log has the reason" in json_of(answer)["remedy"]) == (500, True)
+            setattr(inbox, place, right)
+            # It is noted as done: nothing is made of it later.
+            held = line.site.running.store
+            assert (held.state("inbox"), f"cloud/fault-{number}" in held.state("inbox-done")) == ({}, True)
+        assert (await line.ask("PUT", LOG)).status == 201
+        line.tree.raise_failures()
+
+    simulate(seed, story)
+    assert "of a kind that nobody has thought of" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("said", "cause"),
+    [
+        ({"status": 101}, "101 is no status"),
+        ({"status": 204, "body": b"HTTP/1.1 200 OK\r\n\r\n"}, "has no body"),
+        ({"status": 200, "headers": [("x: y\r\n", "z")]}, "is no name of a header"),
+        ({"status": 200, "headers": [("x", "y\r\n\r\nHTTP/1.1 200 OK")]}, "the header x has a character"),
+        ({"status": 200, "parts": 2, "part": 1}, "this version cannot read it"),
+    ],
+)
+def test_an_answer_that_is_no_http_response_is_not_passed_on(said: dict[str, Any], cause: str, seed: int):
+    async def story(line: Line) -> None:
+        line.cut()
+        await asyncio.sleep(20)
+        await line.ask("GET", "/v1/status", idempotency_key="k", prefer="respond-async", littoral_deadline="1h")
+        await line.tree.until(lambda: bool(line.eu.records("eu/inbox/plant-a")))
+        ticket = read_message(line.eu.records("eu/inbox/plant-a")[-1], inbox_of("eu", "plant-a")).ticket
+
+        def lie(tx: Transaction) -> None:
+            # The relay had the message, and so it has the ticket.
+            name = StreamName("eu", "outbox")
+            tx.open_stream(name, lane="control", content_type="application/msgpack")
+            part = {"id": "k", "ticket": ticket, "asker": "cloud", "part": 0, "parts": 1, **said}
+            tx.append(name, [b"no part", msgspec.msgpack.encode(part)])
+
+        await line.eu.running.store.submit(lie)
+        await line.tree.until(lambda: line.root.running.inboxes.asking.entry("k").status is not None)
+        answer = await call(line.root, "GET", "/v1/inbox/k/answer")
+        assert (answer.status, cause in json_of(answer)["cause"]) == (502, True), answer.body
+
+    simulate(seed, story)
+
+
+def test_an_answer_has_as_many_parts_as_the_records_of_the_target_ask_for(seed: int):
+    async def story(line: Line) -> None:
+        size = 1 << 20
+
+        def fill(tx: Transaction) -> None:
+            name = StreamName("plant-a", "big")
+            tx.open_stream(name, content_type="text/plain")
+            tx.append(name, [b"x" * (32 << 10)] * (size >> 15))
+
+        await line.site.running.store.submit(fill)
+        line.root.running.limits._values[INBOX_ANSWER_BYTES.name] = size
+        answer = await line.ask("GET", "/v1/streams/plant-a/big", littoral_deadline="5m")
+        assert (answer.status, len(answer.body)) == (200, size)
+        assert len(line.site.records("plant-a/outbox")) == 18
+        line.root.running.limits._values[INBOX_ANSWER_BYTES.name] = size - 1
+        answer = await line.ask("GET", "/v1/streams/plant-a/big", littoral_deadline="5m")
+        assert (answer.status, "inbox-answer-bytes of cloud" in json_of(answer)["cause"]) == (413, True)
+
+    simulate(seed, story, record_bytes=64 << 10)
+
+
+def test_of_an_answer_that_is_said_to_begin_long_ago_only_so_much_is_read(seed: int):
+    async def story(line: Line) -> None:
+        line.cut()
+        await asyncio.sleep(20)
+        await line.ask("GET", "/v1/status", idempotency_key="k", prefer="respond-async", littoral_deadline="1h")
+        await line.tree.until(lambda: bool(line.eu.records("eu/inbox/plant-a")))
+        ticket = read_message(line.eu.records("eu/inbox/plant-a")[-1], inbox_of("eu", "plant-a")).ticket
+        line.root.running.limits._values[INBOX_ANSWER_BYTES.name] = 10_000
+
+        def lie(tx: Transaction) -> None:
+            name = StreamName("eu", "outbox")
+            tx.open_stream(name, lane="control", content_type="application/msgpack")
+            part = {"id": "k", "ticket": ticket, "asker": "cloud", "part": 40, "parts": 41, "status": 200}
+            tx.append(name, [*[b"x" * 1000] * 40, msgspec.msgpack.encode(part)])
+
+        await line.eu.running.store.submit(lie)
+        await line.tree.until(lambda: line.root.running.inboxes.asking.entry("k").status is not None)
+        answer = await call(line.root, "GET", "/v1/inbox/k/answer")
+        assert (answer.status, "inbox-answer-bytes of cloud" in json_of(answer)["cause"]) == (413, True)
+
+    simulate(seed, story)
+
+
+def test_two_requests_with_one_key_hear_both_that_it_could_not_be_sent(seed: int):
+    async def story(line: Line) -> None:
+        line.root.disk.capacity_bytes = 0
+        loop = asyncio.get_running_loop()
+        both = [loop.create_task(line.ask("PUT", LOG, idempotency_key="k")) for _ in range(2)]
+        async with asyncio.timeout(10):
+            answers = await asyncio.gather(*both)
+        assert [answer.status for answer in answers] == [507, 507]
+        line.root.disk.capacity_bytes = 1 << 40
+        assert (await line.ask("PUT", LOG, idempotency_key="k")).status == 201
+
+    simulate(seed, story)
+
+
+def test_a_request_whose_caller_has_gone_is_sent_all_the_same(seed: int):
+    async def story(line: Line) -> None:
+        caller = asyncio.get_running_loop().create_task(line.ask("PUT", LOG, idempotency_key="k"))
+        await asyncio.sleep(0)
+        caller.cancel()
+        assert (await line.ask("PUT", LOG, idempotency_key="k")).status == 201
+        assert line.root.running.inboxes.asking.entry("k").state == "answered"
+        assert line.root.running.store.state("asked").keys() == {"k"}
 
     simulate(seed, story)
 

@@ -11,6 +11,7 @@ from littoral.core.errors import LittoralError, Unavailable
 from littoral.core.http import Request, Response
 from littoral.core.limits import LONG_POLL_S
 from littoral.core.resources import parse_duration_ms
+from littoral.core.undecodable import UNDECODABLE
 from littoral.drivers.transport import HttpTransport
 from littoral.wire.inbox import DEADLINE_DEFAULT, DEADLINE_HEADER, NODES_PATH
 from littoral.wire.problem import Problem, error_of
@@ -83,7 +84,7 @@ class ApiClient:
     def _decoded(self, answer: Response, kind: type[T]) -> T:
         try:
             return msgspec.json.decode(answer.body, type=kind)
-        except msgspec.DecodeError as error:
+        except UNDECODABLE as error:
             raise Unavailable(
                 "read the answer of", self.url, str(error), "Check that the URL is that of a node's operator API"
             ) from error
@@ -102,7 +103,7 @@ def _said(answer: Response, call: str) -> LittoralError:
     # What was done may stand in the sentence only: "cannot OPERATION SUBJECT: CAUSE. REMEDY".
     try:
         detail = msgspec.json.decode(answer.body, type=Problem).detail
-    except msgspec.DecodeError:
+    except UNDECODABLE:
         detail = ""
     what, found, _ = detail.partition(f": {error.cause}")
     if found and what.startswith("cannot "):

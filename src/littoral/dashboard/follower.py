@@ -7,6 +7,7 @@ import msgspec
 
 from littoral.core.backoff import Backoff
 from littoral.core.errors import Gone, InvalidInput, LittoralError, NotFound
+from littoral.core.undecodable import UNDECODABLE
 from littoral.dashboard.hub_api import HubApi, Piece, row_name
 from littoral.dashboard.picture import Picture
 from littoral.dashboard.records import decode_alert, decode_window
@@ -62,7 +63,7 @@ class Follower:
         for record in piece.records:
             try:
                 self._picture.rates.add(_status.decode(record))
-            except msgspec.DecodeError as error:
+            except UNDECODABLE as error:
                 _log.warning("a report in %s cannot be read: %s", self._entry.name, error)
 
     def _take_alerts(self, piece: Piece) -> None:

@@ -10,6 +10,7 @@ from littoral.core.errors import Unauthenticated, Unavailable
 from littoral.core.http import Request, Response
 from littoral.core.names import StreamName, parse_stream_name
 from littoral.core.transport import Transport
+from littoral.core.undecodable import UNDECODABLE
 from littoral.node.status import NodeStatus
 from littoral.node.stream_desk import LIST, VIEW, StreamPage, StreamRow, StreamView
 from littoral.wire.durable_streams import STREAM_NEXT_OFFSET, format_offset, parse_offset
@@ -117,7 +118,7 @@ def row_name(row: StreamRow) -> StreamName:
 def _decoded(decoder: "msgspec.json.Decoder[T]", body: bytes, path: str) -> T:
     try:
         return decoder.decode(body)
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         raise Unavailable(
             "read the answer to", path, str(error), "Are the hub and the dashboard of the same version?"
         ) from error

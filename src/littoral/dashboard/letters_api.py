@@ -7,6 +7,7 @@ the copy of its stream here: all that it put aside, whatever was done about it s
 import msgspec
 
 from littoral.core.names import StreamName
+from littoral.core.undecodable import UNDECODABLE
 from littoral.dashboard.hub_api import HubApi
 from littoral.node.letter_api import PATH, Outcome
 from littoral.node.letter_desk import Act, LetterEntry, LetterPage, LetterShown, Step
@@ -63,7 +64,7 @@ class LettersApi:
 def _entry(offset: int, record: msgspec.Raw) -> LetterEntry | None:
     try:
         said = _letter.decode(record)
-    except msgspec.DecodeError:
+    except UNDECODABLE:
         return None
     if said.part > 1:
         return None

@@ -8,6 +8,7 @@ import msgspec
 from littoral.core.errors import Unavailable
 from littoral.core.http import Request, Response
 from littoral.core.transport import Transport
+from littoral.core.undecodable import UNDECODABLE
 from littoral.wire.problem import error_of
 
 CALL_S = 5.0
@@ -46,7 +47,7 @@ class LinksApi:
         response = await self._call("GET", LINKS, b"")
         try:
             return msgspec.json.decode(response.body, type=list[Link])
-        except msgspec.DecodeError as error:
+        except UNDECODABLE as error:
             raise Unavailable("read the list of", "WAN links", str(error)) from error
 
     async def steer(self, name: str, action: Action) -> None:
@@ -56,7 +57,7 @@ class LinksApi:
     async def _call(self, method: str, path: str, body: bytes) -> Response:
         try:
             access = msgspec.json.decode(self._access.read_bytes(), type=LinkAccess)
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, *UNDECODABLE) as error:
             raise Unavailable(
                 "steer", "WAN links", f"{self._access} cannot be read ({error})", "Is `littoral up` running?"
             ) from error

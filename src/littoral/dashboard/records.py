@@ -2,6 +2,8 @@
 
 import msgspec
 
+from littoral.core.undecodable import UNDECODABLE
+
 
 class Window(msgspec.Struct, frozen=True, kw_only=True):
     """A closed window of a rule."""
@@ -37,7 +39,7 @@ def decode_window(record: msgspec.Raw) -> Window | None:
     """The window, or None where the record is something else."""
     try:
         return _window.decode(record)
-    except msgspec.DecodeError:
+    except UNDECODABLE:
         return None
 
 
@@ -45,5 +47,5 @@ def decode_alert(record: msgspec.Raw) -> Alert | None:
     """The alert, or None where the record is something else."""
     try:
         return _alert.decode(record)
-    except msgspec.DecodeError:
+    except UNDECODABLE:
         return None

@@ -9,6 +9,7 @@ import zstandard
 
 from littoral.core.errors import InvalidInput, TooLarge
 from littoral.core.limits import APP_BUNDLE_BYTES
+from littoral.core.undecodable import UNDECODABLE
 from littoral.wire.compression import Undecodable, decompress
 
 UNPACKED_MOST_BYTES = 16 * APP_BUNDLE_BYTES.default
@@ -41,7 +42,7 @@ def unpack_bundle(app: str, bundle: bytes) -> dict[str, bytes]:
     """The files of a bundle. Raises InvalidInput."""
     try:
         files = _decode(decompress(bundle, UNPACKED_MOST_BYTES))
-    except (Undecodable, msgspec.DecodeError) as error:
+    except (Undecodable, *UNDECODABLE) as error:
         raise InvalidInput("unpack app", app, f"its bundle is damaged ({error})", "Apply it again") from error
     for path in files:
         _check_path(app, path)

@@ -10,6 +10,7 @@ from littoral.core.names import StreamName
 from littoral.core.resources import App, Namespace, Resource, Rule
 from littoral.core.resources.checks import checks
 from littoral.core.resources.problem import path_text
+from littoral.core.undecodable import UNDECODABLE
 from littoral.fleet.bundles import revision_of, unpack_bundle
 from littoral.store.store import Store
 from littoral.store.stream import StreamInfo
@@ -105,7 +106,7 @@ class DesiredFold:
         for data in records:
             try:
                 record = _decode(data)
-            except msgspec.DecodeError as error:
+            except UNDECODABLE as error:
                 raise InvalidInput("apply", str(source), f"it is no desired state ({error})") from error
             tx.put_state(DESIRED, record.key, None if record.document is None else data)
 
@@ -172,7 +173,7 @@ def resource_of(record: DesiredRecord) -> Deployable:
         )
     try:
         return msgspec.json.decode(record.document or b"", type=kind)
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         raise InvalidInput(
             "read desired state of",
             record.key[:160],

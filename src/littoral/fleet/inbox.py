@@ -6,6 +6,7 @@
 A message goes from inbox to inbox down to its target. Nobody connects to a child for it.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
@@ -16,6 +17,7 @@ from littoral.core.errors import InvalidInput, LittoralError, TooLarge
 from littoral.core.http import Response
 from littoral.core.limits import INBOX_BYTES, OUTBOX_BYTES, RECORD_BYTES, Limits
 from littoral.core.names import StreamName
+from littoral.core.undecodable import UNDECODABLE
 from littoral.store.stream import Span
 from littoral.store.transaction import Transaction
 from littoral.wire.problem import problem_response
@@ -92,6 +94,11 @@ class AnswerPart(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes = b""
 
 
+_FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+"""RFC 9110, sections 5.1 and 5.5."""
+_WITHOUT_BODY = (204, 304)
+
 encode = msgspec.msgpack.Encoder().encode
 _message = msgspec.msgpack.Decoder(Message).decode
 _part = msgspec.msgpack.Decoder(AnswerPart).decode
@@ -121,7 +128,7 @@ def read_message(data: bytes, source: StreamName) -> Message:
     """A record of an inbox. Raises InvalidInput."""
     try:
         return _message(data)
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         raise InvalidInput("read message in", str(source), f"this version cannot read it ({error})") from error
 
 
@@ -129,7 +136,7 @@ def read_part(data: bytes, source: StreamName) -> AnswerPart:
     """A record of an outbox. Raises InvalidInput."""
     try:
         return _part(data)
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         raise InvalidInput("read answer in", str(source), f"this version cannot read it ({error})") from error
 
 
@@ -189,6 +196,27 @@ def joined(records: Sequence[bytes], ticket: bytes, source: StreamName) -> Answe
     if not parts or numbers != [(ticket, number, len(parts)) for number in range(len(parts))]:
         return None
     return Answer(parts[0].status, parts[0].headers, b"".join(part.body for part in parts))
+
+
+def check_answer(answer: Answer, source: StreamName) -> None:
+    """Whether the answer can be passed on as an HTTP response: who gave it may be anybody's node, and what goes on into a
+    connection must not end the response there and begin another. Raises InvalidInput."""
+    cause = _flaw(answer)
+    if cause:
+        raise InvalidInput("read answer in", str(source), cause)
+
+
+def _flaw(answer: Answer) -> str:
+    if not 200 <= answer.status <= 599:
+        return f"{answer.status} is no status of an answer"
+    if answer.body and answer.status in _WITHOUT_BODY:
+        return f"an answer with status {answer.status} has no body"
+    for name, value in answer.headers:
+        if not _FIELD_NAME.fullmatch(name):
+            return f"{name[:40]!r} is no name of a header"
+        if not _FIELD_VALUE.fullmatch(value):
+            return f"the header {name[:40]} has a character that none may have"
+    return ""
 
 
 def refusal(error: LittoralError) -> Answer:

@@ -133,7 +133,7 @@ class InboxFold:
             if tx.now_ms >= message.deadline_ms:
                 raise late(message, self._node)
             send(tx, child, message, self._limits)
-        except (NotFound, TimedOut, TooLarge) as error:
+        except (LimitReached, NotFound, TimedOut, TooLarge) as error:
             refuse(tx, message, error, self._limits)
 
     def _take(self, tx: Transaction, message: Message, source: StreamName, offset: int) -> None:

@@ -21,6 +21,7 @@ from littoral.core.hlc import hlc_ms
 from littoral.core.kv import KvEntry
 from littoral.core.names import StreamName
 from littoral.core.resources import Namespace
+from littoral.core.undecodable import UNDECODABLE
 from littoral.fleet.desired import DesiredFold, desired_in, is_desired
 from littoral.fleet.registry import MEMBERS, is_placed_among
 from littoral.store.dead_letters import append_dead_letters, dead_letters
@@ -78,7 +79,7 @@ def _outdoes(tx: Transaction, namespace: str, entry: KvEntry) -> bool:
 def _entry(source: object, record: bytes) -> KvEntry:
     try:
         return _decode(record)
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         raise InvalidInput("apply write of", str(source), f"it is no key-value entry ({error})") from error
 
 

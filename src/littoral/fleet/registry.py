@@ -287,12 +287,21 @@ class Registry:
     async def add_child(self, record: ChildRecord, revoked_ms: int | None = None) -> None:
         """A node is now a direct child, with this key and certificate. revoked_ms: of what was kept of it when it was let
         in; raises Forbidden where it was expelled since."""
-        held = self._children.get(record.node)
+        node = record.node
+        held = self._children.get(node)
         if held is not None and held.revoked_ms not in (None, revoked_ms):
-            raise expelled("enrol", record.node)
-        await self._put(CHILDREN_SCOPE, record.node, msgspec.msgpack.encode(record))
-        self._children[record.node] = record
-        await self.note_below(record.node, record.node, record.public_key)
+            raise expelled("enrol", node)
+        # Before anything is awaited: an expulsion that comes meanwhile is written after it, and is what is so.
+        self._children[node] = record
+        try:
+            await self._put(CHILDREN_SCOPE, node, msgspec.msgpack.encode(record))
+        except Exception:
+            self._forget_unwritten(record, held)
+            raise
+        now = self._children.get(node)
+        if now is not None and now.revoked:
+            raise expelled("enrol", node)
+        await self.note_below(node, node, record.public_key)
 
     async def note_below(self, node: str, via: str, public_key: bytes) -> None:
         """A node with that key lies below the child `via` (or is it). Raises Forbidden as `check_below`: another child
@@ -368,12 +377,18 @@ class Registry:
         self._children[node] = revoked
         try:
             await self._store.submit(put)
-        except BaseException:
-            self._children[node] = record
+        except Exception:
+            self._forget_unwritten(revoked, record)
             raise
         self._members.pop(node, None)
         self._changed(node)
         self._gone(node)
+
+    def _forget_unwritten(self, record: ChildRecord, before: ChildRecord | None) -> None:
+        """`record` was refused by the disk. Not where one is only cancelled: it is going to be written all the same; and
+        not where somebody has put another in its place, who sees to that one."""
+        if self._children.get(record.node) is record:
+            _restore(self._children, record.node, before)
 
     async def note_signed(self, request: SignRequest, via: str, public_key: bytes) -> None:
         """At the root: decide whether to sign for that key, and note it. Raises as `authorise_signing`."""

@@ -3,6 +3,7 @@
 import msgspec
 
 from littoral.core.names import StreamName
+from littoral.core.undecodable import UNDECODABLE
 from littoral.fleet.desired import DESIRED, DesiredFold, DesiredRecord
 from littoral.fleet.kv_fold import KvFold, put_write_aside
 from littoral.fleet.registry import SUBTREE
@@ -12,9 +13,12 @@ from littoral.store.kv import KvRow, kv_down_stream, kv_namespace, kv_stream
 from littoral.store.store import Store
 from littoral.store.stream import StreamInfo
 from littoral.store.transaction import Transaction
-from littoral.streams.bootstrap import SnapshotPart, items_of
+from littoral.streams.bootstrap import CHUNK_BYTES, SnapshotPart, items_of
 from littoral.streams.kv_again import all_shipped
 
+KEYS_AT_ONCE = 512
+"""Key-value entries of this node's that are looked at in one transaction, whether the parent has them: it may have few
+where this node has many."""
 ENTRIES_AT_ONCE = 512
 """Key-value entries in one part: small ones take longer to read and to write than their bytes say."""
 UNSAID = "kv-unsaid"
@@ -78,59 +82,70 @@ class FoldSnapshots:
         else:
             tx.clear_state(ARRIVING)
 
-    def take(self, tx: Transaction, name: StreamName, part: SnapshotPart, after: str | None) -> None:
+    def take(
+        self, tx: Transaction, name: StreamName, part: SnapshotPart, after: str | None, at: str | None = None
+    ) -> str | None:
         """See Snapshots.take."""
         namespace = kv_namespace(name.path)
         if namespace is None:
             self._take_desired(tx, name, items_of(part.items))
-            return
+            return None
         rows = _rows(part.items)
         if rows is None:
             # One of them is poison; the others are found by looking at each.
             apply_or_put_aside(tx, self._kv, name, 0, items_of(part.items))
-        elif tx.kv_insert(namespace, after or "", part.cursor, rows):
+            return None
+        if at is None and tx.kv_insert(namespace, after or "", part.cursor, rows):
             # Nothing of what the part covers was held here, as at a new node. It is not published: whoever follows this
             # node begins anew once the snapshot is complete.
             self._kv.merged_entries += len(rows)
             tx.put_state(UNSAID, namespace, b"")
-        else:
-            self._take_over(tx, name, namespace, part, after, rows)
+            return None
+        # Entry by entry: the last writer wins, and what is deleted at the parent is deleted.
+        sent = all_shipped(tx, namespace) or all_shipped(tx, namespace, self._sent_to.get(namespace, 0))
+        if at is None:
+            apply_or_put_aside(tx, self._kv, name, 0, [_encode(row) for row in tx.kv_newer(namespace, rows)])
+        present = frozenset(row[0] for row in rows)
+        going_on = self._drop_absent(tx, name, part, present, at or after or "", sent=sent)
+        own = tx.stream(kv_stream(tx.node, namespace))
+        if sent and own is not None:
+            # What this part has appended is no write of anybody's.
+            self._sent_to[namespace] = own.next
+        return going_on
 
     def _take_desired(self, tx: Transaction, name: StreamName, items: list[bytes]) -> None:
         for item in items:
             try:
                 tx.put_state(ARRIVING, _decode(item).key, item)
-            except msgspec.DecodeError as error:
+            except UNDECODABLE as error:
                 letters = dead_letters(f"snapshot of {name}", str(error), item, tx.now_ms, f"fold/{self._desired.name}")
                 append_dead_letters(tx, letters)
 
-    def _take_over(
-        self,
-        tx: Transaction,
-        name: StreamName,
-        namespace: str,
-        part: SnapshotPart,
-        after: str | None,
-        rows: list[KvRow],
-    ) -> None:
-        """Entry by entry: the last writer wins, and what is deleted at the parent is deleted."""
-        sent = all_shipped(tx, namespace) or all_shipped(tx, namespace, self._sent_to.get(namespace, 0))
-        newer = tx.kv_newer(namespace, after or "", part.cursor, rows)
-        apply_or_put_aside(tx, self._kv, name, 0, [_encode(row) for row in newer])
-        # What lives here and is missing from the part, which holds all keys in (after, cursor], was deleted while this node
-        # was away, as far as the parent has forgotten deletions.
-        present = frozenset(row[0] for row in rows)
-        dropped = tx.kv_bury_absent(namespace, after or "", part.cursor, present, part.horizon)
-        self.dropped_entries += len(dropped)
-        for entry in dropped:
-            below = entry.node == tx.node or tx.get_state(SUBTREE, entry.node) is not None
+    def _drop_absent(
+        self, tx: Transaction, name: StreamName, part: SnapshotPart, present: frozenset[str], at: str, *, sent: bool
+    ) -> str | None:
+        """Delete what lives here and is not `present` in the part, which holds all keys up to its cursor: it was deleted
+        while this node was away, as far as the parent has forgotten deletions. A piece from the key `at` on; returns where
+        to go on, None at the end.
+
+        sent: whether the parent has been told of all that was written here and below."""
+        namespace = kv_namespace(name.path) or ""
+        absent, going_on = tx.kv_absent(namespace, at, part.cursor, present, part.horizon, KEYS_AT_ONCE)
+        size = 0
+        for place, held in enumerate(absent, 1):
+            below = held.node == tx.node or tx.get_state(SUBTREE, held.node) is not None
             if below and not sent:
                 # It may never reach the parent: then nobody else has heard of it, or is going to.
+                entry = tx.kv_get(namespace, held.key)
+                assert entry is not None
                 put_write_aside(tx, f"snapshot of {name}", namespace, entry, part.horizon)
-        own = tx.stream(kv_stream(tx.node, namespace))
-        if sent and own is not None:
-            # What this part has appended is no write of anybody's.
-            self._sent_to[namespace] = own.next
+                size += len(entry.value or b"")
+            if size >= CHUNK_BYTES and place < len(absent):
+                absent, going_on = absent[:place], held.key
+                break
+        tx.kv_bury(namespace, absent)
+        self.dropped_entries += len(absent)
+        return going_on
 
     def finish(self, tx: Transaction, name: StreamName, offset: int, horizon: int) -> None:
         """See Snapshots.finish."""
@@ -158,5 +173,5 @@ def _rows(items: bytes) -> list[KvRow] | None:
     """The entries of a part; None where one of them is none."""
     try:
         return _decode_rows(items)
-    except msgspec.DecodeError:
+    except UNDECODABLE:
         return None

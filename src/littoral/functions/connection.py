@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import cast
 
 from littoral.core.errors import StartupError
+from littoral.core.undecodable import UNDECODABLE
 from littoral.wire.frames import FrameReader, FrameTooLarge, frame
 
 SOCKET_PATH_BYTES = 107
@@ -29,7 +30,7 @@ class FrameConnection(asyncio.Protocol):
         """Called once the connection is there."""
 
     def received(self, body: bytes) -> None:
-        """Called with each frame. A ValueError (msgspec's errors are ValueErrors) closes the connection."""
+        """Called with each frame. A ValueError, or one of UNDECODABLE, closes the connection."""
         raise NotImplementedError
 
     def lost(self) -> None:
@@ -73,7 +74,7 @@ class FrameConnection(asyncio.Protocol):
         try:
             for body in self._reader.feed(data):
                 self.received(body)
-        except (FrameTooLarge, ValueError):
+        except (FrameTooLarge, ValueError, *UNDECODABLE):
             assert self.transport is not None
             self.transport.abort()
 

@@ -4,6 +4,7 @@ import msgspec
 
 from littoral.core.errors import StorageCorrupt
 from littoral.core.names import StreamName
+from littoral.core.undecodable import UNDECODABLE
 from littoral.store.stream import StreamInfo
 from littoral.store.transaction import Transaction
 
@@ -36,5 +37,5 @@ def decode_reading(record: bytes) -> RawReading:
     """A stored reading. Raises StorageCorrupt: the broker wrote it, nobody else can."""
     try:
         return _decode(record)
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         raise StorageCorrupt("decode reading of", READINGS, str(error)) from error

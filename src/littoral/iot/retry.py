@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import msgspec
 
 from littoral.core.errors import InvalidInput, Unavailable
+from littoral.core.undecodable import UNDECODABLE
 from littoral.iot.readings import RawReading
 from littoral.store.dead_letters import DeadLetter
 from littoral.store.transaction import Transaction
@@ -49,7 +50,7 @@ class Result(msgspec.Struct, frozen=True):
         """Whether the value is a later result of the same rule and key."""
         try:
             held = _decode(value or b"")
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except UNDECODABLE:
             return False
         same = (held.key, held.rule) == (self.key, self.rule)
         return same and (held.end, held.ts) > (self.end, self.ts)
@@ -62,5 +63,5 @@ def read_result(document: bytes) -> Result:
     """A result that was put aside. Raises InvalidInput."""
     try:
         return _decode(document)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNDECODABLE as error:
         raise InvalidInput("store result", "of a dead letter", f"it is none: {error}", "Drop the letter") from error

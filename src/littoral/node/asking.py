@@ -16,7 +16,17 @@ from typing import Literal
 import msgspec
 
 from littoral.core.clock import Clock
-from littoral.core.errors import Conflict, Gone, LimitReached, LittoralError, NotFound, TimedOut, TooLarge
+from littoral.core.errors import (
+    BadGateway,
+    Conflict,
+    Gone,
+    InvalidInput,
+    LimitReached,
+    LittoralError,
+    NotFound,
+    TimedOut,
+    TooLarge,
+)
 from littoral.core.http import Response
 from littoral.core.limits import (
     INBOX_ANSWER_BYTES,
@@ -26,11 +36,12 @@ from littoral.core.limits import (
     INBOX_MESSAGES,
     Limits,
 )
+from littoral.core.names import StreamName
 from littoral.core.random import Random
-from littoral.fleet.inbox import PART_BYTES, Message, encode, forgettable, joined, send
+from littoral.fleet.inbox import Message, check_answer, encode, forgettable, joined, send
 from littoral.fleet.inbox_folds import ASKED, Asked, read_state
 from littoral.fleet.registry import Registry, not_below
-from littoral.node.inbox import FORGET_EVERY_S, read_records
+from littoral.node.inbox import FORGET_EVERY_S, answer_bytes_most, read_records
 from littoral.store.store import Store
 from littoral.store.transaction import Transaction
 
@@ -74,6 +85,8 @@ class Asking:
         self._random = random
         self._warn = warn
         self._asked = {key: read_state(data, Asked) for key, data in store.state(ASKED).items()}
+        self._sending: dict[str, asyncio.Future[None]] = {}
+        """Those that are not on disk yet."""
         self._waiters: dict[str, list[asyncio.Future[None]]] = {}
 
     @property
@@ -99,6 +112,8 @@ class Asking:
             if known.digest != digest:
                 cause = "another request was made with it"
                 raise Conflict("use Idempotency-Key", message.id, cause, "Use each for one request")
+            if (sending := self._sending.get(message.id)) is not None:
+                await asyncio.shield(sending)
             return message.id
         via = self._registry.via(message.target)
         if via is None:
@@ -117,14 +132,18 @@ class Asking:
             asked_ms=message.asked_ms,
             deadline_ms=message.deadline_ms,
         )
-        # Before anything is awaited: a second request with the key finds it.
-        self._asked[message.id] = asked
-        try:
-            await self._store.submit(partial(_put, asked, message, self._limits))
-        except BaseException:
-            del self._asked[message.id]
-            raise
+        sending = self._store.submit(partial(_put, asked, message, self._limits))
+        # Before anything is awaited: a second request with the key finds it, and hears with the first whether it was sent.
+        self._asked[message.id], self._sending[message.id] = asked, sending
+        sending.add_done_callback(partial(self._sent, message.id))
+        # Also where the caller does not wait for it: what was begun is sent.
+        await asyncio.shield(sending)
         return message.id
+
+    def _sent(self, id_: str, sending: "asyncio.Future[None]") -> None:
+        del self._sending[id_]
+        if sending.cancelled() or sending.exception() is not None:
+            del self._asked[id_]
 
     def _check_room(self, message: Message, via: str, size: int) -> None:
         limits, now_ms = self._limits, self._clock.wall_ms()
@@ -200,7 +219,8 @@ class Asking:
         )
 
     def answer(self, id_: str) -> Response:
-        """The answer that came. Raises NotFound, Conflict while there is none, TimedOut once there will be none, Gone."""
+        """The answer that came. Raises NotFound, Conflict while there is none, TimedOut once there will be none, and as
+        `_read_answer`."""
         asked = self._known(id_)
         if asked.status is None or asked.source is None:
             if asked.cancelled:
@@ -208,13 +228,27 @@ class Asking:
             if not asked.is_waiting(self._clock.wall_ms()):
                 raise _no_answer(id_, asked)
             raise Conflict("get answer to", f"message {id_}", f"{asked.target} has not answered yet", "Ask again later")
-        most_parts = self._limits[INBOX_ANSWER_BYTES] // PART_BYTES + 1
-        answer = None
-        if asked.next - asked.first <= most_parts or asked.next - asked.first == 1:
-            records = read_records(self._store, asked.source, asked.first, asked.next)
-            answer = joined(records, asked.ticket, asked.source)
+        return self._read_answer(id_, asked, asked.source)
+
+    def _read_answer(self, id_: str, asked: Asked, source: StreamName) -> Response:
+        """What the target, or somebody on the way to it, says that it answers. Raises Gone, TooLarge, BadGateway."""
+        subject, most, most_read = f"message {id_}", self._limits[INBOX_ANSWER_BYTES], answer_bytes_most(self._limits)
+        # Where an answer begins is for whoever gives it to say: what is read is bounded, however many parts it has.
+        records = read_records(self._store, source, asked.first, asked.next, most_read)
+        is_whole = sum(map(len, records)) < most_read
+        try:
+            answer = joined(records, asked.ticket, source) if is_whole else None
+            if answer is not None:
+                check_answer(answer, source)
+        except InvalidInput as error:
+            cause = f"what {source.origin} answered is no HTTP response: {error.cause}"
+            raise BadGateway("get answer to", subject, cause, f"Look after {source.origin}") from error
+        if not is_whole or (answer is not None and len(answer.body) > most):
+            self._limits.hit(INBOX_ANSWER_BYTES)
+            cause = f"it has more than {most} bytes, the limit {INBOX_ANSWER_BYTES.name} of {self._store.node}"
+            raise TooLarge("get answer to", subject, cause, "Ask for less at once, or raise the limit in its document")
         if answer is None:
-            raise Gone("get answer to", f"message {id_}", f"{asked.source} does not hold it (any more)", "Ask again")
+            raise Gone("get answer to", subject, f"{source} does not hold it (any more)", "Ask again")
         return Response(answer.status, list(answer.headers), answer.body)
 
     def _known(self, id_: str) -> Asked:

@@ -23,6 +23,7 @@ from littoral.core.errors import InvalidInput, MethodNotAllowed, Unavailable
 from littoral.core.http import AnyResponse, Request, Response, StreamingResponse
 from littoral.core.limits import BLOB_PIECE_BYTES, BLOBS_LISTED, Limits
 from littoral.core.offload import Offload
+from littoral.core.undecodable import UNDECODABLE
 from littoral.store.blob_rows import ALGORITHM, BlobRow, blob_digest
 from littoral.store.blobs import Blobs
 from littoral.streams.blob_fetcher import BlobFetcher
@@ -119,7 +120,7 @@ class BlobApi:
     async def _announce(self, request: Request) -> BlobMark:
         try:
             order = msgspec.json.decode(request.body, type=Announcement)
-        except msgspec.DecodeError as error:
+        except UNDECODABLE as error:
             form = f'Send {{"digest": "{ALGORITHM}…", "size": BYTES}}'
             raise InvalidInput("announce blob", "", str(error), form) from error
         return await self._blobs.begin(blob_digest(order.digest), order.size, send=order.send == "up")
@@ -132,7 +133,7 @@ class BlobApi:
         mark = await self._blobs.begin(found, len(data), send=_send(request.query))
         while not mark.complete:
             mark = await self._blobs.append(found, mark.have, data[mark.have :])
-            if not mark.complete and mark.have == len(data):
+            if not mark.complete:
                 # Some of it had come before a restart, and is looked at once more.
                 await asyncio.sleep(LOOK_AGAIN_S)
         return _json({"digest": f"{ALGORITHM}{found}", "size": len(data)}, 201)

@@ -16,6 +16,7 @@ from littoral.core.clock import Clock
 from littoral.core.errors import Conflict, InvalidInput
 from littoral.core.http import Request, Response
 from littoral.core.limits import Limits
+from littoral.core.undecodable import UNDECODABLE
 from littoral.node.status import NodeStatus
 from littoral.streams.uplink import Uplink
 
@@ -87,7 +88,7 @@ class Commands:
         """Answer POST /v1/commands. Raises InvalidInput, Conflict."""
         try:
             order = msgspec.json.decode(request.body, type=CommandOrder)
-        except msgspec.DecodeError as error:
+        except UNDECODABLE as error:
             remedy = f'Send {{"command": "{HARMLESS[0]}"}}; there are {", ".join(self._table)}'
             raise InvalidInput("run command", "", str(error), remedy) from error
         headers = [("content-type", "application/json"), ("cache-control", "no-store")]

@@ -184,6 +184,7 @@ class Hub:
             self._elsewhere,
             self.blobs,
             SendTtl(parent.ttl, clock.wall_ms),
+            _is_essential,
         )
 
     def _make_blob_parts(self) -> BlobParts:
@@ -377,7 +378,7 @@ class Hub:
 
 
 def _is_essential(name: StreamName) -> bool:
-    """Whether a stream of the parent's is followed also when the budget is spent."""
+    """Whether a stream of the parent's is followed before the others, and also when the budget is spent."""
     return name.path == DESIRED or is_inbox(name)
 
 
@@ -391,7 +392,17 @@ async def open_hub(config: Node, seams: Seams, facts: ProcessFacts, token: str |
     if spec.parent is not None:
         seams = in_tree_time(seams)
     writer = seams.writer(limits)
-    store = open_store(config.metadata.name, seams.disk, seams.clock, seams.random, limits, writer, seams.store_key, spec.storage, seams.spill)
+    store = open_store(
+        config.metadata.name,
+        seams.disk,
+        seams.clock,
+        seams.random,
+        limits,
+        writer,
+        seams.store_key,
+        spec.storage,
+        seams.spill,
+    )
     try:
         identity, authority = await establish_identity(config, token, seams)
         blobs = await open_blobs(

@@ -33,7 +33,9 @@ from littoral.core.names import StreamName
 from littoral.core.resources.model import Requests
 from littoral.core.tasks import Tasks
 from littoral.drivers.problem import answer as answered_by
+from littoral.drivers.problem import unexpected_response
 from littoral.fleet.inbox import (
+    ENVELOPE_BYTES,
     Answer,
     Message,
     answer_of,
@@ -211,10 +213,21 @@ class Inbox:
                 answer = await self._made(message)
         except LittoralError as error:
             answer = refusal(error)
-        finish = partial(self._finish, key, message, answer, remember=remember)
-        await commit_stubbornly(self._store, finish, self._say)
+        except Exception:  # noqa: BLE001 -- the boundary of a message: raised on, it would come again after each restart
+            answer = answer_of(unexpected_response(message.method, message.path))
+        await self._note(key, message, answer, remember=remember)
         if remember:
             self._done[key] = message.deadline_ms
+
+    async def _note(self, key: str, message: Message, answer: Answer, *, remember: bool) -> None:
+        """It is done, with this answer; with that of a fault where no record can be made of it."""
+        try:
+            finish = partial(self._finish, key, message, answer, remember=remember)
+            await commit_stubbornly(self._store, finish, self._say)
+        except Exception:  # noqa: BLE001 -- as above
+            fault = answer_of(unexpected_response(message.method, message.path))
+            finish = partial(self._finish, key, message, fault, remember=remember)
+            await commit_stubbornly(self._store, finish, self._say)
 
     async def _begun(self, key: str, message: Message) -> LittoralError | None:
         """Why a message is not made; None where it is to be made now."""
@@ -242,7 +255,7 @@ class Inbox:
         """The message as it was sent; where it is no longer held, an empty one, which nothing lets be made."""
         held: Message | None = None
         with suppress(LittoralError):
-            records = read_records(self._store, job.source, job.offset, job.offset + 1)
+            records = read_records(self._store, job.source, job.offset, job.offset + 1, READ_AT_ONCE_BYTES)
             held = read_message(records[0], job.source) if records else None
         if held is not None and held.key == key and held.ticket == job.ticket:
             return held
@@ -304,7 +317,8 @@ class Inbox:
         """Raises Gone, StorageError."""
         self.counters.repeated += 1
         source = outbox_of(self._store.node)
-        answer = joined(read_records(self._store, source, done.first, done.next), done.ticket, source)
+        most_bytes = answer_bytes_most(self._limits)
+        answer = joined(read_records(self._store, source, done.first, done.next, most_bytes), done.ticket, source)
         if answer is None:
             raise Gone("repeat answer to", message.subject, "it was done, and its answer is no longer kept")
         return answer
@@ -314,10 +328,16 @@ def _is_events(name: str, value: str) -> bool:
     return name.lower() == "content-type" and value.startswith("text/event-stream")
 
 
-def read_records(store: Store, source: StreamName, first: int, end: int) -> list[bytes]:
-    """Records [first, end) of a stream. Raises NotFound, Gone, StorageError."""
+def answer_bytes_most(limits: Limits) -> int:
+    """Of the records that an answer is: of its body, and as much again for what stands around its parts, which may be
+    short where records are."""
+    return 2 * limits[INBOX_ANSWER_BYTES] + ENVELOPE_BYTES
+
+
+def read_records(store: Store, source: StreamName, first: int, end: int, most_bytes: int) -> list[bytes]:
+    """Records [first, end) of a stream; fewer once those hold most_bytes. Raises NotFound, Gone, StorageError."""
     records: list[bytes] = []
-    while first < end:
+    while first < end and sum(map(len, records)) < most_bytes:
         batches = store.read(source, first, READ_AT_ONCE_BYTES)
         if not batches:
             break

@@ -22,12 +22,12 @@ from littoral.core.errors import Conflict, InvalidInput, LittoralError, MethodNo
 from littoral.core.http import AnyResponse, Handler, Headers, Request, Response
 from littoral.core.names import check_node_name
 from littoral.core.resources import parse_duration_ms
+from littoral.core.waiting import while_client_waits
 from littoral.fleet.inbox import DEADLINE_MOST_MS, Message
 from littoral.fleet.registry import Registry, not_below
 from littoral.node.asking import Asking
 from littoral.wire.inbox import (
     ASKED_PATH,
-    COMMANDS_PATH,
     DEADLINE_DEFAULT,
     DEADLINE_HEADER,
     KEY_HEADER,
@@ -35,6 +35,7 @@ from littoral.wire.inbox import (
     NODE_HEADER,
     NODES_PATH,
     PREFER_HEADER,
+    addressed,
 )
 from littoral.wire.problem import problem_response
 
@@ -76,12 +77,11 @@ class InboxApi:
         return await self._message(request)
 
     async def _node_below(self, request: Request) -> AnyResponse:
-        name, slash, rest = request.path.removeprefix(NODES_PATH).partition("/")
+        name, slash, _ = request.path.removeprefix(NODES_PATH).partition("/")
         check_node_name(name)
-        if rest == "api" or rest.startswith("api/"):
-            return await self._ask(name, _inner(request, f"/{rest.removeprefix('api').removeprefix('/')}"))
-        if rest == "commands":
-            return await self._ask(name, _inner(request, COMMANDS_PATH))
+        there = addressed(request.path)
+        if there is not None:
+            return await self._ask(name, _inner(request, there[1]))
         if slash:
             raise NotFound("find", request.path[:120], "the operator API has no such resource")
         if request.method != "DELETE":
@@ -101,7 +101,8 @@ class InboxApi:
             body = msgspec.json.encode(self._asking.entry(id_))
             return Response(202, (JSON, NO_STORE, ("location", f"{ASKED_PATH}/{id_}"), *told), body)
         try:
-            response = await self._asking.wait(id_)
+            with while_client_waits():
+                response = await self._asking.wait(id_)
         except LittoralError as error:
             return problem_response(error, headers=told)
         return Response(response.status, (*_passed_on(response.headers), *told), response.body)

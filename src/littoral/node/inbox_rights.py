@@ -4,9 +4,10 @@ import msgspec
 
 from littoral.core.errors import Forbidden
 from littoral.core.resources.model import Requests
+from littoral.core.undecodable import UNDECODABLE
 from littoral.fleet.inbox import INBOX, Message
 from littoral.node.commands import HARMLESS, CommandOrder
-from littoral.wire.inbox import ASKED_PATH, COMMANDS_PATH
+from littoral.wire.inbox import ASKED_PATH, COMMANDS_PATH, addressed
 
 READING = ("GET", "HEAD")
 STREAM_PATHS = ("/v1/streams/", "/v1/stream/", "/v1/stream-view/")
@@ -30,9 +31,18 @@ def check_message(requests: Requests, message: Message) -> None:
     elif _tells_what_others_say(message):
         cause = f"what was asked and answered there is not for {message.asker}"
         remedy = f"Set spec.parent.requests to all in the document of {message.target}"
+    elif _is_meant_for_itself(message):
+        cause = f"it is a request for {message.target} in a request for {message.target}, and what it asks for is not judged"
+        remedy = f"Ask for the path in it, or set spec.parent.requests to all in the document of {message.target}"
     else:
         return
     raise Forbidden("ask for", message.subject, cause, remedy)
+
+
+def _is_meant_for_itself(message: Message) -> bool:
+    """What is asked of a node below is judged there; a request of the node itself would be answered with no check."""
+    there = addressed(message.path)
+    return there is not None and there[0] == message.target
 
 
 def _is_harmless_command(message: Message) -> bool:
@@ -40,7 +50,7 @@ def _is_harmless_command(message: Message) -> bool:
         return False
     try:
         return msgspec.json.decode(message.body, type=CommandOrder).command in HARMLESS
-    except msgspec.DecodeError:
+    except UNDECODABLE:
         # It is going to be refused for that, and changes nothing.
         return True
 

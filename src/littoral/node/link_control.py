@@ -11,6 +11,7 @@ import msgspec
 
 from littoral.core.errors import InvalidInput, NotFound, Unauthenticated
 from littoral.core.http import AnyResponse, Request, Response
+from littoral.core.undecodable import UNDECODABLE
 from littoral.drivers.link import WanLink
 from littoral.security.operator import is_operator
 
@@ -60,7 +61,7 @@ class LinkControl:
             )
         try:
             order = msgspec.json.decode(request.body, type=LinkOrder)
-        except msgspec.DecodeError as error:
+        except UNDECODABLE as error:
             raise InvalidInput("steer link", name, str(error)) from error
         if not 0 <= order.delay_ms <= DELAY_MOST_MS:
             raise InvalidInput("delay link", name, f"{order.delay_ms:g} ms; 0 to {DELAY_MOST_MS} are allowed")

@@ -28,6 +28,7 @@ from littoral.core.http import AnyResponse, Handler, Request, Response
 from littoral.core.kv import KeyValue
 from littoral.core.limits import KV_LIST_KEYS
 from littoral.core.names import check_node_name
+from littoral.core.undecodable import UNDECODABLE
 from littoral.fleet.desired import DesiredRecord, check_record, submit_desired
 from littoral.node.blob_api import PATH as BLOBS
 from littoral.node.blob_api import BlobApi
@@ -206,7 +207,7 @@ class OperatorApi:
     async def _new_token(self, request: Request) -> Response:
         try:
             order = msgspec.json.decode(request.body, type=TokenOrder)
-        except msgspec.DecodeError as error:
+        except UNDECODABLE as error:
             raise InvalidInput("create join token", "", str(error), 'Send {"node": "NAME"}') from error
         check_node_name(order.node)
         if self._create_token is None:
@@ -225,7 +226,7 @@ class OperatorApi:
             )
         try:
             records = msgspec.msgpack.decode(request.body, type=list[DesiredRecord])
-        except msgspec.DecodeError as error:
+        except UNDECODABLE as error:
             raise InvalidInput(
                 "apply resources", "", f"they cannot be read ({error})", "Use `littoral apply`"
             ) from error

@@ -45,7 +45,7 @@ class PeerApi:
         if request.path == SIGN:
             return await self._sign(child, request)
         if request.path.startswith(peer.BLOB):
-            return await self._blobs.handle(request)
+            return await self._blobs.handle(child, request)
         return await self._streams.handle(child, request)
 
     async def _sign(self, child: str, request: Request) -> Response:

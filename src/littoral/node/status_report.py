@@ -11,6 +11,7 @@ from littoral.core.errors import LittoralError
 from littoral.core.lanes import LANES, Lane
 from littoral.core.names import StreamName
 from littoral.core.resources import parse_duration_ms
+from littoral.core.undecodable import UNDECODABLE
 from littoral.iot.readings import readings_stream
 from littoral.node.status import (
     STATUS,
@@ -132,7 +133,7 @@ class StatusReport:
         """A node's last report; None for one that this version cannot read, which must not hide the other nodes."""
         try:
             return msgspec.json.decode(self._last(info), type=NodeStatus)
-        except (msgspec.DecodeError, LittoralError, IndexError) as error:
+        except (*UNDECODABLE, LittoralError, IndexError) as error:
             self._hub.warn(f"cannot read the status of {info.name.origin}: {error}")
             return None
 

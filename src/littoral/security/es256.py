@@ -14,6 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
+from littoral.core.undecodable import UNDECODABLE
+
 COORDINATE_BYTES = 32
 _SIGNS = ec.ECDSA(SHA256(), deterministic_signing=True)
 _VERIFIES = ec.ECDSA(SHA256())
@@ -52,7 +54,7 @@ def take_apart(token: str) -> Signed:
         header, payload, signature = data.split(b".")
         msgspec.json.decode(_decode(header), type=_Header)
         return Signed(_decode(payload), data[: len(header) + 1 + len(payload)], _decode(signature))
-    except (ValueError, msgspec.DecodeError) as error:
+    except (ValueError, *UNDECODABLE) as error:
         raise NoToken(str(error)) from error
 
 

@@ -20,6 +20,7 @@ from msgspec import Meta, Struct
 from littoral.core.errors import Conflict, Forbidden, InvalidInput, Unauthenticated
 from littoral.core.names import check_node_name
 from littoral.core.random import Random
+from littoral.core.undecodable import UNDECODABLE
 from littoral.security.ca import fingerprint_of
 
 PREFIX = "lt1."
@@ -100,7 +101,7 @@ def parse_token(text: str) -> JoinToken:
         token = msgspec.msgpack.decode(packed, type=JoinToken)
     except msgspec.ValidationError as error:
         raise InvalidInput("read join token", "", f"its content is not that of a token: {error}", _COPY) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNDECODABLE as error:
         raise InvalidInput("read join token", "", "it is cut short or damaged", _COPY) from error
     check_node_name(token.node)
     check_node_name(token.parent)

@@ -32,6 +32,7 @@ from littoral.core.clock import Clock
 from littoral.core.errors import Forbidden, LimitReached, Unauthenticated
 from littoral.core.limits import CHILDREN, NODE_TOKEN_REPLAYS, Limits
 from littoral.core.random import Random
+from littoral.core.undecodable import UNDECODABLE
 from littoral.security.enrolment import ChildRecord
 from littoral.security.es256 import NoToken, Signed, is_signed_by, sign, take_apart
 from littoral.security.identity import NodeKey
@@ -204,5 +205,5 @@ def _parse(token: str) -> Signed:
 def _claims(signed: Signed) -> Claims:
     try:
         return msgspec.json.decode(signed.payload, type=Claims)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNDECODABLE as error:
         raise Unauthenticated(_OPERATION, "", f"its claims are not those of a node token: {error}") from error

@@ -12,3 +12,16 @@ MESSAGE_HEADER = "littoral-message"
 NODE_HEADER = "littoral-node"
 """Of an answer: the node that was asked."""
 DEADLINE_DEFAULT = "30s"
+
+
+def addressed(path: str) -> tuple[str, str] | None:
+    """The name of the node that a path of the operator API means, and the path there; None for a path that means the
+    node that is asked."""
+    name, _, rest = path.removeprefix(NODES_PATH).partition("/")
+    if not path.startswith(NODES_PATH):
+        return None
+    if rest == "commands":
+        return name, COMMANDS_PATH
+    if rest == "api" or rest.startswith("api/"):
+        return name, f"/{rest.removeprefix('api').removeprefix('/')}"
+    return None

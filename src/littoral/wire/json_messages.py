@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import msgspec
 
 from littoral.core.errors import InvalidInput
+from littoral.core.undecodable import UNDECODABLE
 
 _value = msgspec.json.Decoder(msgspec.Raw)
 _array = msgspec.json.Decoder(list[msgspec.Raw])
@@ -26,10 +27,10 @@ def split_messages(body: bytes) -> list[bytes]:
         if text.startswith(b"["):
             return [bytes(message).strip(_WHITESPACE) for message in _array.decode(text)]
         return [bytes(_value.decode(text)).strip(_WHITESPACE)]
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InvalidInput("append to stream", "the body", f"it is not JSON: {error}") from error
     except RecursionError as error:
         raise InvalidInput("append to stream", "the body", "its arrays and objects are nested too deeply") from error
+    except UNDECODABLE as error:
+        raise InvalidInput("append to stream", "the body", f"it is not JSON: {error}") from error
 
 
 def join_messages(messages: Sequence[bytes]) -> bytes:

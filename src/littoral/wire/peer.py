@@ -17,6 +17,7 @@ from littoral.core.hlc import HLC_MOST
 from littoral.core.lanes import Lane
 from littoral.core.limits import RECORD_BYTES, UPLINK_BATCH_BYTES
 from littoral.core.resources import Tier
+from littoral.core.undecodable import UNDECODABLE
 from littoral.wire.compression import Undecodable, decompress
 
 PROTOCOL_VERSION = 1
@@ -144,7 +145,7 @@ def decode(data: bytes, kind: type[T], what: str) -> T:
     """`data` as a `kind`. Raises InvalidInput that names `what` and the place."""
     try:
         return msgspec.msgpack.decode(data, type=kind)
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         raise InvalidInput(
             "read",
             what,

@@ -11,6 +11,7 @@ import msgspec
 from littoral.core import errors
 from littoral.core.errors import LittoralError
 from littoral.core.http import Headers, Response
+from littoral.core.undecodable import UNDECODABLE
 
 CONTENT_TYPE = "application/problem+json"
 RETRY_AFTER_S = "1"
@@ -80,7 +81,7 @@ def error_of(status: int, body: bytes, operation: str, subject: str, headers: He
 def _read(status: int, body: bytes, operation: str, subject: str) -> LittoralError:
     try:
         problem = msgspec.json.decode(body, type=Problem)
-    except msgspec.DecodeError:
+    except UNDECODABLE:
         text = body[:200].decode("utf-8", "replace")
         return errors.Unavailable(operation, subject, f"it answered {status}: {text}")
     kind = getattr(errors, problem.kind, None)

@@ -14,6 +14,7 @@ from msgspec import Meta
 
 from littoral.core.errors import LittoralError
 from littoral.core.names import STREAM_PART, STREAM_PARTS_MOST
+from littoral.core.undecodable import UNDECODABLE
 
 RESERVED: Final = "__ds"
 """First part of the paths that the protocol keeps for itself."""
@@ -163,7 +164,7 @@ def read_body(body: bytes, kind: type[T]) -> T:
     """Raises Refused."""
     try:
         return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNDECODABLE as error:
         raise Refused("INVALID_REQUEST", f"the body is not what is expected here: {error}") from error
 
 
@@ -171,7 +172,7 @@ def is_done(body: bytes) -> bool:
     """Whether a receiver's answer says that all of the wake is processed; anything else says nothing."""
     try:
         return msgspec.json.decode(body, type=WebhookAnswer).done
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNDECODABLE:
         return False
 
 

@@ -10,6 +10,7 @@ from littoral.fleet.inbox import (
     KEPT_MS,
     Answer,
     Message,
+    check_answer,
     forgettable,
     inbox_of,
     is_inbox,
@@ -59,6 +60,39 @@ def test_what_is_no_message_says_so():
             read(b"?", OUTBOX)
     with pytest.raises(InvalidInput, match="matching regex"):
         read_message(msgspec.msgpack.encode(msgspec.structs.replace(MESSAGE, id="a/b")), OUTBOX)
+
+
+@pytest.mark.parametrize(
+    ("answer", "cause"),
+    [
+        (Answer(199), "199 is no status"),
+        (Answer(600), "600 is no status"),
+        (Answer(-1), "-1 is no status"),
+        (Answer(204, (), b"x"), "status 204 has no body"),
+        (Answer(304, (), b"x"), "status 304 has no body"),
+        (Answer(200, [("a b", "c")]), "'a b' is no name of a header"),
+        (Answer(200, [("", "c")]), "'' is no name of a header"),
+        (Answer(200, [("a:", "c")]), "'a:' is no name of a header"),
+        (Answer(200, [("a\n", "c")]), "is no name of a header"),
+        (Answer(200, [("ä", "c")]), "'ä' is no name of a header"),
+        (Answer(200, [("ok", "fine"), ("a", "b\r\nc: d")]), "the header a has a character"),
+        (Answer(200, [("a", "b\n")]), "the header a has a character"),
+        (Answer(200, [("a", "b\0")]), "the header a has a character"),
+        (Answer(200, [("a", "\x7f")]), "the header a has a character"),
+        (Answer(200, [("a", "\u0100")]), "the header a has a character"),
+    ],
+)
+def test_what_could_end_a_response_and_begin_another_is_no_answer(answer: Answer, cause: str):
+    with pytest.raises(InvalidInput, match=cause):
+        check_answer(answer, OUTBOX)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [Answer(200), Answer(599, [("x-y", "")], b"x"), Answer(204, [("etag", '"\t ~"')]), Answer(304, [("a", "\xff")])],
+)
+def test_what_is_an_answer_is_passed_on(answer: Answer):
+    check_answer(answer, OUTBOX)
 
 
 def test_an_inbox_is_one_childs():

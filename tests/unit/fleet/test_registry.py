@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import pytest
 
-from littoral.core.errors import Conflict, Forbidden, LimitReached, Unauthenticated
+from littoral.core.errors import Conflict, Forbidden, LimitReached, StorageFull, Unauthenticated
 from littoral.core.resources import Namespace
 from littoral.core.resources.model import Metadata, NamespaceSpec, Placement
 from littoral.fleet.registry import CHANGES_EVERY_S, Registry
@@ -93,6 +93,40 @@ def test_a_token_lets_one_key_in():
         await parent.registry.use_token(enrol_request(first, token))  # the first answer was lost
         with pytest.raises(Conflict, match="was used already"):
             await parent.registry.use_token(enrol_request(second, token))
+
+    play(story)
+
+
+def test_a_renewal_that_is_being_written_does_not_undo_an_expulsion():
+    async def story(parent: Parent) -> None:
+        await parent.enrol("plant-a")
+        renewed = parent.tree.child("plant-a", parent.tree.key())
+        renewal = asyncio.get_running_loop().create_task(parent.registry.add_child(renewed))
+        await asyncio.sleep(0)  # it is with the writer now
+        await parent.registry.expel("plant-a")
+        with pytest.raises(Forbidden, match="expelled"):
+            await renewal
+        for registry in (parent.registry, parent.make()):
+            child = registry.child("plant-a")
+            assert child is not None
+            assert (child.revoked, child.public_key) == (True, renewed.public_key)
+            assert registry.children() == []
+
+    play(story)
+
+
+def test_what_the_disk_refuses_to_note_of_a_child_is_not_so():
+    async def story(parent: Parent) -> None:
+        await parent.enrol("plant-a")
+        before = parent.registry.child("plant-a")
+        parent.sim.disk.capacity_bytes = 0
+        for change in (
+            parent.registry.add_child(parent.tree.child("plant-a", parent.tree.key())),
+            parent.registry.expel("plant-a"),
+        ):
+            with pytest.raises(StorageFull):
+                await change
+            assert parent.registry.child("plant-a") == before
 
     play(story)
 

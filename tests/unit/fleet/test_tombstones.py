@@ -12,12 +12,12 @@ from littoral.core.tasks import Tasks
 from littoral.fleet.desired import DesiredFold
 from littoral.fleet.kv_fold import KvFold
 from littoral.fleet.registry import SUBTREE
-from littoral.fleet.snapshots import UNSAID, FoldSnapshots
+from littoral.fleet.snapshots import KEYS_AT_ONCE, UNSAID, FoldSnapshots
 from littoral.fleet.tombstones import TOMBSTONES_AT_ONCE, Tombstones
 from littoral.store.kv import kv_stream, stand_in
 from littoral.store.store import Store
 from littoral.store.transaction import Transaction
-from littoral.streams.bootstrap import SnapshotPart, array_of
+from littoral.streams.bootstrap import CHUNK_BYTES, SnapshotPart, array_of
 from littoral.streams.kv_again import UNSENT
 from littoral.streams.outbox import UPLINK_FOLD, Outbox
 from littoral.testing.loop import run
@@ -228,6 +228,40 @@ def test_what_may_never_have_been_sent_is_not_dropped_without_a_word():
         await site.submit(lambda tx: snapshots_of(site).take(tx, PARENT, part, None))
         assert site.kv_get("ns", "plant-a") == stand_in(again)
         assert len(letters_of(site)) == 2
+
+    run(main)
+
+
+def test_however_much_lives_here_that_the_parent_lacks_a_transaction_drops_a_piece_of_it():
+    async def main() -> None:
+        site = SimStore("plant-a").open()
+        count = KEYS_AT_ONCE * 5 // 2
+        held = [KvEntry(f"k{n:04}", b"v", 5, "cloud") for n in range(count)]
+        await site.submit(lambda tx: tx.kv_merge_from_above("ns", held))
+        ours, part = snapshots_of(site), SnapshotPart(NOTHING, None, 9)
+        left = [count]
+        at: str | None = None
+        while at is not None or len(left) == 1:
+            at = await site.submit(partial(ours.take, name=PARENT, part=part, after=None, at=at))
+            left.append(len(living(site)))
+        assert left == [count, count - KEYS_AT_ONCE, count - 2 * KEYS_AT_ONCE, 0]
+        assert ours.dropped_entries == count
+
+    run(main)
+
+
+def test_what_is_put_aside_of_it_is_no_more_than_a_chunk_at_a_time():
+    async def main() -> None:
+        site = SimStore("plant-a").open()
+        size = CHUNK_BYTES // 2
+        held = [KvEntry(f"k{n}", bytes(size), 5, "plant-a") for n in range(5)]
+        await site.submit(lambda tx: tx.kv_merge_from_below("ns", held))
+        ours, part = snapshots_of(site), SnapshotPart(NOTHING, None, 9)
+        assert await site.submit(lambda tx: ours.take(tx, PARENT, part, None)) == "k1"
+        assert await site.submit(lambda tx: ours.take(tx, PARENT, part, None, "k1")) == "k3"
+        assert await site.submit(lambda tx: ours.take(tx, PARENT, part, None, "k3")) is None
+        assert living(site) == []
+        assert len(letters_of(site)) == 5
 
     run(main)
 

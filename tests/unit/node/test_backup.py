@@ -5,6 +5,7 @@ import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
@@ -406,7 +407,7 @@ def left_unclosed_with(file: Path, key: StoreKey | None) -> None:
     asyncio.run(main())
 
 
-def dump(file: Path, key: StoreKey | None) -> dict[str, list[object]]:
+def dump(file: Path, key: StoreKey | None) -> dict[str, list[Any]]:
     connection = open_untouched(str(file), key)
     tables = ["meta", "streams", "batches", "folds", "state", "kv", "horizons", "forks", "deleted", "sqlite_sequence"]
     rows = {table: list(connection.execute(f"SELECT * FROM {table}")) for table in tables}

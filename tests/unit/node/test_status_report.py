@@ -72,7 +72,7 @@ def test_the_rate_of_a_lane_and_the_budget_show_in_the_report_and_in_the_metrics
     run(main, seed=seed)
 
 
-@pytest.mark.parametrize("record", [b"no JSON", b"{}", b"spoofed"])
+@pytest.mark.parametrize("record", [b"no JSON", b"{}", b"spoofed", b'{"node": "\xff"}', b'{"?": ' + b"[" * 100_000])
 def test_a_report_that_cannot_be_read_hides_no_other_node(record: bytes, seed: int):
     async def main() -> None:
         tree = SimTree(seed)

@@ -9,6 +9,7 @@ import msgspec
 
 from littoral.core.errors import InvalidResource
 from littoral.core.resources.model import Field, RuleSpec, TimestampField
+from littoral.core.undecodable import UNDECODABLE
 from littoral.iot.rules.output import Reason
 from littoral.iot.rules.sequence import NUMBER_MOST
 
@@ -22,9 +23,6 @@ KEY_CHARACTERS_MOST = 256
 """A key becomes part of topics and of KV keys, which may be 512 bytes long."""
 _NUMBER_BYTES_MOST = 64
 """No float needs more digits than that; longer ones would cost time to read."""
-
-UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError)
-"""All that reading a payload may raise: not JSON, not UTF-8, nested without end, a number beyond any float."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TYPES: dict[str, object] = {"value": float, "sequence": int, "key": str | int}

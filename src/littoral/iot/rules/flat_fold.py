@@ -17,7 +17,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from littoral.core.intake import Fold
-from littoral.iot.rules.decode import UNDECODABLE, VALUE_MOST, FlatReading
+from littoral.core.undecodable import UNDECODABLE
+from littoral.iot.rules.decode import VALUE_MOST, FlatReading
 from littoral.iot.rules.state import KeyState
 from littoral.iot.rules.window import KeyWindows
 
