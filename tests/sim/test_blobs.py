@@ -377,14 +377,14 @@ def test_a_parent_without_room_is_asked_again():
     data = content(MIB)
 
     async def main(tree: SimTree) -> None:
-        root = await tree.start_root("cloud", blobs_bytes=3 * MIB // 2)
+        root = await tree.start_root("cloud", blobs_bytes=7 * MIB // 2)
         leaf = await tree.start_child("plant-a", "site", root)
-        await put(root, content(MIB, 2))
+        await put(root, content(3 * MIB, 2))
         await put(leaf, data, send="up")
         await asyncio.sleep(100.0)
         assert not has(root, data)
         assert leaf.running.report.now().blobs.to_send == 1
-        await root.running.blobs.drop(digest_of(content(MIB, 2)))
+        await root.running.blobs.drop(digest_of(content(3 * MIB, 2)))
         await tree.until(lambda: has(root, data))
         assert leaf.records("plant-a/dead-letters") == []
 
@@ -423,5 +423,77 @@ def test_blobs_and_telemetry_share_the_link():
         # About a thirteenth of it, in whole pieces.
         assert 192 * KIB < blob_bytes < 640 * KIB
         await tree.until(lambda: has(root, data))
+
+    simulated(main)
+
+
+async def offer(node: SimNode, digest: str, size: int, data: bytes = b"") -> None:
+    """What a child says that means ill; what it is answered is left to the test."""
+    assert node.running.uplink is not None
+    link = node.running.uplink.link
+    await link.call("POST", peer.BLOB_OFFER, peer.encode(peer.BlobOffer(digest, size)))
+    if data:
+        piece = peer.BlobPiece(digest, 0, zlib.crc32(data), data)
+        await link.call("POST", peer.BLOB_PIECE, peer.encode(piece))
+
+
+@pytest.mark.parametrize("lie", [-MIB, 0, MIB])
+def test_what_a_child_brings_is_given_to_nobody_before_it_is_right(lie: int):
+    data, junk = content(2 * MIB), content(MIB, 9)
+
+    async def main(tree: SimTree) -> None:
+        root, relay, leaf = await three(tree)
+        name = await put(root, data)
+        await offer(leaf, digest_of(data), len(data) + lie, junk[: MIB // 2])
+        assert await get(relay, name) == data
+        assert await get(leaf, name, range="bytes=0-99") == data[:100]
+
+    simulated(main)
+
+
+def test_a_child_cannot_keep_another_from_sending():
+    data = content(2 * MIB)
+    digest = digest_of(data)
+
+    async def main(tree: SimTree) -> None:
+        root = await tree.start_root("cloud", blob_piece_bytes=PIECE)
+        leaf = await tree.start_child("plant-a", "site", root, None, blob_piece_bytes=PIECE)
+        foe = await tree.start_child("plant-b", "site", root)
+        await tree.until(lambda: leaf.running.uplink and leaf.running.uplink.state.connected)
+        await tree.until(lambda: foe.running.uplink and foe.running.uplink.state.connected)
+        tree.network.link("plant-a", root.peer_url).bytes_per_s = 200 * KIB
+        wire = Wire(tree)
+        name = await put(leaf, data, send="up")
+        await tree.until(lambda: root.running.blobs.have(digest))
+        refused = 0
+        while not has(root, data):
+            assert refused < 1000
+            try:
+                await offer(foe, digest, len(data) + refused % 3, content(BLOCK_BYTES, 9))
+            except Unavailable:
+                refused += 1
+            await asyncio.sleep(0.1)
+        assert refused > 10
+        assert await get(root, name) == data
+        assert wire.bytes_of("plant-a") < len(data) + PIECE
+        assert leaf.records("plant-a/dead-letters") == []
+
+    simulated(main)
+
+
+def test_a_blob_that_was_dropped_while_it_was_sent_is_sent_anew_however_often():
+    data = content(2 * MIB)
+
+    async def main(tree: SimTree) -> None:
+        root = await tree.start_root("cloud", blob_piece_bytes=PIECE)
+        leaf = await tree.start_child("plant-a", "site", root, None, blob_piece_bytes=PIECE)
+        await tree.until(lambda: leaf.running.uplink and leaf.running.uplink.state.connected)
+        tree.network.link("plant-a", root.peer_url).bytes_per_s = 200 * KIB
+        await put(leaf, data, send="up")
+        for _ in range(8):
+            await tree.until(lambda: root.running.blobs.have(digest_of(data)) > PIECE)
+            await root.running.blobs.drop(digest_of(data))
+        await tree.until(lambda: has(root, data))
+        assert leaf.records("plant-a/dead-letters") == []
 
     simulated(main)

@@ -44,6 +44,15 @@ class Tasks:
         await asyncio.gather(*running, return_exceptions=True)
 
 
+async def run_to_end(work: Coroutine[None, None, T], name: str) -> T:
+    """Wait for `work` in a task of its own, which goes on when the caller is cancelled.
+
+    For what must not be left half done: files and rows that change together. A lock that keeps others out meanwhile is taken
+    within `work`, so that it is held until the end, and nobody has to wait for a disk that does not answer to stop waiting.
+    """
+    return await asyncio.shield(asyncio.get_running_loop().create_task(work, name=name))
+
+
 async def run_apart(work: Coroutine[None, None, T], name: str) -> T:
     """Wait for `work` in a task of its own, so that a cancellation of the caller ends it, and is never lost.
 

@@ -2,6 +2,9 @@
 
 The file survives a restart, the running digest does not. It is then made up from the file once all has come, which also
 checks every block again; a block that is not what was written is where the sender goes on.
+
+It belongs to its source, who began it: nobody else adds to it, and nobody else begins anew what is getting further. What the
+node was given by its operator goes before what it fetches, and that before what a child brings.
 """
 
 import asyncio
@@ -10,12 +13,23 @@ import hashlib
 from littoral.core.errors import StorageCorrupt
 from littoral.store.blob_file import BLOCK_BYTES, SYNC_BYTES, BlobFile
 
+OPERATOR, PARENT = "an operator", "the parent"
+"""Sources of blobs. The others are children, by their names, which have no blanks."""
+UNKNOWN = ""
+"""The source of what was brought before a restart: whoever goes on with it first, other than the parent."""
+IDLE_S = 600.0
+"""What nothing was added to for so long may be begun anew by anybody."""
+_RANKS = {OPERATOR: 2, PARENT: 1}
+
 
 class Arrival:
     """One blob that is not here as a whole. Its lock is held by whoever changes it."""
 
-    def __init__(self, file: BlobFile, digest: str, size: int, have: int) -> None:
+    def __init__(self, file: BlobFile, digest: str, size: int, have: int, source: str, now_s: float) -> None:
         self.file = file
+        self.source = source
+        self.moved_s = now_s
+        """When it was begun, found after a restart, or added to; monotonic."""
         self.digest = digest
         self.size = size
         self.have = have
@@ -36,13 +50,24 @@ class Arrival:
         """Whether what has come is what was announced."""
         return self._hash.hexdigest() == self.digest
 
-    def write(self, data: bytes) -> None:
-        """Add to it, durably. Not on the event loop."""
-        self.file.write(self.have, data)
-        if self._hashed == self.have:
+    def claim(self, source: str) -> bool:
+        """Whether `source` may add to it."""
+        if self.source == UNKNOWN and source != PARENT:
+            self.source = source
+        return self.source == source
+
+    def gives_way(self, source: str, now_s: float) -> bool:
+        """Whether `source`, to whom it does not belong, may begin it anew."""
+        return _RANKS.get(source, 0) > _RANKS.get(self.source, 0) or now_s - self.moved_s > IDLE_S
+
+    def write(self, offset: int, data: bytes) -> None:
+        """Add to its end, which is at `offset`, durably. Not on the event loop."""
+        assert offset == self.have, (offset, self.have)
+        self.file.write(offset, data)
+        if self._hashed == offset:
             self._hash.update(data)
             self._hashed += len(data)
-        self.have += len(data)
+        self.have = offset + len(data)
 
     def catch_up(self) -> None:
         """Make up some more of the digest. Where the file is damaged, what follows has not come. Not on the event loop."""

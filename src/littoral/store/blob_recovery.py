@@ -122,6 +122,10 @@ def reseal(disk: Disk, digest: str, size: int, random: Random, old_key: bytes | 
     path, aside = finished_path(digest), f"{partial_path(digest)}.sealing"
     old = open_blob_file(disk, path, digest, old_key)
     new = create_blob_file(disk, aside, digest, random, new_key)
-    for offset in range(0, size, SYNC_BYTES):
-        new.write(offset, old.read(offset, SYNC_BYTES, size))
+    try:
+        for offset in range(0, size, SYNC_BYTES):
+            new.write(offset, old.read(offset, SYNC_BYTES, size))
+    except LittoralError:
+        disk.remove(aside)
+        raise
     disk.move(aside, path)

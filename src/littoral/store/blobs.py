@@ -5,25 +5,27 @@
     end       compare the digest, rename the file, then the row
     drop      rename the file back, then the row, then remove it
 
+Each is done to its end, also where who asked for it goes away meanwhile: a file that a thread is writing to is not let go.
 Nothing is acknowledged before it is synced. Who sends a blob asks how far it has come, and goes on there. Whatever a crash
 leaves, the name of a file and its row say together what it is (littoral.store.blob_recovery).
 """
 
 import asyncio
-from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from functools import partial
 
 import msgspec
 
 from littoral.core.clock import Clock
 from littoral.core.disk import Disk
-from littoral.core.errors import InvalidInput, LittoralError, NotFound, StorageCorrupt, StorageFull
+from littoral.core.errors import InvalidInput, LittoralError, NotFound, StorageCorrupt, StorageFull, Unavailable
 from littoral.core.limits import BLOB_PARTIAL_S, FREE_BYTES, Limits
 from littoral.core.offload import Offload
 from littoral.core.random import Random
+from littoral.core.tasks import run_to_end
 from littoral.security.blob_seal import BLOB_KEY_BYTES
-from littoral.store.blob_arrival import Arrival
+from littoral.store.blob_arrival import OPERATOR, PARENT, UNKNOWN, Arrival
 from littoral.store.blob_check import BLOB_KEY, BLOB_STATE
 from littoral.store.blob_file import (
     BLOCK_BYTES,
@@ -140,7 +142,8 @@ class Blobs:
         row, arrival = self._rows.get(digest), self._arrivals.get(digest)
         if row is None:
             raise _missing("read", digest)
-        self._touch(digest)
+        if row.complete:
+            self._touch(digest)
         if arrival is not None and not arrival.in_place:
             most = max(0, min(length, arrival.have - offset))
             # It may get its final name just now.
@@ -158,41 +161,62 @@ class Blobs:
 
     # Taking
 
-    async def begin(self, digest: str, size: int, *, send: bool = False, above: str = "") -> BlobMark:
-        """Announce a blob; answers from where on it is wanted. send: it is to go up to the root. above: a parent that has it.
+    async def begin(self, digest: str, size: int, *, source: str = OPERATOR, send: bool = False) -> BlobMark:
+        """Announce a blob; answers from where on it is wanted. source: who brings it (littoral.store.blob_arrival): a child,
+        by its name, an operator, or the parent, which has it then. send: it is to go up to the root.
 
-        Raises: InvalidInput where the digest is that of a blob of another size, TooLarge, LimitReached, StorageFull.
+        Raises: InvalidInput where the digest is that of a blob of another size, Unavailable while somebody else brings it,
+        TooLarge, LimitReached, StorageFull.
         """
+        return await run_to_end(self._begin(digest, size, source, send=send), f"begin blob {digest[:12]}")
+
+    async def _begin(self, digest: str, size: int, source: str, *, send: bool) -> BlobMark:
+        above = self.parent if source == PARENT else ""
         async with self._admission:
+            arrival = self._arrivals.get(digest)
+            if arrival is not None and not self._goes_on(arrival, size, source):
+                await self._discard(arrival)
             row = self._rows.get(digest)
-            if row is not None and row.size != size:
-                if row.complete:
-                    raise InvalidInput("take blob", _name(digest), f"it has {row.size} bytes, and not {size}")
-                # One of the two who announced it is wrong; the digest shows which.
-                await self._discard(digest)
-                row = None
             if row is None:
-                await self._admit(digest, size, send=send, above=above)
+                await self._admit(digest, size, source, send=send, above=above)
+            elif row.size != size:
+                raise InvalidInput("take blob", _name(digest), f"it has {row.size} bytes, and not {size}")
             else:
                 await self._wish(row, send=send, above=above)
-        self._touch(digest)
+            # An announcement alone keeps nothing that has not come.
+            if row is not None and row.complete:
+                self._touch(digest)
         return await self._mark(digest)
 
-    async def append(self, digest: str, offset: int, data: bytes) -> BlobMark:
-        """Add to a blob: whole blocks of BLOCK_BYTES, but for its end. What is here already is skipped, and where something
-        is missing before it nothing is added: the answer says from where on it is wanted.
+    def _goes_on(self, arrival: Arrival, size: int, source: str) -> bool:
+        """Whether `source` goes on with it, or else begins it anew. Raises Unavailable where it may do neither."""
+        if (arrival.size == size or arrival.source == source) and arrival.claim(source):
+            return arrival.size == size
+        if arrival.gives_way(source, self._clock.monotonic_s()):
+            return False
+        raise _busy(arrival.digest)
 
-        Raises: NotFound for one that was not announced, InvalidInput, also where all has come and the digest is wrong (it
-        is discarded then), StorageError.
+    async def append(self, digest: str, offset: int, data: bytes, *, source: str = OPERATOR) -> BlobMark:
+        """Add to a blob: whole blocks of BLOCK_BYTES, but for its end. What is here already is skipped, and where something
+        is missing before it nothing is added: the answer says from where on it is wanted. source: as for `begin`.
+
+        Raises: NotFound for one that was not announced, Unavailable for one that somebody else brings, InvalidInput, also
+        where all has come and the digest is wrong (it is discarded then), StorageError.
         """
+        return await run_to_end(self._append(digest, offset, data, source), f"append to blob {digest[:12]}")
+
+    async def _append(self, digest: str, offset: int, data: bytes, source: str) -> BlobMark:
         row, arrival = self._rows.get(digest), self._arrivals.get(digest)
         if row is not None and arrival is None:
             return BlobMark(row.size, complete=True)
         if arrival is None:
             raise _missing("add to", digest)
         async with arrival.lock:
-            if self._arrivals.get(digest) is arrival and offset <= arrival.have:
-                await self._add(arrival, data[arrival.have - offset :])
+            if self._arrivals.get(digest) is arrival:
+                if not arrival.claim(source):
+                    raise _busy(digest)
+                if offset <= arrival.have:
+                    await self._add(arrival, data[arrival.have - offset :])
         return await self._mark(digest)
 
     async def _add(self, arrival: Arrival, data: bytes) -> None:
@@ -211,7 +235,8 @@ class Blobs:
             raise StorageFull(
                 "add to blob", _name(arrival.digest), f"{free} bytes are free on the disk", "Free some space"
             )
-        await self._offload(partial(arrival.write, data))
+        await self._offload(partial(arrival.write, arrival.have, data))
+        arrival.moved_s = self._clock.monotonic_s()
         self.counters.received_bytes += len(data)
         self._touch(arrival.digest)
         self._tell(arrival.digest)
@@ -228,7 +253,10 @@ class Blobs:
             raise _missing("go on with", digest)
         return BlobMark(self.have(digest), complete=row.complete)
 
-    async def _admit(self, digest: str, size: int, *, send: bool, above: str) -> None:
+    async def _admit(self, digest: str, size: int, source: str, *, send: bool, above: str) -> None:
+        if source not in (OPERATOR, PARENT):
+            announced = [arrival for arrival in self._arrivals.values() if arrival.source == source]
+            self._room.check_announced(announced, digest, size)
         for victim in self._room.make(self.rows, self._coming_bytes, digest, size):
             await self._remove(victim)
             self.counters.evicted += 1
@@ -238,7 +266,7 @@ class Blobs:
         row = BlobRow(digest, size, now_ms, now_ms, complete=False, send=send, above=above, refused="")
         await self._store.submit(lambda tx: tx.put_blob(row))
         self._set(row)
-        self._arrivals[digest] = Arrival(file, digest, size, 0)
+        self._arrivals[digest] = Arrival(file, digest, size, 0, source, self._clock.monotonic_s())
 
     def _coming_bytes(self) -> int:
         """What is still to come of blobs that were let in."""
@@ -280,14 +308,20 @@ class Blobs:
 
     async def drop(self, digest: str) -> None:
         """Remove a blob, or what has come of it. Raises NotFound, StorageError."""
-        if digest not in self._rows:
-            raise _missing("drop", digest)
-        async with self._admission:
-            await self._discard(digest)
+        await run_to_end(self._drop(digest), f"drop blob {digest[:12]}")
+
+    async def _drop(self, digest: str) -> None:
+        async with self._admission, self._held(self._arrivals.get(digest)):
+            # It may have been removed while this waited.
+            if digest not in self._rows:
+                raise _missing("drop", digest)
+            await self._remove(digest)
 
     async def note_above(self, digest: str) -> None:
-        """The parent has it."""
-        await self._change(digest, above=self.parent, refused="")
+        """The parent has it. Nothing is noted of what is not here as a whole any more, and may be another's by now."""
+        row = self._rows.get(digest)
+        if row is not None and row.complete:
+            await self._change(digest, above=self.parent, refused="")
 
     async def refuse(self, digest: str, reason: str) -> None:
         """The parent does not take it: it is not sent again unless somebody asks, and put into the dead letters."""
@@ -316,17 +350,21 @@ class Blobs:
         if self.parent and row.complete and row.send and row.above != self.parent and not row.refused:
             self._waiting[row.digest] = None
 
-    async def _discard(self, digest: str) -> None:
-        """Remove a blob once nothing is being added to it."""
-        arrival = self._arrivals.get(digest)
-        async with arrival.lock if arrival is not None else nullcontext():
-            await self._remove(digest)
+    async def _discard(self, arrival: Arrival) -> None:
+        """Remove what has come of a blob, once nothing is being added to it; unless that was its end."""
+        async with self._held(arrival):
+            if self._arrivals.get(arrival.digest) is arrival:
+                await self._remove(arrival.digest)
+
+    def _held(self, arrival: Arrival | None) -> AbstractAsyncContextManager[None]:
+        return arrival.lock if arrival is not None else nullcontext()
 
     async def _remove(self, digest: str) -> None:
         await self._offload(partial(self._put_aside, digest))
         await self._store.submit(lambda tx: tx.delete_blob(digest))
         await self._offload(partial(self._disk.remove, partial_path(digest)))
-        self.held_bytes -= self._rows[digest].size
+        if (row := self._rows.get(digest)) is not None:
+            self.held_bytes -= row.size
         for each in (self._rows, self._arrivals, self._used, self._unhashed, self._waiting):
             each.pop(digest, None)
         self._tell(digest)
@@ -350,44 +388,62 @@ class Blobs:
         """Make up digests, forget what nobody goes on with, and keep which blobs were used, until cancelled."""
         while True:
             self._work.clear()
-            try:
-                await self._encrypt_all()
-                for digest in list(self._unhashed):
-                    await self._hash(digest)
-                await self._forget_abandoned()
-                await self._keep_uses()
-            except LittoralError as error:
-                self._warn(str(error))
+            await self._encrypt_all()
+            for digest in list(self._unhashed):
+                await self._warned(self._hash(digest))
+            await self._warned(self._forget_abandoned())
+            await self._warned(self._keep_uses())
             with suppress(TimeoutError):
                 async with asyncio.timeout(UPKEEP_S):
                     await self._work.wait()
 
+    async def _warned(self, work: Awaitable[None]) -> None:
+        """What fails of the upkeep is tried again with the next one, and keeps nothing else from being done."""
+        try:
+            await work
+        except LittoralError as error:
+            self._warn(str(error))
+
     async def _hash(self, digest: str) -> None:
         """Make up the digest of an arrival that has come before a restart, all or in part."""
         arrival = self._arrivals.get(digest)
-        while arrival is not None and arrival.have == arrival.size and not arrival.is_hashed:
-            await self._offload(arrival.catch_up)
+        while arrival is not None and await self._catch_up(arrival):
+            pass
         self._unhashed.pop(digest, None)
         if arrival is not None and self._arrivals.get(digest) is arrival:
             self._tell(digest)
             await self._mark(digest)
 
+    async def _catch_up(self, arrival: Arrival) -> bool:
+        """Whether there was some more of its digest to be made up."""
+        async with arrival.lock:
+            is_current = self._arrivals.get(arrival.digest) is arrival
+            if not is_current or arrival.have != arrival.size or arrival.is_hashed:
+                return False
+            await self._offload(arrival.catch_up)
+            return True
+
     async def _encrypt_all(self) -> None:
-        while self._plain:
-            digest = self._plain[-1]
-            if (row := self._rows.get(digest)) is not None and row.complete:
-                work = partial(reseal, self._disk, digest, row.size, self._random, None, self._key)
-                await self._offload(work)
-            self._plain.pop()
+        """Encrypt what is not yet. One that is damaged is left as it is until the next start: who reads it is told."""
+        plain, self._plain = self._plain, []
+        for digest in reversed(plain):
+            if (row := self._rows.get(digest)) is None or not row.complete:
+                continue
+            try:
+                await self._offload(partial(reseal, self._disk, digest, row.size, self._random, None, self._key))
+            except LittoralError as error:
+                self._warn(str(error))
+                if not isinstance(error, (StorageCorrupt, NotFound)):
+                    self._plain.append(digest)
 
     async def _forget_abandoned(self) -> None:
         oldest_ms = self._clock.wall_ms() - self._limits[BLOB_PARTIAL_S] * 1000
-        for digest in list(self._arrivals):
-            row = self.row(digest)
+        for arrival in list(self._arrivals.values()):
+            row = self.row(arrival.digest)
             if row is not None and row.used_ms < oldest_ms:
                 self._limits.hit(BLOB_PARTIAL_S)
                 async with self._admission:
-                    await self._discard(digest)
+                    await self._discard(arrival)
 
     async def _keep_uses(self) -> None:
         used = {digest: at_ms for digest, at_ms in self._used.items() if at_ms != self._rows[digest].used_ms}
@@ -420,7 +476,9 @@ class Blobs:
         for row in found.rows.values():
             self._set(row)
         for digest, (file, have) in found.partials.items():
-            self._arrivals[digest] = Arrival(file, digest, found.rows[digest].size, have)
+            row = found.rows[digest]
+            source = PARENT if row.above and row.above == self.parent else UNKNOWN
+            self._arrivals[digest] = Arrival(file, digest, row.size, have, source, self._clock.monotonic_s())
 
 
 async def open_blobs(
@@ -468,3 +526,7 @@ def _name(digest: str) -> str:
 
 def _missing(operation: str, digest: str) -> NotFound:
     return NotFound(f"{operation} blob", _name(digest), "there is no such blob on this node")
+
+
+def _busy(digest: str) -> Unavailable:
+    return Unavailable("take blob", _name(digest), "somebody else is bringing it", "Come again later: it is here then")

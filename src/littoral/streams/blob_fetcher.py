@@ -5,7 +5,8 @@ relay, piece by piece, and stays at each of them.
     fetch     ask from where on it is wanted here, add what comes; one at a time for each blob, for all who read it
     failure   wait, go on at the same byte, for as long as somebody reads
 
-The last block of a blob is given to nobody before the digest of the whole is right: who read a wrong one lacks its end.
+The last block of a blob is given to nobody before the digest of the whole is right: who read a wrong one lacks its end. Of
+one that a child or an operator is bringing nothing is given before: where it ends is their word alone.
 """
 
 import asyncio
@@ -19,8 +20,9 @@ from littoral.core.clock import Clock
 from littoral.core.errors import InvalidInput, LittoralError, NotFound, Unavailable
 from littoral.core.limits import BLOB_PIECE_BYTES, Limits
 from littoral.core.tasks import Tasks
+from littoral.store.blob_arrival import PARENT
 from littoral.store.blob_file import BLOCK_BYTES
-from littoral.store.blob_rows import ALGORITHM
+from littoral.store.blob_rows import ALGORITHM, BlobRow
 from littoral.store.blobs import Blobs
 from littoral.streams.parent_link import ParentLink
 from littoral.wire import peer
@@ -31,6 +33,10 @@ LOOK_AGAIN_S = 1.0
 """How often it is looked whether a blob that has come is right."""
 DAMAGED_MOST = 5
 """Pieces in a row that may come damaged."""
+
+
+class _Damaged(InvalidInput):
+    """A piece that came is not what was sent, or the parent says so of what it was asked."""
 
 
 class _Fetch(msgspec.Struct):
@@ -69,7 +75,7 @@ class BlobFetcher:
     async def size(self, digest: str) -> int:
         """Of a blob that is here, or anywhere on the way to the root. Raises NotFound, Unavailable."""
         row = self._blobs.row(digest)
-        if row is not None and (row.complete or (row.above and row.above == self._blobs.parent)):
+        if row is not None and (row.complete or self._is_fetched(row)):
             return row.size
         part = await self._ask(digest, 0, 0)
         return part.size
@@ -81,23 +87,31 @@ class BlobFetcher:
         Raises: NotFound, Unavailable, StorageCorrupt, and what keeps the blob from being taken here.
         """
         row = self._blobs.row(digest)
-        if row is None or not row.complete:
+        if row is not None and row.complete:
+            size = row.size
+        else:
             size = await self.size(digest)
             with suppress(TimeoutError):
                 async with asyncio.timeout(patience_s):
                     await self._until(digest, offset, size)
-        here = self._given(digest)
+        here = self._given(digest, size)
         if here <= offset:
             return b""
         return await self._blobs.read(digest, offset, min(length, here - offset))
 
-    def _given(self, digest: str) -> int:
-        """How much of a blob is given away."""
+    def _is_fetched(self, row: BlobRow) -> bool:
+        """Whether what has come of a blob came from the parent."""
+        return bool(row.above) and row.above == self._blobs.parent
+
+    def _given(self, digest: str, size: int) -> int:
+        """How much is given away of a blob that is of this size above."""
         row = self._blobs.row(digest)
         if row is None:
             return 0
         if row.complete:
             return row.size
+        if row.size != size or not self._is_fetched(row):
+            return 0
         return min(self._blobs.have(digest), max(0, row.size - 1) // BLOCK_BYTES * BLOCK_BYTES)
 
     async def _until(self, digest: str, offset: int, size: int) -> None:
@@ -105,7 +119,7 @@ class BlobFetcher:
         moved = asyncio.Event()
         self._moved.setdefault(digest, []).append(moved)
         try:
-            while self._given(digest) <= offset < size:
+            while self._given(digest, size) <= offset < size:
                 moved.clear()
                 self._want(digest, size)
                 await moved.wait()
@@ -142,32 +156,43 @@ class BlobFetcher:
 
     async def _fetch(self, digest: str, size: int, fetch: _Fetch) -> None:
         backoff = self._backoff()
-        mark = await self._blobs.begin(digest, size, above=self._blobs.parent)
+        mark: peer.BlobMark | None = None
         damaged = 0
-        while not mark.complete:
+        while mark is None or not mark.complete:
             if self._clock.monotonic_s() - fetch.wanted_s > IDLE_S:
                 return
-            if mark.have == size:
-                await asyncio.sleep(LOOK_AGAIN_S)
-                mark = await self._blobs.begin(digest, size)
-                continue
             try:
-                data = await self._piece(digest, mark.have)
-            except (Unavailable, InvalidInput) as error:
-                damaged += isinstance(error, InvalidInput)
+                mark = await self._step(digest, size, mark)
+            except _Damaged:
+                damaged += 1
                 if damaged > DAMAGED_MOST:
                     raise
                 await asyncio.sleep(backoff.next_delay_s())
-                continue
-            backoff.reset()
-            damaged = 0
-            mark = await self._blobs.append(digest, mark.have, data)
+            except Unavailable:
+                # The parent, or what is here: somebody else brings it just now.
+                mark = None
+                await asyncio.sleep(backoff.next_delay_s())
+            else:
+                backoff.reset()
+                damaged = 0
+
+    async def _step(self, digest: str, size: int, mark: peer.BlobMark | None) -> peer.BlobMark:
+        """Begin, or go on where `mark` says; how far it is then."""
+        if mark is not None and mark.have < size:
+            data = await self._piece(digest, mark.have)
+            return await self._blobs.append(digest, mark.have, data, source=PARENT)
+        if mark is not None:
+            await asyncio.sleep(LOOK_AGAIN_S)
+        return await self._blobs.begin(digest, size, source=PARENT)
 
     async def _piece(self, digest: str, offset: int) -> bytes:
         assert self._link is not None
         most = min(self._limits[BLOB_PIECE_BYTES], self._link.most(self._link.down))
-        part = await self._ask(digest, offset, max(BLOCK_BYTES, most // BLOCK_BYTES * BLOCK_BYTES))
-        return peer.check_crc(part.data, part.crc, f"piece of blob {ALGORITHM}{digest}")
+        try:
+            part = await self._ask(digest, offset, max(BLOCK_BYTES, most // BLOCK_BYTES * BLOCK_BYTES))
+            return peer.check_crc(part.data, part.crc, f"piece of blob {ALGORITHM}{digest}")
+        except InvalidInput as error:
+            raise _Damaged(error.operation, error.subject, error.cause, error.remedy) from error
 
     async def _ask(self, digest: str, offset: int, most: int) -> peer.BlobPart:
         """The parent's answer; most: 0 to learn the size alone. Raises NotFound, Unavailable."""

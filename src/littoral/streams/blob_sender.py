@@ -39,8 +39,9 @@ SHARE = WEIGHTS["bulk"] / (sum(WEIGHTS.values()) - WEIGHTS["bulk"])
 """Bytes of blobs for each byte of the other lanes, while these have something to send."""
 NEVER = (TooLarge, Forbidden)
 """Refusals that stay what they are."""
-DAMAGED = (InvalidInput, Conflict, NotFound, StorageCorrupt)
-"""Refusals that may be the fault of the way there, a few times."""
+DAMAGED = (InvalidInput, Conflict, StorageCorrupt)
+"""Refusals that may be the fault of the way there, a few times. Not NotFound: the parent has dropped what had come, whoever
+was the cause; or it is older, knows no such call, and will be renewed one day."""
 TRIES_MOST = 5
 LOOK_AGAIN_S = 1.0
 """How often the parent is asked whether a blob that it has all bytes of is right."""
@@ -58,7 +59,7 @@ class _Try(msgspec.Struct):
     not_before_s: float = 0.0
     wait_s: float = RETRY_S
     failures: int = 0
-    """Refusals, and times that the parent began anew."""
+    """Refusals of what came."""
 
 
 class BlobSender:
@@ -142,7 +143,7 @@ class BlobSender:
         except (PeerUnreachable, BudgetSpent):
             raise
         except LittoralError as error:
-            await self._refused(row, each, error, offered=not data)
+            await self._refused(row, each, error)
             return
         await self._noted(row, each, mark)
 
@@ -156,7 +157,6 @@ class BlobSender:
     async def _noted(self, row: BlobRow, each: _Try, mark: peer.BlobMark) -> None:
         """The parent says how far it is."""
         before, each.mark = each.mark, mark
-        each.wait_s = RETRY_S
         if before is not None:
             self.sent_bytes += max(0, mark.have - before.have)
         if mark.complete:
@@ -164,24 +164,25 @@ class BlobSender:
         elif mark.have == row.size:
             self._put_off(each, LOOK_AGAIN_S)
         elif before is not None and mark.have < before.have:
-            error = InvalidInput("send blob", row.digest, "the parent finds that what came is not what was announced")
-            await self._refused(row, each, error, offered=False)
-            each.mark = mark
+            self._put_off_longer(each)
+        elif before is not None and mark.have > before.have:
+            each.wait_s = RETRY_S
 
-    async def _refused(self, row: BlobRow, each: _Try, error: LittoralError, *, offered: bool) -> None:
+    async def _refused(self, row: BlobRow, each: _Try, error: LittoralError) -> None:
         each.mark = None
-        # A parent that knows no such call is older, and will be renewed one day.
-        unknown_call = offered and isinstance(error, NotFound)
-        each.failures += isinstance(error, DAMAGED) and not unknown_call
+        each.failures += isinstance(error, DAMAGED)
         if isinstance(error, NEVER) or each.failures >= TRIES_MOST:
             await self._give_up(row, error)
             return
-        self._put_off(each, each.wait_s)
-        each.wait_s = min(each.wait_s * 2, RETRY_MOST_S)
+        self._put_off_longer(each)
 
     async def _give_up(self, row: BlobRow, error: LittoralError) -> None:
         self._tries.pop(row.digest, None)
         await self._blobs.refuse(row.digest, str(error))
+
+    def _put_off_longer(self, each: _Try) -> None:
+        self._put_off(each, each.wait_s)
+        each.wait_s = min(each.wait_s * 2, RETRY_MOST_S)
 
     def _put_off(self, each: _Try, wait_s: float) -> None:
         each.not_before_s = self._clock.monotonic_s() + wait_s

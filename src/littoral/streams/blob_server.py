@@ -1,7 +1,8 @@
 """The parent's side of blobs: what children bring, and what they ask for.
 
 Whoever knows a digest may have the blob: 256 bits that nobody guesses are what a link to a document is elsewhere. A child
-brings blobs of its own accord only, and takes none away.
+brings blobs of its own accord only, and takes none away. What it has not brought as a whole is its own affair: others
+neither read it nor add to it.
 """
 
 import zlib
@@ -27,16 +28,16 @@ class BlobServer:
         self._fetcher = fetcher
         self._limits = limits
 
-    async def handle(self, request: Request) -> Response:
-        """Answer one request. Raises LittoralError."""
+    async def handle(self, child: str, request: Request) -> Response:
+        """Answer one request of `child`. Raises LittoralError."""
         match request.method, request.path:
             case "POST", peer.BLOB_OFFER:
                 offer = peer.decode(request.body, peer.BlobOffer, "offer of a blob")
-                return _answer(await self._blobs.begin(offer.digest, offer.size, send=True))
+                return _answer(await self._blobs.begin(offer.digest, offer.size, source=child, send=True))
             case "POST", peer.BLOB_PIECE:
                 piece = peer.decode(request.body, peer.BlobPiece, "piece of a blob")
                 data = peer.check_crc(piece.data, piece.crc, f"piece of blob {ALGORITHM}{piece.digest}")
-                return _answer(await self._blobs.append(piece.digest, piece.offset, data))
+                return _answer(await self._blobs.append(piece.digest, piece.offset, data, source=child))
             case "GET", peer.BLOB:
                 return await self._read(request)
             case _, peer.BLOB | peer.BLOB_OFFER | peer.BLOB_PIECE:

@@ -3,7 +3,7 @@ import gc
 
 import pytest
 
-from littoral.core.tasks import Tasks, run_apart
+from littoral.core.tasks import Tasks, run_apart, run_to_end
 
 
 def never_fails(error: BaseException) -> None:
@@ -167,3 +167,33 @@ def test_what_runs_apart_gives_its_result_or_its_failure():
     assert asyncio.run(run_apart(seven(), "seven")) == 7
     with pytest.raises(OSError, match="no"):
         asyncio.run(run_apart(fails(), "fails"))
+
+
+def test_what_must_be_done_is_done_when_nobody_waits_for_it_any_more():
+    async def main() -> None:
+        lock, done = asyncio.Lock(), asyncio.Event()
+
+        async def work(*, fails: bool) -> int:
+            async with lock:
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+                done.set()
+                if fails:
+                    raise ValueError
+                return 7
+
+        assert await run_to_end(work(fails=False), "work") == 7
+        with pytest.raises(ValueError):
+            await run_to_end(work(fails=True), "work")
+        for fails in (False, True):
+            done.clear()
+            caller = asyncio.ensure_future(run_to_end(work(fails=fails), "work"))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            caller.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await caller
+            async with lock:
+                assert done.is_set()
+
+    asyncio.run(main())

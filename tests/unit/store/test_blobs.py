@@ -1,10 +1,23 @@
 """Blobs: files beside the database, which are gone on with where they ended."""
 
+import asyncio
 import hashlib
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import pytest
 
-from littoral.core.errors import InvalidInput, LimitReached, NotFound, StorageCorrupt, StorageFull, TooLarge
+from littoral.core.errors import (
+    InvalidInput,
+    LimitReached,
+    NotFound,
+    StorageCorrupt,
+    StorageFull,
+    TooLarge,
+    Unavailable,
+)
+from littoral.core.offload import Offload
+from littoral.store.blob_arrival import IDLE_S, OPERATOR, PARENT
 from littoral.store.blob_file import BLOCK_BYTES, HEADER_BYTES, SYNC_BYTES, blob_bytes, finished_path, partial_path
 from littoral.store.blobs import UPKEEP_S, Blobs, open_blobs
 from littoral.testing.loop import run
@@ -15,6 +28,7 @@ from littoral.wire.peer import BlobMark
 from tests.support.stores import name, records_of
 
 KIB, MIB = 1 << 10, 1 << 20
+T = TypeVar("T")
 
 
 def content(size: int, seed: int = 1) -> bytes:
@@ -25,20 +39,39 @@ def digest_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-async def opened(node: SimStore, parent: str = "", *, encrypted: bool = False) -> Blobs:
+async def opened(
+    node: SimStore,
+    parent: str = "",
+    *,
+    encrypted: bool = False,
+    offload: Offload = at_once,
+    warn: Callable[[str], None] = lambda text: None,
+) -> Blobs:
     store = node.running()
-    warnings: list[str] = []
     return await open_blobs(
-        store, node.disk, node.limits, node.clock, node.random.fork("blobs"), at_once, parent, warnings.append,
+        store, node.disk, node.limits, node.clock, node.random.fork("blobs"), offload, parent, warn,
         encrypted=encrypted,
     )  # fmt: skip
 
 
-async def put(blobs: Blobs, data: bytes, *, piece: int = MIB, **wish) -> str:
+def in_a_second(work: Callable[[], T]) -> "asyncio.Future[T]":
+    """As a thread does it: who stops waiting does not stop the work."""
+    done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+    def do() -> None:
+        result = work()
+        if not done.done():
+            done.set_result(result)
+
+    asyncio.get_running_loop().call_later(1.0, do)
+    return done
+
+
+async def put(blobs: Blobs, data: bytes, *, source: str = OPERATOR, send: bool = False) -> str:
     digest = digest_of(data)
-    mark = await blobs.begin(digest, len(data), **wish)
+    mark = await blobs.begin(digest, len(data), source=source, send=send)
     while not mark.complete:
-        mark = await blobs.append(digest, mark.have, data[mark.have : mark.have + piece])
+        mark = await blobs.append(digest, mark.have, data[mark.have : mark.have + MIB], source=source)
     return digest
 
 
@@ -424,6 +457,296 @@ def test_uses_are_kept():
         used_ms = blobs.rows()[0].used_ms
         await blobs._keep_uses()
         assert [row.used_ms for row in node.running().blobs()] == [used_ms]
+        await node.close()
+
+    run(main, 1)
+
+
+@pytest.mark.parametrize("after_s", [0.5, 1.5, 2.5, 3.5])
+def test_who_goes_away_leaves_no_piece_half_added(after_s: float):
+    """While a piece is written, its file moved, or its row changed."""
+    data = content(2 * MIB + 5)
+    digest = digest_of(data)
+
+    async def main() -> None:
+        node = SimStore()
+        blobs = await opened(node, offload=in_a_second)
+        await blobs.begin(digest, len(data))
+        for at, piece in ((0, data[:MIB]), (MIB, data[MIB:])):
+            adding = asyncio.ensure_future(blobs.append(digest, at, piece))
+            await asyncio.sleep(after_s)
+            adding.cancel()
+            # At once, while the thread may be writing still.
+            mark = await blobs.append(digest, at, piece)
+            assert mark.have == at + len(piece)
+            await asyncio.gather(adding, return_exceptions=True)
+        assert mark.complete
+        assert await blobs.read(digest, 0, len(data)) == data
+        assert node.disk.files("blobs") == [finished_path(digest)]
+        await node.close()
+
+    run(main, 1)
+
+
+@pytest.mark.parametrize("after_s", [0.5, 1.0, 1.5, 2.5])
+@pytest.mark.parametrize("act", ["begin", "drop"])
+def test_who_goes_away_leaves_nothing_half_begun_or_half_dropped(act: str, after_s: float):
+    data = content(MIB)
+    digest = digest_of(data)
+
+    async def main() -> None:
+        node = SimStore()
+        blobs = await opened(node, offload=in_a_second)
+        if act == "drop":
+            await put(blobs, data)
+        work = blobs.begin(digest, MIB) if act == "begin" else blobs.drop(digest)
+        doing = asyncio.ensure_future(work)
+        await asyncio.sleep(after_s)
+        doing.cancel()
+        await asyncio.gather(doing, return_exceptions=True)
+        await asyncio.sleep(10.0)  # it is done all the same
+        rows = [row.digest for row in blobs.rows()]
+        assert rows == ([digest] if act == "begin" else [])
+        assert [row.digest for row in node.running().blobs()] == rows
+        assert len(node.disk.files("blobs")) == len(rows)
+        assert blobs.held_bytes == sum(row.size for row in blobs.rows())
+        await put(blobs, data)
+        assert await blobs.read(digest, 0, MIB) == data
+        await node.close()
+
+    run(main, 1)
+
+
+def test_a_blob_that_is_removed_twice_at_once_is_gone():
+    data = content(MIB)
+    digest = digest_of(data)
+
+    async def main() -> None:
+        node = SimStore(blob_partial_seconds=3600)
+        blobs = await opened(node, offload=in_a_second)
+        await put(blobs, data)
+
+        async def both(first: Awaitable[object], second: Awaitable[object]) -> list[type]:
+            return [type(end) for end in await asyncio.gather(first, second, return_exceptions=True)]
+
+        assert await both(blobs.drop(digest), blobs.drop(digest)) == [type(None), NotFound]
+        # By who drops it, by who finds that it is wrong, and by who keeps the blobs.
+        await blobs.begin(digest, MIB)
+        wrong = asyncio.ensure_future(blobs.append(digest, 0, content(MIB, 2)))
+        await asyncio.sleep(1.5)  # all has come, and is being removed
+        assert await both(wrong, blobs.drop(digest)) == [InvalidInput, NotFound]
+        await blobs.begin(digest, MIB)
+        node.clock.step(7_200_000)
+        assert await both(blobs._forget_abandoned(), blobs.drop(digest)) == [type(None), NotFound]
+        assert blobs.rows() == []
+        assert blobs.held_bytes == 0
+        assert node.disk.files("blobs") == []
+        await node.close()
+
+    run(main, 1)
+
+
+def test_what_has_just_come_as_a_whole_is_not_begun_anew():
+    data = content(MIB)
+    digest = digest_of(data)
+
+    async def main() -> None:
+        node = SimStore()
+        blobs = await opened(node, offload=in_a_second)
+        await blobs.begin(digest, MIB)
+        ending = asyncio.ensure_future(blobs.append(digest, 0, data))
+        await asyncio.sleep(1.5)  # all has come, and its file is being moved
+        with pytest.raises(InvalidInput, match="it has 1048576 bytes, and not 7"):
+            await blobs.begin(digest, 7)
+        assert (await ending).complete
+        assert await blobs.read(digest, 0, MIB) == data
+        await node.close()
+
+    run(main, 1)
+
+
+def test_what_somebody_brings_is_nobody_elses_to_add_to_or_to_begin_anew():
+    data = content(2 * MIB)
+    digest = digest_of(data)
+
+    async def main() -> None:
+        node = SimStore()
+        blobs = await opened(node, "cloud")
+        await blobs.begin(digest, len(data), source="plant-b")
+        await blobs.append(digest, 0, data[:MIB], source="plant-b")
+        for size in (len(data), len(data) + 1):
+            with pytest.raises(Unavailable, match="somebody else is bringing it"):
+                await blobs.begin(digest, size, source="plant-c")
+        with pytest.raises(Unavailable):
+            await blobs.append(digest, MIB, data[MIB:], source="plant-c")
+        assert blobs.have(digest) == MIB
+        # Its own it may begin anew; and what has stood still for long, anybody.
+        assert (await blobs.begin(digest, MIB, source="plant-b")).have == 0
+        await asyncio.sleep(IDLE_S - 1)
+        with pytest.raises(Unavailable):
+            await blobs.begin(digest, len(data), source="plant-c")
+        await asyncio.sleep(2)
+        assert (await blobs.begin(digest, len(data), source="plant-c")).have == 0
+        with pytest.raises(Unavailable):
+            await blobs.append(digest, 0, data[:MIB], source="plant-b")
+        assert (await blobs.append(digest, 0, data, source="plant-c")).complete
+        await node.close()
+
+    run(main, 1)
+
+
+def test_what_a_node_fetches_goes_before_what_children_bring_and_what_it_is_given_before_both():
+    data = content(2 * MIB)
+    digest = digest_of(data)
+
+    async def main() -> None:
+        node = SimStore()
+        blobs = await opened(node, "cloud")
+        await blobs.begin(digest, MIB, source="plant-b")
+        await blobs.append(digest, 0, content(BLOCK_BYTES, 2), source="plant-b")
+        assert (await blobs.begin(digest, len(data), source=PARENT)).have == 0
+        await blobs.append(digest, 0, data[:MIB], source=PARENT)
+        with pytest.raises(Unavailable):
+            await blobs.begin(digest, MIB, source="plant-b")
+        with pytest.raises(Unavailable):
+            await blobs.append(digest, MIB, data[MIB:], source="plant-b")
+        await node.close()
+        # A restart does not change whose it is.
+        blobs = await opened(node, "cloud")
+        with pytest.raises(Unavailable):
+            await blobs.begin(digest, len(data), source="plant-b")
+        assert (await blobs.begin(digest, len(data), source=PARENT)).have == MIB
+        assert (await blobs.begin(digest, len(data))).have == 0
+        with pytest.raises(Unavailable):
+            await blobs.begin(digest, len(data), source=PARENT)
+        # What the parent had of another one is no word about this one.
+        await blobs.note_above(digest)
+        assert [row.above for row in blobs.rows()] == [""]
+        await node.close()
+        # What was brought, whoever goes on with; but nobody takes it for what was fetched.
+        blobs = await opened(node, "cloud")
+        assert (await blobs.append(digest, 0, data[:MIB], source="plant-b")).have == MIB
+        await node.close()
+        blobs = await opened(node, "cloud")
+        assert (await blobs.begin(digest, len(data), source=PARENT)).have == 0
+        await node.close()
+
+    run(main, 1)
+
+
+def test_announcing_it_again_and_again_keeps_nothing():
+    async def main() -> None:
+        node = SimStore(blob_partial_seconds=3600)
+        blobs = await opened(node)
+        digest = digest_of(content(MIB))
+        for _ in range(4):
+            await blobs.begin(digest, MIB, source="plant-b")
+            node.clock.step(1_000_000)
+        await blobs._forget_abandoned()
+        assert blobs.rows() == []
+        await node.close()
+
+    run(main, 1)
+
+
+def test_nothing_is_dropped_for_what_there_is_no_room_for_anyhow():
+    async def main() -> None:
+        node = SimStore(blobs_bytes=6 * MIB)
+        blobs = await opened(node, "cloud")
+        await put(blobs, content(2 * MIB, 1))
+        cached = await put(blobs, content(MIB, 2), source=PARENT)
+        with pytest.raises(LimitReached, match="blobs-bytes"):
+            await blobs.begin("0" * 64, 5 * MIB)
+        node.disk.capacity_bytes = node.disk.capacity_bytes - node.disk.free_bytes() + 17 * MIB
+        with pytest.raises(StorageFull):
+            await blobs.begin("0" * 64, 3 * MIB)
+        assert blobs.row(cached) is not None
+        assert blobs.counters.evicted == 0
+        await blobs.begin("0" * 64, 3 * MIB // 2)
+        assert blobs.row(cached) is None
+        await node.close()
+
+    run(main, 1)
+
+
+def test_what_a_child_announces_and_does_not_bring_is_bounded():
+    async def main() -> None:
+        node = SimStore(blobs_bytes=8 * MIB, blobs_announced=3)
+        blobs = await opened(node)
+
+        async def announce(n: int, size: int, source: str) -> None:
+            await blobs.begin(f"{n:064x}", size, source=source)
+
+        with pytest.raises(TooLarge, match="blobs-announced-percent"):
+            await announce(1, 4 * MIB + 1, "plant-b")
+        await announce(1, 3 * MIB, "plant-b")
+        with pytest.raises(LimitReached, match="blobs-announced-percent"):
+            await announce(2, 2 * MIB, "plant-b")
+        await announce(2, 3 * MIB, "plant-c")  # the bound of one is not another's
+        # What has come counts no more.
+        await blobs.append(f"{1:064x}", 0, content(2 * MIB), source="plant-b")
+        await announce(3, 16 * KIB, "plant-b")
+        await announce(4, 16 * KIB, "plant-b")
+        with pytest.raises(LimitReached, match="blobs-announced "):
+            await announce(5, 16 * KIB, "plant-b")
+        await announce(6, 16 * KIB, "plant-c")
+        await node.close()
+
+    run(main, 1)
+
+
+def test_one_damaged_blob_does_not_keep_the_others_from_being_kept():
+    async def main() -> None:
+        node = SimStore(blob_partial_seconds=3600)
+        blobs = await opened(node)
+        whole = [await put(blobs, content(2 * MIB, n)) for n in range(3)]
+        await node.close()
+        damaged = max(whole)  # any of them may be the first
+        for digest in whole:
+            if digest != sorted(whole)[1]:
+                damaged = digest
+                node.disk._files[finished_path(digest)].content[HEADER_BYTES + MIB + 5 * KIB] ^= 1
+        good = sorted(whole)[1]
+        warnings: list[str] = []
+        blobs = await opened(node, encrypted=True, warn=warnings.append)
+        part = digest_of(b"never brought")
+        await blobs.begin(part, 13)
+        node.clock.step(7_200_000)
+        upkeep = asyncio.ensure_future(blobs.run())
+        await asyncio.sleep(3 * UPKEEP_S)
+        assert blobs.row(part) is None
+        assert content(2 * MIB, whole.index(good))[:1000] not in (node.disk.read(finished_path(good)) or b"")
+        assert len(warnings) == 2
+        assert all(damaged in text or "its bytes from" in text for text in warnings)
+        # Nothing is left of the tries.
+        assert node.disk.files("blobs") == sorted(finished_path(digest) for digest in whole)
+        upkeep.cancel()
+        await asyncio.gather(upkeep, return_exceptions=True)
+        await node.close()
+
+    run(main, 1)
+
+
+def test_one_upload_that_is_wrong_does_not_keep_another_from_its_end():
+    first, second = sorted((content(MIB, n) for n in range(2)), key=digest_of)
+
+    async def main() -> None:
+        node = SimStore()
+        blobs = await opened(node)
+        for data in (first, second):
+            await blobs.begin(digest_of(data), MIB)
+            await blobs.append(digest_of(data), 0, data[: MIB // 2])
+        await node.close()
+        warnings: list[str] = []
+        blobs = await opened(node, warn=warnings.append)
+        await blobs.append(digest_of(first), MIB // 2, second[MIB // 2 :])
+        await blobs.append(digest_of(second), MIB // 2, second[MIB // 2 :])
+        upkeep = asyncio.ensure_future(blobs.run())
+        await asyncio.sleep(1.0)
+        assert [row.digest for row in blobs.rows() if row.complete] == [digest_of(second)]
+        assert [digest_of(first) in text for text in warnings] == [True]
+        upkeep.cancel()
+        await asyncio.gather(upkeep, return_exceptions=True)
         await node.close()
 
     run(main, 1)
