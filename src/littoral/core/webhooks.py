@@ -13,6 +13,10 @@ Admits = Callable[[str], bool]
 class Webhooks(Protocol):
     """Posts to addresses outside the tree."""
 
+    def flaw(self, url: str) -> str:
+        """Why nothing can ever be posted to `url`, whatever listens there; empty for a URL that can be read."""
+        ...
+
     async def post(self, url: str, headers: Headers, body: bytes, admits: Admits, timeout_s: float) -> Response:
         """Send `body` to `url` and read the answer. Redirects are not followed.
 
@@ -25,6 +29,10 @@ class Webhooks(Protocol):
 
 class NoWebhooks:
     """Of a node that is not connected to anything."""
+
+    def flaw(self, url: str) -> str:
+        """See `Webhooks.flaw`."""
+        return ""
 
     async def post(self, url: str, headers: Headers, body: bytes, admits: Admits, timeout_s: float) -> Response:
         """See `Webhooks.post`."""

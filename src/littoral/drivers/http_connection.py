@@ -2,6 +2,8 @@
 
     parser (httptools)  bytes -> requests, of which one at a time is answered; what is pipelined behind it waits, unread
     refused             a request that is over a bound, late, or no HTTP: it is answered at once, and the connection ends
+    cut off             a client that takes nothing of its answer; one that asks nothing, after a longer while
+    left                the client has gone: what only waits is ended, and all else goes on to its end
 
 A request crosses no thread here. Through a server that reads in a thread of its own, as granian does, an append takes four
 times as long as in the store: every crossing is a wake-up, and a body is several.
@@ -9,8 +11,10 @@ times as long as in the store: every crossing is a wake-up, and a body is severa
 
 import asyncio
 import logging
+import re
 from collections import deque
 from collections.abc import AsyncIterator
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Protocol, cast
 from urllib.parse import parse_qsl, unquote
@@ -19,14 +23,18 @@ import httptools
 
 from littoral.core.errors import InvalidInput, LittoralError, TooLarge
 from littoral.core.http import AnyResponse, Handler, Request, StreamingResponse
+from littoral.core.limits import API_IDLE_S, API_WRITE_S, Limits
+from littoral.core.waiting import Client
 from littoral.drivers.pieces import close_pieces
-from littoral.drivers.problem import answer, unexpected_response
+from littoral.drivers.problem import answer, check_status, unexpected_response
 from littoral.drivers.request_bodies import HeldBody, RequestBodies
 from littoral.wire.problem import problem_response
 
 HEAD_BYTES_MOST = 64 * 1024
 """Of a request's line and header fields; far more than a browser sends."""
 _BODILESS = frozenset({204, 304})
+"""After these the next answer begins with the next byte, whatever the head says (RFC 9112, section 6.3)."""
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _STATUS_LINES = {each.value: f"HTTP/1.1 {each.value} {each.phrase}" for each in HTTPStatus}
 
@@ -38,6 +46,7 @@ class Connections(Protocol):
 
     handler: Handler
     bodies: RequestBodies
+    limits: Limits
 
     def date(self) -> str:
         """Now, as HTTP writes it."""
@@ -105,6 +114,10 @@ class HttpConnection(asyncio.Protocol):
         """Of the request whose head is arriving."""
         self._in_head = True
         self._late: asyncio.TimerHandle | None = None
+        self._client = Client()
+        self._end: asyncio.TimerHandle | None = None
+        """When it is looked whether the connection has been idle for too long; or, once it is closed, when it is cut."""
+        self._idle_since_s = self._loop.time()
         self._waiting: deque[_Incoming] = deque()
         self._answering: asyncio.Task[None] | None = None
         self._sending: asyncio.Task[int] | None = None
@@ -123,10 +136,14 @@ class HttpConnection(asyncio.Protocol):
         self._remote = f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else ""
         if not self._listener.opened(self):
             self._transport.abort()
+            return
+        self._end = self._loop.call_later(self._listener.limits[API_IDLE_S], self._end_if_idle)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = self._ending = True
         self._no_longer_late()
+        if self._end is not None:
+            self._end.cancel()
         for each in (self._incoming, *self._waiting):
             if each is not None:
                 self._listener.bodies.release(each.held)
@@ -135,6 +152,7 @@ class HttpConnection(asyncio.Protocol):
         self.resume_writing()
         if self._sending is not None:
             self._sending.cancel()
+        self._client.leave()
         self._listener.closed(self)
 
     def pause_writing(self) -> None:
@@ -172,6 +190,31 @@ class HttpConnection(asyncio.Protocol):
         if self._late is not None:
             self._late.cancel()
             self._late = None
+
+    def _end_if_idle(self) -> None:
+        """Once per while, not per request: a timer for each would be dear."""
+        most_s = self._listener.limits[API_IDLE_S]
+        # What has begun to arrive has a time of its own.
+        is_asked = not self._is_idle() or self._incoming is not None or self._head_bytes
+        left_s = most_s if is_asked else self._idle_since_s + most_s - self._loop.time()
+        if left_s > 0:
+            self._end = self._loop.call_later(left_s, self._end_if_idle)
+            return
+        self._listener.limits.hit(API_IDLE_S)
+        self._ending = True
+        self._close()
+
+    def _close(self) -> None:
+        """Close once the client has taken what was written; cut it off if it does not."""
+        if self._end is not None:
+            self._end.cancel()
+        self._transport.close()
+        if not self._lost and self._transport.get_write_buffer_size():
+            self._end = self._loop.call_later(self._listener.limits[API_WRITE_S], self._cut_off)
+
+    def _cut_off(self) -> None:
+        self._listener.limits.hit(API_WRITE_S)
+        self._transport.abort()
 
     # The parser
 
@@ -241,7 +284,7 @@ class HttpConnection(asyncio.Protocol):
         """Take no more requests; returns whether the connection is idle, and was closed."""
         self._ending = True
         if self._is_idle() and not self._lost:
-            self._transport.close()
+            self._close()
         return self._is_idle()
 
     def abort(self) -> None:
@@ -259,6 +302,7 @@ class HttpConnection(asyncio.Protocol):
             self._transport.pause_reading()
 
     async def _answer_all(self) -> None:
+        self._client.answered_here()
         try:
             while self._waiting:
                 incoming = self._waiting.popleft()
@@ -266,11 +310,12 @@ class HttpConnection(asyncio.Protocol):
                 if self._lost:
                     return
                 if not incoming.keep_alive or (self._ending and not self._waiting):
-                    self._transport.close()
+                    self._close()
                     return
             self._transport.resume_reading()
         finally:
             self._answering = None
+            self._idle_since_s = self._loop.time()
 
     async def _answer(self, incoming: _Incoming) -> None:
         method = incoming.method
@@ -296,17 +341,19 @@ class HttpConnection(asyncio.Protocol):
             await self._stream(incoming, response)
             return
         length = len(response.body)
-        bodiless = response.status in _BODILESS or (incoming.method == "HEAD" and not length)
-        head = self._head(incoming, response, "" if bodiless else f"content-length: {length}")
+        bodiless = response.status in _BODILESS
+        unsaid = bodiless or (incoming.method == "HEAD" and not length)
+        head = self._head(incoming, response, "" if unsaid else f"content-length: {length}")
         if not self._lost:
-            self._transport.write(head if incoming.method == "HEAD" else head + response.body)
+            self._transport.write(head if bodiless or incoming.method == "HEAD" else head + response.body)
             await self._drain()
 
     async def _stream(self, incoming: _Incoming, response: StreamingResponse) -> None:
         """Send pieces until they end, the client goes away, or the listener stops."""
         length = next((value for name, value in response.headers if name.lower() == "content-length"), None)
-        chunked = length is None and incoming.version != "1.0"
-        if length is None and not chunked:
+        bodiless = response.status in _BODILESS
+        chunked = length is None and incoming.version != "1.0" and not bodiless
+        if length is None and not chunked and not bodiless:
             incoming.keep_alive = False
         try:
             head = self._head(incoming, response, "transfer-encoding: chunked" if chunked else "")
@@ -315,7 +362,7 @@ class HttpConnection(asyncio.Protocol):
             raise
         if not self._lost:
             self._transport.write(head)
-        if self._lost or incoming.method == "HEAD":
+        if self._lost or bodiless or incoming.method == "HEAD":
             await close_pieces(response.chunks)
             return
         # In a task of its own, which ends with the connection, or with the listener.
@@ -348,14 +395,32 @@ class HttpConnection(asyncio.Protocol):
         return size
 
     async def _drain(self) -> None:
-        if self._drained is not None:
-            await self._drained
+        """Wait until the client has taken most of what was written. One that takes nothing of it is cut off."""
+        while (drained := self._drained) is not None:
+            before = self._transport.get_write_buffer_size()
+            done, _ = await asyncio.wait([drained], timeout=self._listener.limits[API_WRITE_S])
+            if done:
+                return
+            # However slow a link is, something of it goes through.
+            if self._transport.get_write_buffer_size() >= before:
+                self._cut_off()
 
     def _head(self, incoming: _Incoming, response: AnyResponse, framing: str) -> bytes:
+        """Raises ValueError for what would not be read as it is meant: it may come from another node, or be made of what
+        a client sent."""
         status = response.status
+        check_status(status)
         lines = [_STATUS_LINES.get(status) or f"HTTP/1.1 {status} ", f"date: {self._listener.date()}"]
         # In lower case, as HTTP/2 has them: what is written for the one server must not differ for the other.
-        lines += [f"{name.lower()}: {value}" for name, value in response.headers]
+        for name, value in response.headers:
+            field = _field_name(name)
+            if field == "content-length" and (framing or status == HTTPStatus.NO_CONTENT):
+                if framing and framing != f"{field}: {value}":
+                    raise ValueError(f"the body is not of the length {value!r}")
+                continue
+            if field == "transfer-encoding" or (field == "content-length" and not value.isdecimal()):
+                raise ValueError(f"{field}: {value!r} does not frame the body")
+            lines.append(f"{field}: {value}")
         if framing:
             lines.append(framing)
         if not incoming.keep_alive:
@@ -363,6 +428,14 @@ class HttpConnection(asyncio.Protocol):
         elif incoming.version == "1.0":
             lines.append("connection: keep-alive")
         text = "\r\n".join(lines)
-        if text.count("\r") != len(lines) - 1 or text.count("\n") != len(lines) - 1:
-            raise ValueError("a header field holds a line break")
+        if text.count("\r") != len(lines) - 1 or text.count("\n") != len(lines) - 1 or "\0" in text:
+            raise ValueError("a header field holds a line break or a null")
         return text.encode() + b"\r\n\r\n"
+
+
+@lru_cache(maxsize=1024)
+def _field_name(name: str) -> str:
+    """In lower case. Raises ValueError for a name that would end where it does not."""
+    if not _TOKEN.fullmatch(name):
+        raise ValueError(f"{name!r} is no name of a header field")
+    return name.lower()

@@ -40,7 +40,7 @@ class HttpServer:
         bodies = RequestBodies(limits, body_limit)
         self._server: PlainServer | TlsServer
         if tls is None:
-            self._server = PlainServer(listener_fd, handler, bodies)
+            self._server = PlainServer(listener_fd, handler, bodies, limits)
         else:
             self._server = TlsServer(listener_fd, handler, bodies, tls)
 

@@ -6,6 +6,7 @@ import socket
 from email.utils import formatdate
 
 from littoral.core.http import Handler
+from littoral.core.limits import Limits
 from littoral.drivers.granian_server import BACKPRESSURE
 from littoral.drivers.http_connection import HttpConnection
 from littoral.drivers.request_bodies import RequestBodies
@@ -14,10 +15,11 @@ from littoral.drivers.request_bodies import RequestBodies
 class PlainServer:
     """One listener: `start`, then `stop`."""
 
-    def __init__(self, listener_fd: int, handler: Handler, bodies: RequestBodies) -> None:
+    def __init__(self, listener_fd: int, handler: Handler, bodies: RequestBodies, limits: Limits) -> None:
         """`listener_fd` stays the caller's; the server works on a copy."""
         self.handler = handler
         self.bodies = bodies
+        self.limits = limits
         self._listener_fd = listener_fd
         self._server: asyncio.Server | None = None
         self._connections: dict[HttpConnection, None] = {}

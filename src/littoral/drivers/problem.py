@@ -20,6 +20,12 @@ async def answer(handler: Handler, request: Request) -> AnyResponse:
         return unexpected_response(request.method, request.path)
 
 
+def check_status(status: int) -> None:
+    """Raises ValueError for what is the status of no whole answer: it may be of a handler's making, or another node's."""
+    if not 200 <= status <= 599:
+        raise ValueError(f"{status} is the status of no answer")
+
+
 def unexpected_response(method: str, path: str) -> Response:
     """Log the exception being handled with a new request id, and answer with that id only."""
     request_id = os.urandom(8).hex()

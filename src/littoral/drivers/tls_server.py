@@ -11,7 +11,7 @@ from littoral.core.errors import InvalidInput, LittoralError
 from littoral.core.http import AnyResponse, Handler, Request, Response, StreamingResponse
 from littoral.drivers.granian_server import ClientGone, GranianServer, TlsFiles
 from littoral.drivers.pieces import close_pieces
-from littoral.drivers.problem import answer, unexpected_response
+from littoral.drivers.problem import answer, check_status, unexpected_response
 from littoral.drivers.request_bodies import HeldBody, RequestBodies
 from littoral.wire.problem import problem_response
 
@@ -109,6 +109,12 @@ class TlsServer:
         return b"".join(pieces)
 
     async def _respond(self, method: str, protocol: Any, response: AnyResponse) -> None:
+        try:
+            check_status(response.status)
+        except ValueError:
+            if isinstance(response, StreamingResponse):
+                await close_pieces(response.chunks)
+            raise
         headers = list(response.headers)
         if isinstance(response, Response):
             protocol.response_bytes(response.status, headers, response.body)

@@ -24,6 +24,8 @@ CONNECT_TIMEOUT_S = 5.0
 IDLE_CONNECTIONS = 4
 """Connections per peer that are kept open between requests."""
 
+IDLE_CONNECTION_S = 60.0
+"""For so long: less than a node keeps one on which nothing is asked (api-idle-seconds), so that no request meets its end."""
 READ_AHEAD_BYTES = 64 * 1024
 """Of an answer, read from the connection before it is asked for."""
 
@@ -120,8 +122,7 @@ class HttpTransport:
 
     async def post(self, url: str, headers: Headers, body: bytes, timeout_s: float) -> Response:
         """One POST to a whole URL, which is used as it is written. Raises PeerUnreachable."""
-        builder = self._client.request("POST", url).headers(dict(headers)).body_bytes(body)
-        return await self._answer(url, builder, timeout_s)
+        return await self._answer(url, self._request("POST", url, headers, body), timeout_s)
 
     async def _answer(self, base_url: str, builder: RequestBuilder, timeout_s: float) -> Response:
         builder = builder.timeout(timedelta(seconds=timeout_s))
@@ -170,13 +171,22 @@ class HttpTransport:
         url = base_url.rstrip("/") + quote(request.path, safe="/:@!$&'()*+,;=~")
         if request.query:
             url += "?" + urlencode(request.query)
-        builder = self._client.request(request.method, url).headers(dict(request.headers))
-        return builder.body_bytes(request.body) if request.body else builder
+        return self._request(request.method, url, tuple(request.headers.items()), request.body)
+
+    def _request(self, method: str, url: str, headers: Headers, body: bytes) -> RequestBuilder:
+        """Raises PeerUnreachable for a URL or headers of which the library can make no request."""
+        try:
+            builder = self._client.request(method, url).headers(dict(headers))
+            return builder.body_bytes(body) if body else builder
+        except (PyreqwestError, ValueError) as error:
+            raise PeerUnreachable("reach", url, f"no request can be made to it ({error})") from error
 
     def _build(self, identity: Identity) -> Client:
         builder = ClientBuilder().no_proxy().follow_redirects(False).user_agent("littoral")
         builder = builder.gzip(False).brotli(False).zstd(False).deflate(False)
-        builder = builder.connect_timeout(timedelta(seconds=CONNECT_TIMEOUT_S)).pool_max_idle_per_host(IDLE_CONNECTIONS)
+        builder = builder.connect_timeout(timedelta(seconds=CONNECT_TIMEOUT_S))
+        builder = builder.pool_max_idle_per_host(IDLE_CONNECTIONS)
+        builder = builder.pool_idle_timeout(timedelta(seconds=IDLE_CONNECTION_S))
         try:
             if self._pinned is not None:
                 builder = builder.resolve(*self._pinned)

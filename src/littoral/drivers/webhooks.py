@@ -6,23 +6,24 @@ node's identity is shown.
 """
 
 import asyncio
-import socket
+import logging
 from collections import OrderedDict
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from urllib.parse import urlsplit
+
+from pyreqwest.http import Url
 
 from littoral.core.errors import PeerUnreachable
 from littoral.core.http import Headers, Response
 from littoral.core.limits import WEBHOOK_ANSWER_BYTES, Limits
 from littoral.core.webhooks import Admits
+from littoral.drivers.name_lookups import NameLookups
 from littoral.drivers.transport import HttpTransport, Pin
 
 CLIENTS_KEPT = 64
 """Receivers whose connections are kept open between webhooks."""
-RESOLVERS = 4
-"""Names looked up at once."""
 _PORTS = {"http": 80, "https": 443}
+
+_log = logging.getLogger("littoral.http")
 
 
 class HttpWebhooks:
@@ -30,9 +31,16 @@ class HttpWebhooks:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        # Threads of their own: names that nobody answers for must not hold up what else is done in threads.
-        self._resolver = ThreadPoolExecutor(RESOLVERS, "resolve")
+        self._lookups = NameLookups()
         self._clients: OrderedDict[Pin, HttpTransport] = OrderedDict()
+
+    def flaw(self, url: str) -> str:
+        """See `Webhooks.flaw`."""
+        try:
+            Url(url)
+        except ValueError as error:
+            return str(error)
+        return ""
 
     async def post(self, url: str, headers: Headers, body: bytes, admits: Admits, timeout_s: float) -> Response:
         """See `Webhooks.post`."""
@@ -48,18 +56,21 @@ class HttpWebhooks:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
         try:
-            look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
-            found = await asyncio.get_running_loop().run_in_executor(self._resolver, look_up)
-        except (OSError, UnicodeError) as error:
+            addresses = await self._lookups.addresses(host)
+        except TimeoutError as error:
+            cause = "the host name cannot be resolved (no name server answers for it)"
+            raise PeerUnreachable("reach", url, cause) from error
+        except (OSError, ValueError) as error:
             raise PeerUnreachable("reach", url, f"the host name cannot be resolved ({error})") from error
-        addresses = [str(address[0]) for *_, address in found]
         for address in addresses:
             if admits(address):
                 return Pin(host, address, port)
+        # Clients read why a webhook failed; what names of this network mean is for who reads the log.
+        _log.warning("no webhook is sent to %s: %s is %s", url, host, ", ".join(dict.fromkeys(addresses)))
         raise PeerUnreachable(
             "reach",
             url,
-            f"{host} is {', '.join(dict.fromkeys(addresses))}, to which no webhook may be sent",
+            f"{host} is not a public address",
             "spec.streams.webhooks.allow says what is allowed besides public addresses",
         )
 

@@ -17,6 +17,7 @@ from littoral.core.http import AnyResponse, Headers, Request, Response, Streamin
 from littoral.core.limits import API_BODY_BYTES, LONG_POLL_S, Limits
 from littoral.core.names import SYSTEM_STREAMS, StreamName, check_stream_path, parse_stream_name
 from littoral.core.random import Random
+from littoral.core.waiting import while_client_waits
 from littoral.store.store import Store
 from littoral.store.stream import StreamInfo
 from littoral.store.transaction import Transaction
@@ -237,7 +238,8 @@ class StreamServer:
         with self.readers.admitted(info):
             try:
                 async with asyncio.timeout(self._limits[LONG_POLL_S]):
-                    await self._store.wait(info.name, offset)
+                    with while_client_waits():
+                        await self._store.wait(info.name, offset)
             except TimeoutError:
                 pass
         latest = self._existing("follow stream", info.name)

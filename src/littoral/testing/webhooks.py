@@ -14,6 +14,10 @@ class SimWebhooks:
     def __init__(self, transport: SimTransport) -> None:
         self._transport = transport
 
+    def flaw(self, url: str) -> str:
+        """See `Webhooks.flaw`."""
+        return ""
+
     async def post(self, url: str, headers: Headers, body: bytes, admits: Admits, timeout_s: float) -> Response:
         """See `Webhooks.post`."""
         parts = urlsplit(url)

@@ -549,6 +549,27 @@ class TestTls:
 
         uvloop.run(main())
 
+    @pytest.mark.parametrize("streams", [False, True])
+    @pytest.mark.parametrize("status", [0, 100, 600])
+    def test_what_is_the_status_of_no_answer_is_a_fault_of_the_node(
+        self, ca: TestCa, tmp_path: Path, status: int, *, streams: bool
+    ):
+        tls = TlsFiles(*ca.issue("node").write(tmp_path, "node"))
+
+        async def pieces() -> AsyncIterator[bytes]:
+            yield b"never"
+
+        async def handler(request: Request) -> AnyResponse:
+            return StreamingResponse(status, (), pieces()) if streams else Response(status, (), b"never")
+
+        async def main() -> None:
+            async with serving(handler, tls) as (url, _), transport(Identity(ca.pem)) as client:
+                answer = await client.request(url, Request("GET", "/"), 10)
+                assert answer.status == 500
+                assert b"never" not in answer.body
+
+        uvloop.run(main())
+
     def test_a_renewed_certificate_is_used_without_refusing_a_connection(
         self, ca: TestCa, other_ca: TestCa, tmp_path: Path
     ):

@@ -4,17 +4,20 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import msgspec
 import pytest
 import uvloop
 
 from littoral.core.http import AnyResponse, Handler, Request, Response, StreamingResponse
-from littoral.core.limits import API_BODY_S, API_HELD_BYTES, Limits
+from littoral.core.limits import API_BODY_S, API_HELD_BYTES, API_IDLE_S, API_WRITE_S, Limit, Limits
+from littoral.core.waiting import while_client_waits
 from littoral.drivers import plain_server
 from littoral.drivers.http_connection import HEAD_BYTES_MOST
 from littoral.drivers.http_server import HttpServer
 from littoral.drivers.listeners import listen_tcp
+from littoral.drivers.transport import IDLE_CONNECTION_S, HttpTransport
 
 DEADLINE_S = 10
 
@@ -56,6 +59,11 @@ class Client:
         """All until the server closes."""
         async with asyncio.timeout(DEADLINE_S):
             return await self._reader.read()
+
+    async def exactly(self, size: int) -> bytes:
+        """What comes next."""
+        async with asyncio.timeout(DEADLINE_S):
+            return await self._reader.readexactly(size)
 
     def leave(self) -> None:
         self.writer.transport.abort()
@@ -234,6 +242,93 @@ def test_an_answer_whose_header_holds_a_line_break_is_not_sent(caplog: pytest.Lo
     assert "a header field holds a line break" in caplog.text
 
 
+SPLIT = b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nforged"
+
+
+@pytest.mark.parametrize("status", [204, 304])
+@pytest.mark.parametrize("streams", [False, True])
+@pytest.mark.parametrize("headers", [(), (("Content-Length", str(len(SPLIT))),)])
+def test_after_an_answer_without_a_body_comes_the_next_answer(
+    status: int, headers: tuple[tuple[str, str], ...], *, streams: bool
+):
+    closed = asyncio.Event()
+
+    async def handler(request: Request) -> AnyResponse:
+        async def pieces() -> AsyncIterator[bytes]:
+            try:
+                yield SPLIT
+            finally:
+                closed.set()
+
+        if request.path != "/":
+            return Response(200, (), b"next")
+        return StreamingResponse(status, headers, pieces()) if streams else Response(status, headers, SPLIT)
+
+    async def story(client: Client, server: HttpServer) -> None:
+        client.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\nGET /next HTTP/1.1\r\nHost: h\r\n\r\n")
+        head = await client.head()
+        assert head.startswith(f"HTTP/1.1 {status} ")
+        assert "transfer-encoding" not in head
+        assert (await client.answer())[1] == b"next"
+
+    play(handler, story)
+
+
+@pytest.mark.parametrize("streams", [False, True])
+@pytest.mark.parametrize(
+    ("status", "name", "value"),
+    [
+        (200, "x forged", "1"),
+        (200, "x: 1\tset-cookie", "1"),
+        (200, "x:y", "1"),
+        (200, "", "1"),
+        (200, "x\u00e9", "1"),
+        (200, "x", "a\0b"),
+        (200, "Transfer-Encoding", "chunked"),
+        (200, "content-length", "-1"),
+        (100, "x", "1"),
+        (101, "x", "1"),
+        (199, "x", "1"),
+        (600, "x", "1"),
+        (0, "x", "1"),
+    ],
+)
+def test_an_answer_that_would_not_be_read_as_it_is_meant_is_a_fault_of_the_node(
+    status: int, name: str, value: str, caplog: pytest.LogCaptureFixture, *, streams: bool
+):
+    async def handler(request: Request) -> AnyResponse:
+        async def pieces() -> AsyncIterator[bytes]:
+            yield b"never"
+
+        headers = ((name, value),)
+        return StreamingResponse(status, headers, pieces()) if streams else Response(status, headers, b"never")
+
+    async def story(client: Client, server: HttpServer) -> None:
+        client.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        said = await client.rest()
+        assert said.startswith(b"HTTP/1.1 500 ")
+        assert said.count(b"HTTP/1.1") == 1
+        assert b"never" not in said
+
+    play(handler, story)
+    assert "ValueError" in caplog.text
+
+
+def test_the_length_of_a_body_is_said_once():
+    async def handler(request: Request) -> AnyResponse:
+        said = "3" if request.path == "/true" else "4"
+        return Response(200, (("Content-Length", said),), b"abc")
+
+    async def story(client: Client, server: HttpServer) -> None:
+        client.write(b"GET /true HTTP/1.1\r\nHost: h\r\n\r\n")
+        head, body = await client.answer()
+        assert (head.count("content-length"), body) == (1, b"abc")
+        client.write(b"GET /false HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert (await client.rest()).startswith(b"HTTP/1.1 500 ")
+
+    play(handler, story)
+
+
 def test_pieces_of_a_known_length_are_sent_as_they_are():
     async def handler(request: Request) -> AnyResponse:
         async def pieces() -> AsyncIterator[bytes]:
@@ -355,3 +450,207 @@ def test_names_of_header_fields_are_in_lower_case_as_those_of_the_other_server()
         assert "\r\nwww-authenticate: Bearer\r\n" in await client.head()
 
     play(handler, story)
+
+
+LARGE = b"x" * (32 << 20)
+"""More than the system and the client's own buffer take."""
+
+
+def held_bytes(server: HttpServer) -> int:
+    return server._server.bodies._held_bytes  # type: ignore[union-attr]
+
+
+def connections(server: HttpServer) -> int:
+    return len(server._server._connections)  # type: ignore[union-attr]
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while not condition():
+            await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("streams", [False, True])
+@pytest.mark.parametrize("closes", ["", "Connection: close\r\n"])
+def test_a_client_that_takes_nothing_of_its_answer_is_cut_off_and_what_it_pipelined_is_let_go(
+    closes: str, *, streams: bool
+):
+    limits = Limits({API_WRITE_S.name: 1})
+
+    async def handler(request: Request) -> AnyResponse:
+        async def pieces() -> AsyncIterator[bytes]:
+            while True:
+                yield LARGE
+
+        return StreamingResponse(200, (), pieces()) if streams else Response(200, (), LARGE)
+
+    async def story(client: Client, server: HttpServer) -> None:
+        client.write(f"GET / HTTP/1.1\r\nHost: h\r\n{closes}\r\n".encode())
+        await client.head()
+        if not closes:
+            client.send("POST / HTTP/1.1", "Host: h", "Content-Length: 5000", body=b"x" * 5000)
+            await until(lambda: held_bytes(server))
+        await until(lambda: not connections(server))
+        await until(lambda: not held_bytes(server))
+        assert limits.reached[API_WRITE_S.name] == 1
+
+    play(handler, story, limits)
+
+
+class CountedLimits(Limits):
+    """How often it was asked how long a client may take nothing."""
+
+    asked = 0
+
+    def __getitem__(self, limit: Limit) -> int:
+        self.asked += limit is API_WRITE_S
+        return super().__getitem__(limit)
+
+    def was_asked(self, times: int) -> bool:
+        return self.asked >= times
+
+
+def test_a_client_that_is_slow_and_takes_something_gets_all():
+    limits = CountedLimits({API_WRITE_S.name: 1})
+
+    async def handler(request: Request) -> AnyResponse:
+        return Response(200, (), LARGE)
+
+    async def story(client: Client, server: HttpServer) -> None:
+        client.write(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+        await client.head()
+        size = 0
+        for begun in (1, 2, 3):
+            await until(partial(limits.was_asked, begun))
+            taken = await client.exactly(len(LARGE) // 4)
+            size += len(taken)
+        assert size + len(await client.rest()) == len(LARGE)
+        assert limits.reached[API_WRITE_S.name] == 0
+
+    play(handler, story, limits)
+
+
+def test_what_a_client_does_not_take_after_the_connection_was_closed_is_cut_off():
+    limits = Limits({API_WRITE_S.name: 1, API_IDLE_S.name: 1})
+    answered = 0
+
+    async def handler(request: Request) -> AnyResponse:
+        nonlocal answered
+        answered += 1
+        return Response(200, (), b"x" * 20_000)
+
+    async def story(client: Client, server: HttpServer) -> None:
+        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await until(lambda: connections(server))
+        (connection,) = server._server._connections  # type: ignore[union-attr]
+        # Of answers that are small each, until the end of one stays where it is: too little to wait for.
+        asked = 0
+        while not connection._transport.get_write_buffer_size():
+            client.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+            asked += 1
+            await until(lambda asked=asked: answered == asked and connection._answering is None)  # type: ignore[misc]
+        await until(lambda: not connections(server))
+        assert limits.reached[API_IDLE_S.name] == limits.reached[API_WRITE_S.name] == 1
+
+    play(handler, story, limits)
+
+
+def test_a_connection_on_which_nothing_is_asked_is_closed():
+    limits = Limits({API_IDLE_S.name: 1})
+
+    async def story(client: Client, server: HttpServer) -> None:
+        assert await client.rest() == b"", "also one that said nothing at all"
+        reader, writer = await asyncio.open_connection(*client.writer.get_extra_info("peername"))
+        second = Client(reader, writer)
+        second.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        await second.answer()
+        assert await second.rest() == b""
+        writer.close()
+        assert limits.reached[API_IDLE_S.name] == 2
+
+    play(echo, story, limits)
+
+
+def test_a_connection_is_not_idle_while_something_is_asked():
+    limits = Limits({API_IDLE_S.name: 1})
+    began, may_go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(request: Request) -> AnyResponse:
+        began.set()
+        await may_go_on.wait()
+        return Response(200)
+
+    async def story(client: Client, server: HttpServer) -> None:
+        client.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        await began.wait()
+        (connection,) = server._server._connections  # type: ignore[union-attr]
+        first = connection._end
+        await until(lambda: connection._end is not first)
+        may_go_on.set()
+        assert (await client.answer())[0].startswith("HTTP/1.1 200")
+
+    play(slow, story, limits)
+
+
+def test_a_client_of_ours_asks_again_after_its_idle_connection_was_closed():
+    limits = Limits({API_IDLE_S.name: 1})
+    assert API_IDLE_S.default > IDLE_CONNECTION_S, "so it hardly ever happens"
+
+    async def story(client: Client, server: HttpServer) -> None:
+        address, port = client.writer.get_extra_info("peername")
+        url, transport = f"http://{address}:{port}", HttpTransport()
+        for _ in range(2):
+            assert (await transport.request(url, Request("POST", "/", body=b"x"), DEADLINE_S)).status == 200
+            await until(lambda: not connections(server))
+        await transport.aclose()
+
+    play(echo, story, limits)
+
+
+def test_what_only_waits_ends_when_its_client_leaves_and_lets_its_body_go():
+    ended: list[str] = []
+    waiting = asyncio.Event()
+
+    async def waits(request: Request) -> AnyResponse:
+        with while_client_waits():
+            waiting.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.append("waits")
+        raise AssertionError
+
+    async def story(client: Client, server: HttpServer) -> None:
+        client.send("POST / HTTP/1.1", "Host: h", "Content-Length: 5", body=b"abcde")
+        await waiting.wait()
+        assert held_bytes(server) == 5
+        client.leave()
+        await until(lambda: ended)
+        await until(lambda: not held_bytes(server))
+
+    play(waits, story)
+
+
+def test_what_changes_something_goes_on_when_its_client_leaves_and_waits_for_nothing_after():
+    done: list[str] = []
+    began, may_go_on = asyncio.Event(), asyncio.Event()
+
+    async def changes(request: Request) -> AnyResponse:
+        began.set()
+        await may_go_on.wait()
+        done.append("changed")
+        with while_client_waits():
+            done.append("waited")
+        return Response(200)
+
+    async def story(client: Client, server: HttpServer) -> None:
+        client.send("POST / HTTP/1.1", "Host: h", "Content-Length: 5", body=b"abcde")
+        await began.wait()
+        client.leave()
+        await until(lambda: not connections(server))
+        assert held_bytes(server) == 5, "it is in memory still"
+        may_go_on.set()
+        await until(lambda: not held_bytes(server))
+        assert done == ["changed"]
+
+    play(changes, story)

@@ -7,7 +7,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from littoral.core.errors import PeerUnreachable
+from littoral.core.http import Request
 from littoral.core.limits import Limits
+from littoral.drivers.transport import HttpTransport
 from littoral.drivers.webhooks import HttpWebhooks
 
 ANY = {"webhook-answer-bytes": 1000}
@@ -88,7 +90,7 @@ def test_the_address_that_was_asked_about_is_the_one_that_is_connected_to(monkey
             url = f"http://worker.example:{server.port}/hook"
             assert (await webhooks.post(url, (), b"{}", admits, 5)).status == 200
             assert b"host: worker.example" in server.heard[0].lower()
-            with pytest.raises(PeerUnreachable, match=r"worker\.example is 127\.0\.0\.2, to which no webhook may"):
+            with pytest.raises(PeerUnreachable, match=r"worker\.example is not a public address"):
                 await webhooks.post(url, (), b"{}", admits, 5)
         assert asked == ["127.0.0.1", "127.0.0.2"]
         assert len(server.heard) == 1
@@ -96,14 +98,25 @@ def test_the_address_that_was_asked_about_is_the_one_that_is_connected_to(monkey
     play(OK, story)
 
 
-def test_an_address_that_is_not_admitted_is_not_connected_to():
+def test_an_address_that_is_not_admitted_is_not_connected_to_and_told_to_the_log_only(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    def look_up(host: str, port: int, *args: object, **more: object) -> list[object]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
     async def story(server: Server, webhooks: HttpWebhooks) -> None:
         for host in ("127.0.0.1", "localhost"):
-            with pytest.raises(PeerUnreachable, match="to which no webhook may be sent"):
+            with pytest.raises(PeerUnreachable, match="is not a public address"):
                 await webhooks.post(f"http://{host}:{server.port}/", (), b"{}", lambda address: False, 5)
+        with monkeypatch.context() as patched:
+            patched.setattr(socket, "getaddrinfo", look_up)
+            with pytest.raises(PeerUnreachable) as refused:
+                await webhooks.post("https://db.inside.example/", (), b"{}", lambda address: False, 5)
+        assert "127.0.0.1" not in str(refused.value), "clients read it"
         assert server.heard == []
 
     play(OK, story)
+    assert "db.inside.example is 127.0.0.1" in caplog.text
 
 
 def test_a_redirect_is_not_followed():
@@ -129,6 +142,26 @@ def test_a_receiver_that_is_silent_is_given_up():
             await webhooks.post(f"http://127.0.0.1:{server.port}/", (), b"{}", yes, 0.2)
 
     play(OK, story, silent=True)
+
+
+UNREADABLE = "https://xn--a.example.com/"
+"""No such name can have been made, which only some readers of URLs notice."""
+
+
+def test_a_url_of_which_no_request_can_be_made_is_a_peer_that_cannot_be_reached():
+    async def story(server: Server, webhooks: HttpWebhooks) -> None:
+        with pytest.raises(PeerUnreachable, match="invalid international domain name"):
+            await HttpTransport().post(UNREADABLE, (), b"{}", 5)
+        with pytest.raises(PeerUnreachable, match="invalid international domain name"):
+            await HttpTransport().request(UNREADABLE, Request("GET", "/"), 5)
+
+    play(OK, story)
+
+
+def test_a_url_that_the_client_cannot_read_has_a_flaw():
+    webhooks = HttpWebhooks(Limits())
+    assert webhooks.flaw(UNREADABLE) == "invalid international domain name"
+    assert webhooks.flaw("https://xn--mnchen-3ya.example/a?b=c") == ""
 
 
 def test_a_name_that_nobody_knows_is_said_to_be_one(monkeypatch: pytest.MonkeyPatch):

@@ -9,6 +9,7 @@ receiver that does not answer holds up itself.
 
 import asyncio
 import heapq
+import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -40,6 +41,8 @@ STORE_RETRY_MS = 5000
 LOOK_S = 60.0
 """At least so often: the wall clock, by which leases end, may be set."""
 WAKE_ID_BYTES = 16
+
+_log = logging.getLogger("littoral.hub")
 
 
 class Counters(msgspec.Struct):
@@ -195,6 +198,10 @@ class Dispatcher:
         except LittoralError as error:
             warn(str(error))
             self._arm(key, self._clock.wall_ms() + STORE_RETRY_MS)
+        except Exception as error:  # noqa: BLE001 -- what a client made may not end the node, nor again at each start
+            _log.exception("subscription %s failed", key)
+            warn(f"cannot work on subscription {key}: {error!r}. The log has the reason; it is tried again")
+            self._arm(key, self._clock.wall_ms() + RETRY_CAP_MS)
         finally:
             self._busy.discard(key)
             self._work.set()
@@ -263,6 +270,10 @@ class Dispatcher:
             response = await self._webhooks.post(url, headers, body, admits, timeout_s)
         except (LittoralError, Refused) as error:
             await self._failed(subscription, wake.id, str(error))
+            return
+        except Exception:  # noqa: BLE001 -- whatever it is, the wake is tried again, and ever more seldom
+            _log.exception("subscription %s: a webhook to %s failed", subscription.key, url)
+            await self._failed(subscription, wake.id, f"the node failed to call {url}; its log has the reason")
             return
         if not 200 <= response.status < 300:
             await self._failed(subscription, wake.id, f"{url} answered {response.status}")

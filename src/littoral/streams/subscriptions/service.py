@@ -53,7 +53,7 @@ class Subscriptions:
         self._loaded: WebhookKey | None = None
         wakes = Wakes(store.node, limits, AccessList(spec.access))
         membership = Membership(store.node, limits)
-        targets = WebhookTargets(spec.webhooks.allow)
+        targets = WebhookTargets(spec.webhooks.allow, webhooks.flaw)
         self._dispatcher = Dispatcher(store, wakes, membership, webhooks, targets, self._key, clock, random, limits)
         base_url = spec.webhooks.base_url
         self.api = SubscriptionApi(

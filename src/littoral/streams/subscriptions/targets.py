@@ -8,7 +8,7 @@ may mean another one by then.
 
 import ipaddress
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from urllib.parse import SplitResult, urlsplit
 
 from littoral.core.resources.model import WEBHOOK_TARGET
@@ -31,13 +31,17 @@ _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 class WebhookTargets:
     """The rules of one node."""
 
-    def __init__(self, allow: Sequence[str]) -> None:
-        """allow: as `core.resources.model.Webhooks` has it, checked."""
+    def __init__(self, allow: Sequence[str], flaw: Callable[[str], str] = lambda url: "") -> None:
+        """allow: as `core.resources.model.Webhooks` has it, checked. flaw: as `Webhooks.flaw`; whoever posts reads URLs
+        by rules of its own."""
         self._allow = [_Allowed(text) for text in allow]
+        self._flaw = flaw
 
     def check(self, url: str) -> None:
         """Raise Refused (WEBHOOK_URL_REJECTED) for a URL that no webhook may be sent to."""
         parts, host, port = _taken_apart(url)
+        if flaw := self._flaw(url):
+            raise _rejected(url, flaw)
         if any(each.matches(parts.scheme, host, port) for each in self._allow):
             return
         if parts.scheme != "https":

@@ -10,6 +10,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from littoral.core.http import Response
+from littoral.streams.subscriptions.wakes import Wakes
 from littoral.wire.durable_streams import format_offset
 from tests.support.subscribed import SUBSCRIPTION, URL, Post, Subscribed, play
 
@@ -171,6 +172,56 @@ def test_a_receiver_that_fails_is_tried_again_with_the_same_wake_ever_more_seldo
         await asyncio.sleep(0.1)
         assert (await node.read())["status"] == "active"
         assert await node.acked() == {"events/a": format_offset(1)}
+
+    play(story)
+
+
+def test_a_delivery_that_fails_in_a_way_nobody_thought_of_is_a_failed_delivery(caplog: pytest.LogCaptureFixture):
+    async def story(node: Subscribed) -> None:
+        node.receiver.answer = lambda post: ValueError("invalid international domain name")
+        await node.webhook()
+        await node.append("events/a", {"n": 1})
+        await node.posted(3)
+        shown = await node.read()
+        assert shown["status"] == "failed"
+        assert shown["last_error"] == f"the node failed to call {URL}; its log has the reason"
+        node.receiver.says(200, b'{"done": true}')
+        await node.posted(4)
+        await node.until(lambda: node.subscriptions.state().waking == 0)
+        assert await node.acked() == {"events/a": format_offset(1)}
+
+    play(story)
+    assert "invalid international domain name" in caplog.text
+
+
+def test_a_url_that_cannot_be_posted_to_is_refused_and_of_one_that_was_let_in_earlier_the_wake_fails():
+    async def story(node: Subscribed) -> None:
+        await node.webhook()
+        node.receiver.unreadable.add(URL)
+        other = {"type": "webhook", "pattern": "events/*", "webhook": {"url": URL}}
+        refused = await node.refused("PUT", "__ds/subscriptions/other", other)
+        assert refused == (400, "WEBHOOK_URL_REJECTED")
+        await node.append("events/a", {"n": 1})
+        await node.until(lambda: node.subscriptions.state().failing)
+        assert node.receiver.posts == []
+
+    play(story)
+
+
+def test_whatever_goes_wrong_in_the_work_on_one_subscription_the_node_goes_on(monkeypatch: pytest.MonkeyPatch):
+    async def story(node: Subscribed) -> None:
+        node.receiver.says(200, b'{"done": true}')
+        await node.webhook()
+
+        def begin(*args: object, **more: object) -> bool:
+            raise RuntimeError("nobody thought of this")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Wakes, "begin", begin)
+            await node.append("events/a", {"n": 1})
+            await node.until(lambda: node.warnings)
+            assert "nobody thought of this" in node.warnings[0]
+        await node.posted(1)
 
     play(story)
 
