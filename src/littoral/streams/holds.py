@@ -37,7 +37,8 @@ class Holds:
         wait = self._waits.get(name)
         return wait is not None and self._clock.monotonic_s() < wait[1]
 
-    def next_s(self) -> float | None:
-        """How long until the next of those that are held is to be tried; None if none is."""
+    def next_s(self, looked_s: float) -> float | None:
+        """How long until the next of those is to be tried that were held at `looked_s`, by the monotonic clock; not above 0
+        for one whose wait has ended since, None if there is none."""
         now_s = self._clock.monotonic_s()
-        return min((due_s - now_s for _, due_s in self._waits.values() if due_s > now_s), default=None)
+        return min((due_s - now_s for _, due_s in self._waits.values() if due_s > looked_s), default=None)

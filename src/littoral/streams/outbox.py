@@ -6,6 +6,7 @@ turns.
 
 What is on its way is not taken again: a frame goes on where the one before it ends. What is older than it is worth
 (`littoral.streams.ttl`) is stepped over; the parent is told by `earliest` that it will not get it, as of what retention took.
+It is told once it has all that was sent before: a frame that overtook another would make it give up what is still to come.
 """
 
 from collections import deque
@@ -19,6 +20,7 @@ from littoral.core.names import StreamName
 from littoral.store.batch import StoredBatch
 from littoral.store.store import Store
 from littoral.store.stream import StreamInfo
+from littoral.store.tail import Aged
 from littoral.streams.holds import Holds
 from littoral.streams.shares import Shares
 from littoral.streams.ttl import SendTtl
@@ -26,13 +28,17 @@ from littoral.streams.ttl import SendTtl
 UPLINK_FOLD = "uplink"
 """The fold under which the parent's marks are kept, so that queue depths are known before the parent is reached."""
 
+LOOK_BATCHES = 2_000
+"""Of which the age is looked at in one go: some ten milliseconds at most, for which all else on the node waits."""
+
 
 class LaneDepth(msgspec.Struct, frozen=True):
     """What waits in a lane."""
 
     records: int
     oldest_ms: int | None
-    """When the oldest waiting record was appended, ms since the epoch."""
+    """When the oldest waiting record was appended, ms since the epoch; where it is in a spill file, when the newest there
+    was."""
     bytes: int = 0
     """Of their payloads, as far as each stream's records are of its mean size: to count them would be to read them."""
 
@@ -61,8 +67,14 @@ class Outbox:
         self._shares = Shares()
         self._ahead: dict[StreamName, int] = {}
         """Up to where a stream is on its way."""
+        self.moved: dict[StreamName, None] = {}
+        """Streams whose marks have changed since they were kept on disk."""
         self._expired: dict[StreamName, int] = {}
         """Up to where a stream is too old to be sent."""
+        self.looking = False
+        """The last `take` has come so far in what is too old to be sent, and not to its end: call it again."""
+        self._oldest: dict[StreamName, tuple[int, int]] = {}
+        """Of what waits of a stream, where it begins and when that was appended, as was asked last."""
         self.expired: dict[Lane, int] = dict.fromkeys(LANES, 0)
         """Records that were stepped over because they were too old, by lane, since the start."""
         self.blocked: dict[StreamName, str] = {}
@@ -91,8 +103,10 @@ class Outbox:
     def forget(self, name: StreamName) -> None:
         """The stream was deleted."""
         self.blocked.pop(name, None)
+        self.moved.pop(name, None)
         self._ahead.pop(name, None)
         self._expired.pop(name, None)
+        self._oldest.pop(name, None)
         if self._holds is not None:
             self._holds.release(name)
         self._ids.pop(name, None)
@@ -116,8 +130,9 @@ class Outbox:
 
     def set_mark(self, name: StreamName, offset: int) -> None:
         """The parent says where its copy ends."""
-        if name in self._marks:
+        if self._marks.get(name, offset) != offset:
             self._marks[name] = offset
+            self.moved[name] = None
 
     def block(self, name: StreamName, reason: str) -> None:
         """Stop sending a stream; the rest goes on."""
@@ -135,19 +150,44 @@ class Outbox:
                 self._ahead.pop(name, None)
 
     def depth(self, lane: Lane) -> LaneDepth:
-        """What waits in a lane, as of now."""
-        records, size, oldest = 0, 0, None
+        """What waits in a lane, as of now. Of very many streams the age of some is as of an earlier call."""
+        records, size, oldest, room = 0, 0, None, LOOK_BATCHES
         for name in self._lanes[lane]:
             info = self._store.stream(name)
             if info is None or info.next <= self._marks[name]:
                 continue
-            batches = self._read_from(name, self._marks[name], 1)
-            start = max(self._marks[name], info.first, self._expired.get(name, 0))
+            start, appended_ms, looked = self._waiting_from(info, room)
+            room -= looked
             records += max(0, info.next - start)
             size += info.bytes * max(0, info.next - start) // max(1, info.count)
-            if batches and (oldest is None or batches[0].batch.appended_ms < oldest):
-                oldest = batches[0].batch.appended_ms
+            if appended_ms is not None and (oldest is None or appended_ms < oldest):
+                oldest = appended_ms
         return LaneDepth(records, oldest, size)
+
+    def _waiting_from(self, info: StreamInfo, room: int) -> tuple[int, int | None, int]:
+        """Where what waits of a stream begins, and when that was appended, as far as is known; and at how many batches the
+        store looked for it, no more than `room`."""
+        start = max(self._marks[info.name], info.first, self._expired.get(info.name, 0))
+        known = self._oldest.get(info.name)
+        if room <= 0:
+            return start, None if known is None else known[1], 0
+        looked = int(known is None or known[0] != start)
+        appended_ms = self._appended_ms(info, start)
+        oldest_ms = None if self._ttl is None else self._ttl.oldest_ms(info)
+        if appended_ms is None or oldest_ms is None or appended_ms >= oldest_ms:
+            return start, appended_ms, looked
+        aged = self._step_over(info, start, oldest_ms, room)
+        return aged.next, self._appended_ms(info, aged.next), looked + aged.looked
+
+    def _appended_ms(self, info: StreamInfo, start: int) -> int | None:
+        """When what waits of a stream from `start` on was appended; asked of the store once for each start."""
+        known = self._oldest.get(info.name)
+        if known is not None and known[0] == start:
+            return known[1]
+        appended_ms = self._store.appended_ms(info, start) if start < info.next else None
+        if appended_ms is not None:
+            self._oldest[info.name] = (start, appended_ms)
+        return appended_ms
 
     def take(self, lanes: Iterable[Lane], max_bytes: int) -> list[StoredBatch]:
         """The next batches to send of `lanes`, in the order in which they should go: at least one, then up to
@@ -155,6 +195,7 @@ class Outbox:
 
         Nothing is marked as sent: the parent's answer does that.
         """
+        self.looking = False
         turns = {lane: self._turns(lane) for lane in lanes}
         ends: dict[StreamName, int] = {}
         frame: list[StoredBatch] = []
@@ -209,7 +250,15 @@ class Outbox:
 
     def _read(self, name: StreamName, after: int, max_bytes: int) -> list[StoredBatch]:
         """The next batches of a stream that are neither at the parent nor on their way, and not before `after`."""
-        return self._read_from(name, max(self._start(name), after), max_bytes)
+        batches = self._read_from(name, max(self._start(name), after), max_bytes)
+        mark, sent = self._marks[name], max(self._ahead.get(name, 0), after)
+        if not batches or sent <= mark:
+            return batches
+        if batches[0].batch.first > sent:
+            return []  # What lies between is to be given up only once the parent has what was sent.
+        if all(stored.earliest <= mark for stored in batches):
+            return batches
+        return [msgspec.structs.replace(stored, earliest=min(stored.earliest, mark)) for stored in batches]
 
     def _read_from(self, name: StreamName, start: int, max_bytes: int) -> list[StoredBatch]:
         info = self._store.stream(name)
@@ -229,16 +278,22 @@ class Outbox:
                 self._holds.hold(name, str(error))
         return []
 
+    def _step_over(self, info: StreamInfo, start: int, oldest_ms: int, most: int) -> Aged:
+        """Step over what is too old of a stream from `start` on, by a look at up to `most` batches."""
+        aged = self._store.first_since(info, start, oldest_ms, most)
+        known = max(start, self._marks[info.name], self._expired.get(info.name, 0))
+        self.expired[info.lane] += max(0, aged.next - known)
+        self._expired[info.name] = max(aged.next, self._expired.get(info.name, 0))
+        return aged
+
     def _fresh(self, info: StreamInfo, batches: list[StoredBatch], max_bytes: int) -> list[StoredBatch]:
         """What was read of a stream, or where that begins with what is too old, what follows."""
         oldest_ms = None if self._ttl is None else self._ttl.oldest_ms(info)
         if batches and oldest_ms is not None and batches[0].batch.appended_ms < oldest_ms:
             start = batches[0].batch.first
-            expired = self._store.first_since(info, start, oldest_ms)
-            known = max(start, self._marks[info.name], self._expired.get(info.name, 0))
-            self.expired[info.lane] += max(0, expired - known)
-            self._expired[info.name] = max(expired, self._expired.get(info.name, 0))
-            batches = self._store.read_stored(info.name, expired, max_bytes) if expired < info.next else []
+            aged = self._step_over(info, start, oldest_ms, LOOK_BATCHES)
+            self.looking = self.looking or (not aged.found and aged.next < info.next)
+            batches = self._store.read_stored(info.name, aged.next, max_bytes) if aged.found else []
         earliest = self._expired.get(info.name, 0)
         if earliest <= info.first:
             return batches

@@ -38,8 +38,8 @@ class ParentLink:
         self._transport = transport
         self.headers = headers
         self._clock = clock
-        self.up = Pace(limits[UPLINK_BATCH_BYTES], limits[UPLINK_FRAMES])
-        self.down = Pace(limits[READ_BYTES])
+        self.up = Pace(clock, limits[UPLINK_BATCH_BYTES], limits[UPLINK_FRAMES])
+        self.down = Pace(clock, limits[READ_BYTES])
 
     def most(self, pace: Pace) -> int:
         """How much to ask of the link at once."""
@@ -63,25 +63,27 @@ class ParentLink:
     ) -> Response:
         """One request, and its answer.
 
-        pace: what is told how long it took; expected_bytes: of the answer; what it really was is settled with the budget
-        afterwards.
+        pace: what is told how long it took, and how long to wait; without it, the way up is told where there was an answer.
+        expected_bytes: of the answer; what it really was is settled with the budget afterwards.
         Raises: PeerUnreachable, BudgetSpent, Unavailable, or the error the parent answered.
         """
         if self.budget is not None:
             await self.budget.enter(REQUEST_BYTES + len(body) + expected_bytes, urgent=urgent)
         request = Request(method, path, query or {}, self.headers(method, path), body)
-        began_s = self._clock.monotonic_s()
+        timeout_s = pace.timeout_s if pace is not None else REQUEST_TIMEOUT_S
+        measured = pace if pace is not None else self.up
+        sent = measured.sent()
         try:
-            timeout_s = pace.timeout_s if pace is not None else REQUEST_TIMEOUT_S
             response = await self._transport.request(self.url, request, timeout_s)
         except PeerUnreachable:
             if pace is not None:
                 pace.failed()
             raise
+        finally:
+            measured.ended()
         if self.budget is not None:
             self.budget.carried(len(response.body) - expected_bytes)
-        if pace is not None:
-            pace.answered(self._clock.monotonic_s() - began_s)
+        measured.answered(sent, len(body) + len(response.body))
         if response.status != 200:
             raise error_of(response.status, response.body, "call", f"{self.url}{path}", response.headers)
         return response

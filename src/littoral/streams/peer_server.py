@@ -161,13 +161,13 @@ class PeerServer:
 
     async def _in_order(self, frame: Sequence[StoredBatch]) -> None:
         """Return when what comes before a frame is here: the child has sent it while another was on its way, which it may
-        have overtaken. One that does not come is a gap, and answered as that."""
+        have overtaken, also one that would have made a stream. One that does not come is a gap, and answered as that."""
         first = {stored.batch.name: stored for stored in reversed(frame)}
-        with contextlib.suppress(TimeoutError, NotFound):
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(IN_ORDER_S):
                 for name, stored in first.items():
                     if stored.batch.first > stored.earliest:
-                        await self._store.wait(name, stored.batch.first - 1)
+                        await self._store.wait(name, stored.batch.first - 1, expected=True)
 
     def _tail(self, name: StreamName) -> int:
         info = self._store.stream(name)

@@ -5,6 +5,7 @@ lanes, and a few for the others.
     in order     each follows the one before; one that overtakes it waits for it at the parent (littoral.streams.peer_server)
     not taken    nothing more is posted until all that is on its way is answered; then what follows the parent's marks
     no room      a stream that the parent has no room for is held back, and tried again ever more rarely; the others go on
+    a gap        a stream of which the parent wants just what was sent as all there is: held back likewise
     busy         a parent that answers that it cannot now (429, 503, 507) is asked again, ever more rarely; the session and
                  the other lanes go on
 
@@ -15,6 +16,7 @@ time.
 import asyncio
 import contextlib
 from collections import deque
+from functools import partial
 from typing import NamedTuple
 
 from littoral.core.backoff import Backoff
@@ -66,6 +68,8 @@ class Posted(NamedTuple):
     """Of the body, in bytes."""
     ids: dict[StreamName, int | None]
     """Which stream had each name when it was sent."""
+    marks: dict[StreamName, int]
+    """Up to where the parent had each, as was known when it was sent."""
     answer: "asyncio.Task[Response | LittoralError]"
 
 
@@ -131,10 +135,11 @@ class Sender:
         async with asyncio.TaskGroup() as posts:
             while True:
                 work.clear()
+                looked_s = self._clock.monotonic_s()
                 while await self._step(lanes, flight, posts):
-                    pass
+                    looked_s = self._clock.monotonic_s()
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self._holds.next_s()):
+                    async with asyncio.timeout(self._holds.next_s(looked_s)):
                         await work.wait()
 
     async def _step(self, lanes: tuple[Lane, ...], flight: "Flight", posts: asyncio.TaskGroup) -> bool:
@@ -157,17 +162,23 @@ class Sender:
         """Send the next frame on its way, if there is one."""
         most = self._link.most(self._link.up)
         frame = self._outbox.take(lanes, min(int(most / self._ratio[lanes]), PAYLOAD_MOST_BYTES))
+        if not frame and self._outbox.looking:
+            await asyncio.sleep(0)  # others first
+            return True
         if not frame:
             return await self._blob_turn(lanes, 0)
         body = peer.pack(frame, self._level(lanes))
         if self._link.budget is not None:
             frame, body = self._within_budget(lanes, frame, body)
         self._note_ratio(lanes, frame, body)
-        await self._kv_again.note(frame)
+        # Before anything is awaited: a stream that is deleted and made anew meanwhile is not what was taken.
         self._outbox.posted(frame)
-        ids = {stored.batch.name: self._outbox.stream_id(stored.batch.name) for stored in frame}
+        names = dict.fromkeys(stored.batch.name for stored in frame)
+        ids = {name: self._outbox.stream_id(name) for name in names}
+        marks = {name: self._outbox.mark(name) for name in names}
+        await self._kv_again.note(frame)
         call = self._call(frame, body, ahead=bool(flight.posted), urgent=lanes is URGENT)
-        flight.posted.append(Posted(frame, len(body), ids, posts.create_task(call)))
+        flight.posted.append(Posted(frame, len(body), ids, marks, posts.create_task(call)))
         await self._blob_turn(lanes, len(body))
         return True
 
@@ -267,6 +278,8 @@ class Sender:
             if outcome.verdict is Verdict.FULL:
                 self._holds.hold(name, "the parent has no room for it")
                 continue
+            if outcome.verdict is Verdict.GAP and outcome.next == posted.marks[name]:
+                self._holds.hold(name, f"the parent wants it from offset {outcome.next} on, which is not here")
             records, size = shipped.get(stored.lane, (0, 0))
             taken = max(0, outcome.next - max(stored.batch.first, outbox.mark(name)))
             shipped[stored.lane] = records + taken, size + len(stored.batch.payload)
@@ -282,27 +295,29 @@ class Sender:
         return short
 
     def keep_marks(self) -> None:
-        """Keep on disk up to where the parent has what, if that was not done just now."""
-        now_s = self._clock.monotonic_s()
-        if now_s - self._marks_kept_s < MARKS_EVERY_S:
+        """Keep on disk up to where the parent has what has changed, if that was not done just now."""
+        outbox, now_s = self._outbox, self._clock.monotonic_s()
+        if not outbox.moved or now_s - self._marks_kept_s < MARKS_EVERY_S:
             return
         self._marks_kept_s = now_s
-        marks = {name: self._outbox.mark(name) for name in self._outbox.names()}
+        marks = [(name, outbox.stream_id(name), outbox.mark(name)) for name in outbox.moved]
 
         def keep(tx: Transaction) -> None:
-            for name, offset in marks.items():
-                if tx.stream(name) is not None:
+            for name, number, offset in marks:
+                if (info := tx.stream(name)) is not None and info.id == number:
                     tx.set_fold(UPLINK_FOLD, name, offset)
 
-        self._store.submit(keep).add_done_callback(_noted_failure)
+        # Marks are a convenience: the parent's answer to the next hello replaces them. Those that cannot be kept now are
+        # tried again with what moves next.
+        with contextlib.suppress(LittoralError):
+            self._store.submit(keep).add_done_callback(partial(self._marks_kept, [name for name, _, _ in marks]))
+            outbox.moved.clear()
+
+    def _marks_kept(self, names: list[StreamName], future: "asyncio.Future[None]") -> None:
+        if future.cancelled() or future.exception() is not None:
+            self._outbox.moved.update((name, None) for name in names if self._outbox.stream_id(name) is not None)
 
 
 def _answer_bytes(frame: list[StoredBatch]) -> int:
     """About as much as the outcomes of a frame take: a name and a few numbers each."""
     return sum(len(stored.batch.origin) + len(stored.batch.path) + OUTCOME_BYTES for stored in frame)
-
-
-def _noted_failure(future: "asyncio.Future[None]") -> None:
-    # Marks are a convenience: the parent's answer to the next hello replaces them.
-    if not future.cancelled():
-        future.exception()

@@ -1,5 +1,6 @@
 """What goes up, in which order, and what is said of what waits."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
@@ -10,10 +11,16 @@ from hypothesis import strategies as st
 
 from littoral.core.lanes import SHARED, Lane
 from littoral.core.names import StreamName
-from littoral.store.stream import Reach
+from littoral.core.resources.model import SpillPlace, Storage, StreamBudget, Ttl
+from littoral.store.spiller import Spiller
+from littoral.store.store import Store
+from littoral.store.stream import Reach, StreamInfo
 from littoral.store.transaction import Transaction
-from littoral.streams.outbox import UPLINK_FOLD, Outbox, goes_up
+from littoral.streams.holds import Holds
+from littoral.streams.outbox import LOOK_BATCHES, UPLINK_FOLD, Outbox, goes_up
+from littoral.streams.ttl import SendTtl
 from littoral.testing.loop import run
+from littoral.testing.offload import at_once
 from tests.support.stores import SimStore, name
 
 ALL: tuple[Lane, ...] = ("control", "alerts", "state", "telemetry", "bulk")
@@ -220,6 +227,68 @@ def test_the_depth_of_a_lane_counts_records_and_knows_the_oldest():
     play(story)
 
 
+def test_the_depth_is_known_without_a_look_at_the_records():
+    async def main() -> None:
+        bounds = Storage(
+            streams=[StreamBudget(streams=["*"], bytes="1000", policy="spill")],
+            spill=SpillPlace(directory="/mnt/slow", bytes="16MiB"),
+        )
+        sim = SimStore("plant-a", bounds)
+        store = sim.open()
+        began_ms = sim.clock.wall_ms()
+        for _ in range(9):
+            await append(sim, "plant-a/a", sim.random.token_bytes(500))
+        spiller = Spiller(store, at_once)
+        while await spiller.spill(name("plant-a/a"), 1000):
+            pass
+        assert store.spilled_to(one(store)) > 1
+        assert sim.spill_disk is not None
+        for path in sim.spill_disk.paths():
+            sim.spill_disk.remove(path)
+        holds = Holds(sim.clock, sim.random, 1000)
+        outbox = Outbox(store, "cloud", holds)
+        depth = outbox.depth("telemetry")
+        assert depth.records == 9
+        assert depth.oldest_ms is not None
+        assert began_ms <= depth.oldest_ms <= sim.clock.wall_ms()
+        assert (holds.reasons, outbox.blocked) == ({}, {})
+        assert outbox.take(ALL, 100) == []
+        assert holds.reasons
+
+    run(main)
+
+
+def one(store: Store) -> StreamInfo:
+    """The only stream of a store."""
+    (info,) = store.streams()
+    return info
+
+
+def test_what_is_too_old_is_stepped_over_a_piece_at_a_time():
+    async def story(sim: SimStore) -> None:
+        assert sim.store is not None
+        count = LOOK_BATCHES * 5 // 2
+        await append(sim, "plant-a/s", *(b"%d" % n for n in range(count)))
+        await asyncio.sleep(60)
+        await append(sim, "plant-a/s", b"new")
+        ttl = SendTtl(Ttl(telemetry="10s"), sim.clock.wall_ms)
+        looking = Outbox(sim.store, "cloud", None, ttl)
+        assert [looking.depth("telemetry").records for _ in range(4)] == [
+            count + 1 - LOOK_BATCHES, count + 1 - 2 * LOOK_BATCHES, 1, 1
+        ]  # fmt: skip
+        newest = looking.depth("telemetry").oldest_ms
+        assert newest == sim.store.appended_ms(one(sim.store), count)
+        sending = Outbox(sim.store, "cloud", None, ttl)
+        for _ in range(2):
+            assert sending.take(ALL, 100) == []
+            assert sending.looking
+        assert [stored.batch.records() for stored in sending.take(ALL, 100)] == [[b"new"]]
+        assert not sending.looking
+        assert sending.expired["telemetry"] == looking.expired["telemetry"] == count
+
+    play(story, batch_records=1)
+
+
 def test_after_a_restart_the_depth_is_known_before_the_parent_is_reached():
     async def story(sim: SimStore) -> None:
         assert sim.store is not None
@@ -260,7 +329,7 @@ def test_retention_that_is_on_disk_and_not_yet_published_ends_nobody():
         assert after is not None
         sim.store._streams[before.name] = before
         assert outbox.take(ALL, 100) == []
-        assert outbox.depth("telemetry").oldest_ms is None
+        assert outbox.depth("telemetry").records == 3
         sim.store._streams[before.name] = after
         assert [stored.batch.first for stored in outbox.take(ALL, 100)] == [2]
 
@@ -279,5 +348,51 @@ def test_a_deleted_stream_is_forgotten_and_another_of_its_name_begins_at_its_beg
         assert outbox.names() == []
         await append(sim, "plant-a/s", b"3")
         assert [stored.batch.records() for stored in outbox.take(ALL, 100)] == [[b"3"]]
+
+    play(story)
+
+
+@pytest.mark.parametrize("gone", [1, 2])
+def test_what_retention_took_is_stepped_over_only_once_the_parent_has_what_is_on_its_way(gone: int):
+    """A frame that said so and overtook the one before it would make the parent give that one up."""
+
+    async def story(sim: SimStore) -> None:
+        assert sim.store is not None
+        stream = name("plant-a/s")
+        await append(sim, "plant-a/s", b"0")
+        outbox = Outbox(sim.store, "cloud")
+        first = outbox.take(ALL, 100)
+        outbox.posted(first)
+        for n in range(1, 4):
+            await append(sim, "plant-a/s", b"%d" % n)
+        await sim.store.submit(lambda tx: tx.retain(stream, 1 << 60, gone))
+        info = sim.store.stream(stream)
+        assert info is not None
+        assert info.first == gone
+        following = outbox.take(ALL, 100)
+        if gone == first[-1].batch.next:
+            assert {stored.batch.first > stored.earliest for stored in following} == {True}, (
+                "they wait for what is before"
+            )
+        else:
+            assert following == []
+        outbox.set_mark(stream, 1)
+        stored = outbox.take(ALL, 100)[0]
+        assert (stored.batch.first, stored.earliest) == (gone, gone)
+
+    play(story, stream_bytes=1)
+
+
+def test_a_stream_whose_mark_was_not_changed_is_not_kept_again():
+    async def story(sim: SimStore) -> None:
+        assert sim.store is not None
+        await append(sim, "plant-a/s", b"1")
+        outbox = Outbox(sim.store, "cloud")
+        outbox.set_mark(name("plant-a/s"), 0)
+        assert list(outbox.moved) == []
+        outbox.set_mark(name("plant-a/s"), 1)
+        assert list(outbox.moved) == [name("plant-a/s")]
+        outbox.forget(name("plant-a/s"))
+        assert list(outbox.moved) == []
 
     play(story)

@@ -124,6 +124,29 @@ def test_a_frame_sent_twice_is_stored_once_and_counted_once():
     play(story)
 
 
+def test_a_frame_waits_for_each_stream_that_one_it_overtook_would_make():
+    """And a stream that is not made until then does not keep it from waiting for the others."""
+
+    async def story(both: Neighbours) -> None:
+        names = [name(f"{CHILD}/{path}") for path in ("never", "s", "t")]
+        for _ in range(2):
+            for stream in names:
+                await both.append(both.child, stream, b"1")
+        frames = [both.child.read_stored(stream, 0, 1 << 20) for stream in names]
+        later = [frame[1] for frame in frames]
+        overtaking = asyncio.gather(ask(both, "POST", peer.BATCHES, list[ReplicaOutcome], later, ahead="1"))
+        await asyncio.sleep(0.5)
+        await ask(both, "POST", peer.BATCHES, list[ReplicaOutcome], [frames[1][0], frames[2][0]])
+        ((*outcomes,),) = await overtaking
+        assert [(outcome.verdict, outcome.next) for outcome in outcomes] == [
+            (Verdict.GAP, 0),
+            (Verdict.APPEND, 2),
+            (Verdict.APPEND, 2),
+        ]
+
+    play(story)
+
+
 def test_notify_tells_all_tails_at_first_and_then_each_as_it_moves():
     async def story(both: Neighbours) -> None:
         down, other = name("cloud/orders"), name("cloud/private")
