@@ -8,7 +8,7 @@ import pytest
 from littoral.core.kv import KvEntry
 from littoral.core.names import StreamName
 from littoral.core.resources import Namespace
-from littoral.core.resources.model import Metadata, NamespaceSpec
+from littoral.core.resources.model import Metadata, NamespaceSpec, SpillPlace, Storage, StreamBudget
 from littoral.store.transaction import Transaction
 from littoral.testing.loop import run
 from littoral.testing.store import check_histories
@@ -16,6 +16,11 @@ from littoral.testing.tree import SimNode, SimTree
 from tests.support.neighbours import uplink_of
 from tests.support.restoring import backed_up, restored
 
+RAW, OTHER = "plant-a/raw/x", "plant-a/other"
+SPILLING = Storage(
+    streams=[StreamBudget(streams=["*/raw/*"], bytes="20000", policy="spill")],
+    spill=SpillPlace(directory="/mnt/slow", bytes="64MiB"),
+)
 NOTES, LATER, GONE = "plant-a/notes", "plant-a/later", "plant-a/gone"
 FACTORY = Namespace(api_version="littoral/v1", metadata=Metadata(name="factory"), spec=NamespaceSpec())
 
@@ -326,3 +331,42 @@ class TestBelowAndAbove:
             await tree.stop()
 
         run(main, seed=seed)
+
+
+def test_what_the_parent_has_spilled_where_nothing_is_mounted_is_waited_for_and_all_else_goes_up(seed: int):
+    async def main() -> None:
+        tree = SimTree(seed)
+        root = tree.add("cloud", "cloud", None, storage=SPILLING)
+        await root.start()
+        site = await tree.start_child("plant-a", "site", root)
+        await append(site, RAW, b"kept")
+        await tree.until(lambda: root.records(RAW) == [b"kept"])
+        data = await backed_up(site)
+        lost = [site.random.token_bytes(1000) for _ in range(60)]
+        for record in lost:
+            await append(site, RAW, record)
+        await tree.until(lambda: len(root.records(RAW)) == 61)
+        await asyncio.sleep(20)
+        assert root.spill_disk is not None
+        root.spill_disk.failing = True
+        root.cut_power()
+        await root.start()
+        await restored(site, data)
+        await site.start()
+        blocked = uplink_of(site).outbox.blocked
+        await tree.until(lambda: "tried again later" in blocked.get(StreamName(*RAW.split("/", 1)), ""))
+        sessions = uplink_of(site).state.sessions
+        for n in range(20):
+            await append(site, OTHER, b"%d" % n)
+            await asyncio.sleep(5)
+            assert len(root.records(OTHER)) == n + 1
+        assert uplink_of(site).state.sessions == sessions
+        root.spill_disk.failing = False
+        root.cut_power()
+        await root.start()
+        await tree.until(lambda: site.records(RAW) == [b"kept", *lost])
+        await append(site, RAW, b"on")
+        await tree.until(lambda: root.records(RAW) == [b"kept", *lost, b"on"])
+        await tree.stop()
+
+    run(main, seed=seed)

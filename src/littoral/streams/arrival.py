@@ -6,12 +6,15 @@
     the last chunk          in its transaction the copy is begun anew at the first one's offset
     cut, restart            go on after the last chunk on disk
     410, another parent     the stream has gone on without us: begin anew
+    others of its state     are noted in the last chunk's transaction: they are begun anew too, whatever comes between
 
 The next chunk is asked for while the one before is written.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import msgspec
 
@@ -27,7 +30,9 @@ from littoral.streams.uplink_state import UplinkState
 from littoral.wire import peer
 
 ARRIVING = "arriving"
-"""Scope of the Arriving by ORIGIN/PATH."""
+"""Scope of the Arriving by ORIGIN/PATH; empty for a stream that is to be begun anew, and of which nothing has come yet."""
+DUE = b""
+"""In place of an Arriving."""
 TRIES = 3
 """A chunk that is wrong so often is not wrong by accident."""
 
@@ -47,6 +52,19 @@ class Arriving(msgspec.Struct, frozen=True, array_like=True):
     """Of the last chunk that was taken."""
     horizon: int
     """The greatest of the chunks'."""
+    along: bool = False
+    """It is begun anew because another of its state was."""
+
+
+class Bringing(NamedTuple):
+    """A snapshot that is wanted."""
+
+    name: StreamName
+    siblings: Sequence[StreamName]
+    """Those to be begun anew as well, unless this one is because one of them was."""
+    urgent: bool
+    between: Callable[[], Awaitable[None]]
+    """Called after each chunk but the last."""
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -62,20 +80,34 @@ class Arrival:
         self._snapshots = snapshots
         self._state = state
 
-    async def bring(self, name: StreamName, *, urgent: bool) -> None:
+    def is_due(self, name: StreamName) -> bool:
+        """Whether a stream is to be begun anew because another of its state was, and nothing has come of its snapshot."""
+        return self._store.state_value(ARRIVING, str(name)) == DUE
+
+    def is_open(self, name: StreamName) -> bool:
+        """Whether a stream is to be begun anew, whatever has come of its snapshot."""
+        return self.is_due(name) or self._on_disk(name) is not None
+
+    async def give_up(self, name: StreamName) -> None:
+        """The parent has no such stream any more."""
+        await self._store.submit(lambda tx: tx.put_state(ARRIVING, str(name), None))
+
+    async def bring(self, bringing: Bringing) -> None:
         """Take over what the parent has folded from a stream; the copy then stands where the snapshot was begun. Raises
         NotFound, InvalidInput, Unavailable, and as `ParentLink.call`."""
+        name = bringing.name
+        along = self.is_due(name)
         arriving = self._on_disk(name)
         if arriving is not None:
             self._state.resumed_snapshots += 1
             try:
-                await self._transfer(name, arriving, urgent=urgent)
+                await self._transfer(bringing, arriving)
             except Gone:
-                arriving = None
+                pass
             else:
                 return
         try:
-            await self._transfer(name, None, urgent=urgent)
+            await self._transfer(bringing, None, along=along)
         except Gone as error:
             raise Unavailable(
                 "begin stream", str(name), f"it is written faster than its snapshot comes ({error})"
@@ -83,31 +115,32 @@ class Arrival:
 
     def _on_disk(self, name: StreamName) -> Arriving | None:
         value = self._store.state_value(ARRIVING, str(name))
-        arriving = _decode(value) if value is not None else None
+        arriving = _decode(value) if value else None
         return arriving if arriving is not None and arriving.parent == self._link.parent else None
 
-    async def _transfer(self, name: StreamName, arriving: Arriving | None, *, urgent: bool) -> None:
+    async def _transfer(self, bringing: Bringing, arriving: Arriving | None, *, along: bool = False) -> None:
         """The chunks after those on disk. Raises Gone where they do not belong together."""
-        taken: asyncio.Future[None] | None = None
+        taking: Taking | None = None
         try:
             while True:
                 after = arriving.cursor if arriving is not None else None
-                page = await self._chunk(name, arriving, urgent=urgent)
+                page = await self._chunk(bringing.name, arriving, urgent=bringing.urgent)
                 first = arriving is None
                 # The offset of the first chunk counts: what changed while the others were read comes again by the stream.
-                arriving = self._begun_at(page) if arriving is None else arriving
+                arriving = self._begun_at(page, along=along) if arriving is None else arriving
                 horizon = max(arriving.horizon, page.horizon)
                 arriving = msgspec.structs.replace(arriving, cursor=page.cursor, horizon=horizon)
-                if taken is not None:
-                    await taken
+                if taking is not None:
+                    await taking.end()
                 part = SnapshotPart(_array(page), page.cursor, page.horizon)
-                taken = self._store.submit(partial(self._take, name, part, after, arriving, first=first))
+                taking = Taking(self._store, partial(self._take, bringing, part, after, arriving, first))
                 if page.cursor is None:
-                    await taken
+                    await taking.end()
                     return
+                await bringing.between()
         finally:
-            if taken is not None:
-                taken.add_done_callback(_heard)
+            if taking is not None:
+                taking.future.add_done_callback(_heard)
 
     async def _chunk(self, name: StreamName, arriving: Arriving | None, *, urgent: bool) -> peer.SnapshotPage:
         """The chunk after those taken. Raises Gone; InvalidInput for one that is always wrong."""
@@ -133,7 +166,7 @@ class Arrival:
             self._state.refused_chunks += 1
         raise InvalidInput("take snapshot of", str(name), wrong)
 
-    def _begun_at(self, page: peer.SnapshotPage) -> Arriving:
+    def _begun_at(self, page: peer.SnapshotPage, *, along: bool) -> Arriving:
         return Arriving(
             self._link.parent,
             page.lineage,
@@ -144,24 +177,29 @@ class Arrival:
             page.reach,
             cursor=None,
             horizon=0,
+            along=along,
         )
 
     def _take(
         self,
-        name: StreamName,
+        bringing: Bringing,
         part: SnapshotPart,
         after: str | None,
         arriving: Arriving,
-        tx: Transaction,
-        *,
         first: bool,
-    ) -> None:
-        if first:
+        at: str | None,
+        tx: Transaction,
+    ) -> str | None:
+        """Take a chunk from `at` on, and note it with the last piece; returns where to go on, None at the end."""
+        name = bringing.name
+        tx.check_room(name, arriving.lane)
+        if first and at is None:
             self._snapshots.begin(tx, name)
-        self._snapshots.take(tx, name, part, after)
+        if (going_on := self._snapshots.take(tx, name, part, after, at)) is not None:
+            return going_on
         if part.cursor is not None:
             tx.put_state(ARRIVING, str(name), _encode(arriving))
-            return
+            return None
         tx.put_state(ARRIVING, str(name), None)
         tx.reset_replica(
             name,
@@ -174,6 +212,32 @@ class Arrival:
             via=arriving.parent,
         )
         self._snapshots.finish(tx, name, arriving.offset, arriving.horizon)
+        if not arriving.along:
+            _note_due(tx, bringing.siblings)
+        return None
+
+
+class Taking:
+    """A chunk on its way to the disk, in as many transactions as it takes: where the parent has few keys, this node may
+    have many."""
+
+    def __init__(self, store: Store, job: Callable[[str | None, Transaction], str | None]) -> None:
+        self._store = store
+        self._job = job
+        self.future = store.submit(partial(job, None))
+        """The latest."""
+
+    async def end(self) -> None:
+        """Return once all of it is on disk. Raises what the job raises, LimitReached, StorageError."""
+        while (at := await self.future) is not None:
+            self.future = self._store.submit(partial(self._job, at))
+
+
+def _note_due(tx: Transaction, siblings: Sequence[StreamName]) -> None:
+    """What is held of them, or has come of their snapshots, may end before that of which it is noted was taken."""
+    for sibling in siblings:
+        if tx.stream(sibling) is not None or tx.get_state(ARRIVING, str(sibling)) is not None:
+            tx.put_state(ARRIVING, str(sibling), DUE)
 
 
 def _fault(page: peer.SnapshotPage, arriving: Arriving | None) -> str:
@@ -190,7 +254,7 @@ def _array(page: peer.SnapshotPage) -> bytes:
     return page.items if isinstance(page.items, bytes) else array_of(page.items)
 
 
-def _heard(taken: "asyncio.Future[None]") -> None:
+def _heard(taken: "asyncio.Future[str | None]") -> None:
     # Who asked for it has failed of something else. What was not taken is asked for again.
     if not taken.cancelled():
         taken.exception()

@@ -31,6 +31,7 @@ import msgspec
 
 from littoral.core.errors import Gone, InvalidInput
 from littoral.core.names import StreamName
+from littoral.core.undecodable import UNDECODABLE
 from littoral.store.batch import UNLINKED
 from littoral.store.store import Store
 from littoral.store.stream import StreamInfo
@@ -77,8 +78,12 @@ class Snapshots(Protocol):
         """At the child: parts follow, from the first on; what came of an earlier snapshot that broke off is void."""
         ...
 
-    def take(self, tx: Transaction, name: StreamName, part: SnapshotPart, after: str | None) -> None:
-        """At the child: apply a part. An item that cannot be applied is put aside, as one of the stream would be.
+    def take(
+        self, tx: Transaction, name: StreamName, part: SnapshotPart, after: str | None, at: str | None = None
+    ) -> str | None:
+        """At the child: apply a part, or as much of it as one transaction may do. Returns None once all is applied;
+        otherwise call again, in another transaction, with what is returned as `at`. An item that cannot be applied is put
+        aside, as one of the stream would be.
 
         after: the cursor of the part before; None for the first."""
         ...
@@ -109,7 +114,7 @@ def items_of(array: bytes) -> list[bytes]:
     """The items of a part, each as it is encoded. Raises InvalidInput."""
     try:
         return [bytes(item) for item in _decode_items(array)]
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         raise InvalidInput("take", "snapshot", f"its items are no msgpack array ({error})") from error
 
 

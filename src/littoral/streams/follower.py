@@ -1,20 +1,40 @@
-"""What comes down: hold the notification channel; read every stream whose tail moved, append it here."""
+"""What comes down: hold the notification channel; read every stream whose tail moved, append it here.
 
-from collections.abc import Iterable
-from contextlib import suppress
+    listen      the channel: which streams have moved (littoral.streams.due_marks)
+    fetch       one stream after the other, each to its end; those that go first also between two pieces of another
+    cannot now  a stream that the parent, or our disk, cannot give or take just now is put off, and tried again ever more
+                rarely; the others go on. One that there is no budget for waits for that
+
+The channel is read on whatever is fetched.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 import msgspec
 
-from littoral.core.errors import Gone, InvalidInput, NotFound, PeerUnreachable
+from littoral.core.errors import (
+    Gone,
+    InvalidInput,
+    LimitReached,
+    LittoralError,
+    NotFound,
+    PeerUnreachable,
+    StorageError,
+    Unavailable,
+)
 from littoral.core.names import StreamName
+from littoral.core.undecodable import UNDECODABLE
 from littoral.store.batch import StoredBatch
 from littoral.store.replica import begins_anew, lineage_parts
 from littoral.store.store import Store
-from littoral.streams.arrival import Arrival
+from littoral.streams.arrival import Arrival, Bringing
 from littoral.streams.bandwidth import EVENT_BYTES
 from littoral.streams.bootstrap import Snapshots
-from littoral.streams.link_budget import BudgetSpent, LinkBudget
+from littoral.streams.due_marks import DueMarks
+from littoral.streams.holds import Holds
+from littoral.streams.link_budget import BudgetSpent
 from littoral.streams.outbox import Outbox
 from littoral.streams.parent_link import ParentLink
 from littoral.streams.take_over import take_over_all
@@ -26,31 +46,42 @@ SILENCE_S = 15.0
 EVENT_BYTES_MOST = 4 << 20
 """Of one event on the notification channel: the tails of as many streams as a node may hold."""
 
+_log = logging.getLogger("littoral.hub")
+
 
 class Follower:
     """Keeps the copies of the parent's streams, session by session."""
 
     def __init__(
-        self, store: Store, link: ParentLink, outbox: Outbox, snapshots: Snapshots, state: UplinkState
+        self,
+        store: Store,
+        link: ParentLink,
+        outbox: Outbox,
+        snapshots: Snapshots,
+        state: UplinkState,
+        holds: Holds,
+        first: Callable[[StreamName], bool],
     ) -> None:
+        """holds: the streams that could not be followed when that was tried; first: which go before all others."""
         self._store = store
         self._link = link
         self._outbox = outbox
         self._snapshots = snapshots
         self._arrival = Arrival(store, link, snapshots, state)
         self._state = state
-        self._put_off: dict[StreamName, peer.Mark] = {}
-        """Streams of the parent's that are not read any further until there is a budget for it again."""
+        self._holds = holds
+        self._due = DueMarks(holds, first)
+        self._first = first
         self._begun: set[StreamName] = set()
         """Streams that were begun from a snapshot in this session."""
 
     def begin_session(self) -> None:
         """Forget what was so in the last one."""
         self._begun.clear()
-        self._put_off.clear()
+        self._due.clear()
 
-    async def run(self) -> None:
-        """Follow until the channel ends. Raises LittoralError."""
+    async def listen(self) -> None:
+        """Hear which streams move until the channel ends. Raises LittoralError."""
         link = self._link
         await link.connect(requests=1)
         async with link.stream(peer.NOTIFY, SILENCE_S) as channel:
@@ -61,13 +92,22 @@ class Follower:
                 if link.budget is not None:
                     link.budget.carried(EVENT_BYTES + len(chunk))
                     link.budget.check(urgent=True)
-                    await self._fetch_all(self._due(link.budget))
+                if link.budget is None or not link.budget.spent:
+                    self._due.again()  # the parent's heartbeats see to it that this is asked
                 *events, buffer = (buffer + chunk).split(b"\n\n")
                 if len(buffer) > EVENT_BYTES_MOST:
                     raise InvalidInput("follow", link.url, f"it sent an event of more than {EVENT_BYTES_MOST} bytes")
                 for event in events:
-                    await self._fetch_all(self._marks_in(event))
+                    for mark in self._marks_in(event):
+                        self._due.put(mark)
         raise PeerUnreachable("follow", link.url, "the notification channel ended")
+
+    async def fetch(self) -> None:
+        """Bring our copies up to where the parent's are, until cancelled. Raises LittoralError."""
+        while True:
+            while (mark := self._due.take()) is not None:
+                await self._try(mark)
+            await self._due.wait()
 
     async def read(self, name: StreamName, offset: int) -> list[StoredBatch]:
         """The parent's batches of a stream from `offset` on. Raises Gone, and as `ParentLink.call`."""
@@ -79,27 +119,36 @@ class Follower:
         )
         return peer.decode(response.body, list[StoredBatch], "stream")
 
-    async def _fetch_all(self, marks: Iterable[peer.Mark]) -> None:
-        for mark in marks:
-            try:
-                await self._fetch(mark)
-            except InvalidInput as error:
-                self._outbox.block(StreamName(mark.origin, mark.path), str(error))
-            except BudgetSpent:
-                self._put_off[StreamName(mark.origin, mark.path)] = mark
+    async def _try(self, mark: peer.Mark) -> None:
+        """Follow a stream, unless it is not to be had. Raises LittoralError for what ends the session."""
+        name, budget = StreamName(mark.origin, mark.path), self._link.budget
+        try:
+            await self._fetch(mark)
+        except InvalidInput as error:
+            self._outbox.block(name, str(error))
+        except PeerUnreachable:
+            raise
+        except BudgetSpent:
+            self._due.put_off(mark)
+        except (LimitReached, Unavailable, StorageError) as error:
+            if budget is not None and budget.spent:
+                raise  # not even what is urgent may go
+            if self._holds.reasons.get(name) != str(error):
+                _log.warning("%s: not followed for now: %s", name, error)
+            self._holds.hold(name, str(error))
+            self._due.put_off(mark)
+        else:
+            self._holds.release(name)
 
-    def _due(self, budget: LinkBudget) -> list[peer.Mark]:
-        """What was put off, once there is a budget for it again; the parent's heartbeats see to it that this is asked."""
-        if not self._put_off or budget.spent:
-            return []
-        due = list(self._put_off.values())
-        self._put_off.clear()
-        return due
+    async def _let_first(self) -> None:
+        """Between two pieces of a stream: follow those that go before it."""
+        while (mark := self._due.take_first()) is not None:
+            await self._try(mark)
 
     def _marks_in(self, event: bytes) -> list[peer.Mark]:
         try:
             return msgspec.json.decode(event.removeprefix(b"data: "), type=list[peer.Mark])
-        except msgspec.DecodeError as error:
+        except UNDECODABLE as error:
             raise InvalidInput("follow", self._link.url, f"it sent an event that is none ({error})") from error
 
     async def _fetch(self, mark: peer.Mark) -> None:
@@ -127,13 +176,16 @@ class Follower:
             if self._have(mark) <= have:
                 self._outbox.block(name, f"{outcomes[-1].verdict.value} at offset {have} of our copy of the parent's")
                 return
+            await self._between(name)()
 
     def _is_another(self, name: StreamName, mark: peer.Mark) -> bool:
         """Whether there is no copy of the stream here, or one of before its origin was restored: how much of that is
         still so, nobody can tell. Of one that is folded also whether its origin has made it anew: then its state has
-        changed in more than what is in the stream."""
+        changed in more than what is in the stream; and whether it is to be begun anew, or was in part."""
         info = self._store.stream(name)
-        if info is None or (self._snapshots.covers(name) and begins_anew(mark.lineage, info.lineage)):
+        if info is None:
+            return True
+        if self._snapshots.covers(name) and (begins_anew(mark.lineage, info.lineage) or self._arrival.is_open(name)):
             return True
         held, at_parent = lineage_parts(info.lineage), lineage_parts(mark.lineage)
         return name not in self._begun and held is not None and at_parent is not None and held[0] != at_parent[0]
@@ -141,17 +193,41 @@ class Follower:
     async def _begin(self, name: StreamName) -> None:
         """Begin a stream from a snapshot, and with it those that the same state is folded from: what is held here of
         them may end before the snapshot was taken, and what follows there be older than it."""
+        siblings = self._snapshots.siblings(name)
+        if self._arrival.is_due(name):
+            # One of them was begun, perhaps long ago, and this one was not: what follows there comes before this snapshot.
+            await self._catch_up(siblings)
+            if not self._arrival.is_due(name):
+                return
         await self._bootstrap(name)
-        for sibling in self._snapshots.siblings(name):
-            if self._store.stream(sibling) is not None and sibling not in self._begun:
-                with suppress(NotFound):  # the parent has it no more
+        for sibling in siblings:
+            if self._arrival.is_due(sibling):
+                try:
                     await self._bootstrap(sibling)
+                except NotFound:
+                    await self._arrival.give_up(sibling)
+
+    async def _catch_up(self, names: Sequence[StreamName]) -> None:
+        """Follow the streams now, if they have moved. What keeps them from it keeps from what was to come after."""
+        for name in names:
+            if (mark := self._due.take_of(name)) is not None:
+                try:
+                    await self._fetch(mark)
+                except LittoralError:
+                    self._due.put(mark)
+                    raise
 
     async def _bootstrap(self, name: StreamName) -> None:
         """Take over what the parent has folded from a stream, and follow the stream from there."""
-        await self._arrival.bring(name, urgent=self._is_urgent(name))
+        again = name in self._begun
+        siblings = [each for each in self._snapshots.siblings(name) if again or each not in self._begun]
+        await self._arrival.bring(Bringing(name, siblings, self._is_urgent(name), self._between(name)))
         self._begun.add(name)
         self._state.bootstraps += 1
+
+    def _between(self, name: StreamName) -> Callable[[], Awaitable[None]]:
+        """What is to be done between two pieces of a stream."""
+        return _nothing if self._first(name) else self._let_first
 
     def _is_urgent(self, name: StreamName) -> bool:
         """Of a stream at the parent: whether it is read before what is not urgent goes up, budget or none. So is what was
@@ -163,3 +239,7 @@ class Follower:
         """Up to where we have what the mark is of."""
         info = self._store.stream(StreamName(mark.origin, mark.path))
         return 0 if info is None or begins_anew(mark.lineage, info.lineage) else info.next
+
+
+async def _nothing() -> None:
+    """Of a stream that goes first itself."""

@@ -4,6 +4,7 @@
     look closer    what was appended here since the store was restored, if the parent has other records in its place,
                    goes into the stream `quarantine/<path>`, which goes up like any other
     fetch          the parent's records from there on, as long as chains agree
+    cannot now     what the parent cannot give, or this disk not take, is tried again ever more rarely; all else goes on
     at the end     the stream goes on from the parent's history, and is sent again
 
 So the parent never has to give up anything, and what both have written is there in the end. Only a restored store knows
@@ -14,12 +15,24 @@ Key-value writes are not put aside: the last one wins wherever they meet, so wha
 table gets what it lacks as ever, by the parent's own stream of the namespace.
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from littoral.core.errors import Conflict, Diverged, InvalidInput, LimitReached, NotFound, StorageCorrupt
+from littoral.core.backoff import Backoff
+from littoral.core.errors import (
+    Conflict,
+    Diverged,
+    InvalidInput,
+    LimitReached,
+    NotFound,
+    PeerUnreachable,
+    StorageCorrupt,
+    StorageError,
+    Unavailable,
+)
 from littoral.core.names import StreamName, check_stream_path
 from littoral.store.batch import StoredBatch
 from littoral.store.kv import KV_STREAMS, kv_namespace
@@ -46,13 +59,22 @@ Read = Callable[[StreamName, int], Awaitable[Sequence[StoredBatch]]]
 class Reclaim:
     """What one session has to fetch back."""
 
-    def __init__(self, store: Store, outbox: Outbox, read: Read, ready: Callable[[], None], state: UplinkState) -> None:
-        """ready: called when a stream can be sent again."""
+    def __init__(
+        self,
+        store: Store,
+        outbox: Outbox,
+        read: Read,
+        ready: Callable[[], None],
+        state: UplinkState,
+        backoff: Backoff,
+    ) -> None:
+        """ready: called when a stream can be sent again; backoff: of what cannot be had just now."""
         self._store = store
         self._outbox = outbox
         self._read = read
         self._ready = ready
         self._state = state
+        self._backoff = backoff
         self._marks: list[Mark] = []
 
     def begin(self, marks: Iterable[Mark]) -> None:
@@ -91,20 +113,40 @@ class Reclaim:
         return is_lost(mark.lineage, self._store.lineage, self._store.former)
 
     async def run(self) -> None:
-        """Fetch what is missing. Raises PeerUnreachable, and what else ends a session."""
-        for mark in self._marks:
-            name = StreamName(mark.origin, mark.path)
-            try:
-                reason = await self._take_back(name, mark)
-            except (InvalidInput, LimitReached, StorageCorrupt, Conflict, NotFound) as error:
-                reason = str(error)
-            if reason:
-                self._outbox.block(name, reason)
-                _log.warning("%s: not sent: %s", name, reason)
-            else:
-                self._outbox.blocked.pop(name, None)
-        self._marks = []
-        self._ready()
+        """Fetch what is missing, and what cannot be had just now, again and again. Raises PeerUnreachable, and what else
+        ends a session."""
+        self._backoff.reset()
+        while self._marks:
+            waiting: list[Mark] = []
+            least_s = 0.0
+            for mark in self._marks:
+                name = StreamName(mark.origin, mark.path)
+                try:
+                    if _waits_for(name, waiting):
+                        waiting.append(mark)
+                        continue
+                    reason = await self._take_back(name, mark)
+                except PeerUnreachable:
+                    raise
+                except (InvalidInput, StorageCorrupt, Conflict, NotFound) as error:
+                    reason = str(error)
+                except (LimitReached, Unavailable, StorageError) as error:
+                    waiting.append(mark)
+                    reason = f"it is tried again later: {error}"
+                    least_s = max(least_s, error.retry_after_s if isinstance(error, Unavailable) else 0.0)
+                self._settle(name, reason)
+            self._marks = waiting
+            self._ready()
+            if waiting:
+                await asyncio.sleep(self._backoff.next_delay_s(least_s=least_s))
+
+    def _settle(self, name: StreamName, reason: str) -> None:
+        """Let a stream be sent again, or say why it is not."""
+        if not reason:
+            self._outbox.blocked.pop(name, None)
+        elif self._outbox.blocked.get(name) != reason:
+            self._outbox.block(name, reason)
+            _log.warning("%s: not sent: %s", name, reason)
 
     async def _take_back(self, name: StreamName, mark: Mark) -> str:
         """Bring one stream to where the parent has it; returns why it cannot be, if so."""
@@ -175,6 +217,12 @@ def _aside(name: StreamName) -> StreamName | None:
     if _namespace(name) is not None or name.path in FLEETING:
         return None
     return StreamName(name.origin, check_stream_path(QUARANTINE + name.path))
+
+
+def _waits_for(name: StreamName, waiting: Iterable[Mark]) -> bool:
+    """Whether what would be put aside of a stream goes where something is still to be brought back. Raises InvalidInput."""
+    aside = _aside(name)
+    return any(StreamName(mark.origin, mark.path) == aside for mark in waiting)
 
 
 def _namespace(name: StreamName) -> str | None:

@@ -57,10 +57,11 @@ class Uplink:
         elsewhere: Callable[[Sequence[str]], Awaitable[None]] | None = None,
         blobs: Blobs | None = None,
         ttl: SendTtl | None = None,
+        first: Callable[[StreamName], bool] | None = None,
     ) -> None:
         """members: this node and all it knows below it; snapshots: what is folded here from streams of the parent's;
         elsewhere: told which of the members the parent knows in another part of the tree; blobs: of this node; ttl: how old
-        what is sent may be."""
+        what is sent may be; first: which of the parent's streams are followed before the others."""
         self._store = store
         self.link = link
         self._members = members
@@ -86,8 +87,11 @@ class Uplink:
             self.holds,
             self.blobs,
         )
-        self._follower = Follower(store, link, self.outbox, snapshots, self.state)
-        self._reclaim = Reclaim(store, self.outbox, self._follower.read, self._wake, self.state)
+        cap_ms = limits[RETRY_DELAY_MS]
+        held = Holds(clock, random, cap_ms)
+        self._follower = Follower(store, link, self.outbox, snapshots, self.state, held, first or (lambda name: False))
+        back = Backoff(random, cap_ms)
+        self._reclaim = Reclaim(store, self.outbox, self._follower.read, self._wake, self.state, back)
         self._again = asyncio.Event()
         self._greeted_s: float | None = None
         """When the parent answered this session's hello."""
@@ -160,7 +164,8 @@ class Uplink:
             async with asyncio.TaskGroup() as session:
                 session.create_task(self._sender.run(URGENT), name="uplink urgent")
                 session.create_task(self._sender.run(SHARED), name="uplink")
-                session.create_task(self._follower.run(), name="uplink follow")
+                session.create_task(self._follower.listen(), name="uplink listen")
+                session.create_task(self._follower.fetch(), name="uplink follow")
                 session.create_task(self._await_news(), name="uplink members")
                 session.create_task(self._kv_again.run(), name="uplink kv")
                 session.create_task(self._reclaim.run(), name="uplink reclaim")

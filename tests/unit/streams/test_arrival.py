@@ -9,10 +9,12 @@ import pytest
 
 from littoral.core.http import AnyResponse, Request, Response
 from littoral.core.kv import KvEntry
+from littoral.core.limits import FREE_BYTES
 from littoral.fleet.desired import DesiredFold
 from littoral.fleet.kv_fold import KvFold
-from littoral.fleet.snapshots import UNSAID, FoldSnapshots
+from littoral.fleet.snapshots import KEYS_AT_ONCE, UNSAID, FoldSnapshots
 from littoral.store.kv import kv_down_stream, kv_stream
+from littoral.store.room import LOOK_EVERY_S
 from littoral.store.store import Store
 from littoral.store.stream import StreamInfo
 from littoral.store.transaction import Transaction
@@ -24,10 +26,12 @@ from tests.support.neighbours import CHILD, Neighbours
 from tests.support.stores import records_of
 
 SPACE = "lines"
-STREAM = kv_stream("cloud", SPACE)
+STREAM, DOWN = kv_stream("cloud", SPACE), kv_down_stream("cloud", SPACE)
 KEYS = 12
 CHUNKS = 4
 """Of KEYS keys."""
+FIRST = CHUNKS + 1
+"""Of one key more."""
 
 
 class Space(Neighbours):
@@ -36,6 +40,8 @@ class Space(Neighbours):
     def __init__(self, seed: int) -> None:
         self.asked: list[str] = []
         """The cursor of each chunk that reached the parent."""
+        self.asked_of: list[str] = []
+        """The stream of each of them."""
         self.change: Callable[[Response], Response] = lambda answer: answer
         super().__init__(seed, read_bytes=420)
         self.family.followed.add(STREAM)
@@ -52,6 +58,7 @@ class Space(Neighbours):
         if request.path != peer.SNAPSHOT:
             return await super()._handle(request)
         self.asked.append(request.query.get("cursor", ""))
+        self.asked_of.append(request.query["stream"])
         answer = await super()._handle(request)
         assert isinstance(answer, Response)
         return self.change(answer)
@@ -68,6 +75,48 @@ class Space(Neighbours):
 
     def is_there(self) -> bool:
         return self.uplink.state.bootstraps == 1 and entries(self.child) == entries(self.parent)
+
+
+class Both(Space):
+    """The same, of which the child follows both streams; it is up to date."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        self.family.followed.add(DOWN)
+
+    async def get_up_to_date(self) -> None:
+        await self.write_above("above")
+        self.start()
+        await self.until(lambda: self.uplink.state.bootstraps == 2 and entries(self.child) == entries(self.parent))
+        self.asked.clear()
+        self.asked_of.clear()
+
+    async def write_above(self, *keys: str, value: bytes | None = bytes(100)) -> None:
+        """As the parent's parent."""
+        newest = max((entry.hlc for entry in entries(self.parent)), default=0)
+        for n, key in enumerate(keys, 1):
+            entry = KvEntry(key, value, newest + n, "above")
+            await self.parent.submit(lambda tx: tx.kv_merge_from_above(SPACE, [entry]))  # noqa: B023
+
+    async def take_beginning(self) -> None:
+        """At the parent, of the stream that is begun anew first."""
+        await self.write(*keys())
+        await self.parent.submit(lambda tx: tx.set_retention(STREAM, 1))
+        await self.parent.submit(lambda tx: tx.retain(STREAM, 0, 100))
+
+    async def power_cut(self) -> None:
+        await self.stop()
+        self.below.cut_power()
+        self.child = self.below.open()
+        self.uplink = self.make_uplink()
+        self.start()
+
+    def is_level(self) -> bool:
+        """Whether the child has both streams to their ends."""
+        tails = [
+            [info.next for info in map(store.stream, (STREAM, DOWN)) if info] for store in (self.child, self.parent)
+        ]
+        return tails[0] == tails[1]
 
 
 def put(key: str, tx: Transaction) -> None:
@@ -201,6 +250,63 @@ def test_what_a_copy_held_is_not_deleted_in_the_transaction_that_begins_it_anew(
     play(story, seed)
 
 
+@pytest.mark.parametrize("power", [False, True])
+def test_a_chunk_that_drops_much_here_is_taken_in_pieces_and_noted_with_the_last(power, seed):
+    async def story(space: Space) -> None:
+        newest = max(entry.hlc for entry in entries(space.parent))
+        count = KEYS_AT_ONCE * 5 // 2
+        held = [KvEntry(f"x{n:04}", b"v", newest, "cloud") for n in range(count)]
+        await space.child.submit(lambda tx: tx.kv_merge_from_above(SPACE, held))
+        await space.parent.submit(lambda tx: tx.kv_raise_horizon(SPACE, newest))
+        buried = [0]
+        first = KEYS_AT_ONCE - KEYS // CHUNKS  # the last chunk's own keys are looked at as well
+
+        def note(info: StreamInfo) -> None:
+            if info.name == kv_stream(CHILD, SPACE):
+                buried.append(info.next)
+                if power and len(buried) == 2:
+                    asyncio.get_running_loop().call_soon(space.below.cut_power)
+
+        space.child.watch(note)
+        space.start()
+        if power:
+            await space.until(lambda: len(buried) == 2)
+            await space.stop()
+            space.child = space.below.open()
+            assert living(space.child) == [*keys(), *(f"x{n:04}" for n in range(first, count))]
+            space.child.watch(note)
+            space.uplink = space.make_uplink()
+            space.start()
+        await space.until(lambda: space.uplink.state.bootstraps == 1)
+        assert buried == [0, first, first + KEYS_AT_ONCE, count]
+        assert living(space.child) == keys()
+        assert space.child.state(ARRIVING) == {}
+
+    play(story, seed)
+
+
+def living(store: Store) -> list[str]:
+    return [entry.key for entry in store.kv_entries(SPACE, "", 10_000) if entry.value is not None]
+
+
+def test_a_disk_with_little_room_takes_no_chunks_and_goes_on_once_there_is_some(seed):
+    async def story(space: Space) -> None:
+        disk = space.below.disk
+        capacity = disk.capacity_bytes
+        disk.capacity_bytes = capacity - disk.free_bytes() + space.below.limits[FREE_BYTES] - 1
+        await asyncio.sleep(LOOK_EVERY_S)
+        space.start()
+        await asyncio.sleep(120)
+        assert entries(space.child) == []
+        assert space.uplink.state.connected
+        assert space.uplink.state.sessions == 1, "what else there is to do goes on"
+        disk.capacity_bytes = capacity
+        await space.until(space.is_there)
+        assert space.uplink.state.sessions == 1
+
+    play(story, seed)
+
+
 def begin_again(tx: Transaction, info: StreamInfo) -> None:
     tx.reset_replica(
         info.name,
@@ -250,3 +356,73 @@ def test_what_a_new_node_took_over_its_own_children_begin_anew_with(seed):
         assert (again.id, again.next) == (info.id, 1)
 
     play(story, seed)
+
+
+@pytest.mark.parametrize("power", [False, True])
+@pytest.mark.parametrize("at", range(1, 2 * FIRST + 1))
+def test_the_other_stream_of_a_state_is_begun_anew_too_whatever_comes_between(at, power, seed):
+    """at: the chunk whose answer is lost, of both snapshots."""
+
+    async def main() -> None:
+        space = Both(seed)
+        await space.write(*keys())
+        await space.get_up_to_date()
+        space.link.cut()
+        await space.take_beginning()
+        space.cut_at(at)
+        space.link.restore()
+        await space.until(lambda: len(space.asked) == at)
+        await asyncio.sleep(60)
+        if power:
+            await space.power_cut()
+        # A range of keys of which nothing is held: it is taken over, and not published.
+        await space.write_above(*(f"z{n:02}" for n in range(9)))
+        space.link.restore()
+        await space.until(lambda: entries(space.child) == entries(space.parent))
+        await asyncio.sleep(10)
+        begun = [each for each, cursor in zip(space.asked_of, space.asked, strict=True) if not cursor]
+        assert set(begun) == {str(STREAM), str(DOWN)}
+        assert len(begun) == 2 + (at in (1, FIRST + 1)), (
+            "that of which nothing had come is asked for again, and no other"
+        )
+        assert space.child.state(ARRIVING) == {}
+        assert space.child.state(UNSAID) == {}
+        assert space.is_level()
+        await space.stop()
+
+    run(main, seed=seed)
+
+
+def test_before_the_other_stream_is_begun_anew_late_this_one_is_followed_to_its_end(seed):
+    """What is said in the one before a deletion that is said in the other, of which the snapshot then says no more, would
+    bring the key back."""
+
+    async def main() -> None:
+        space = Both(seed)
+        await space.write_above("of which the child is told first")
+        await space.write(*keys())
+        await space.get_up_to_date()
+        space.link.cut()
+        await space.take_beginning()
+        space.cut_at(FIRST + 1)
+        space.link.restore()
+        await space.until(lambda: len(space.asked) == FIRST + 1)
+        await asyncio.sleep(60)
+        await space.write("written meanwhile")
+        await space.write_above("written meanwhile", value=None)
+        level: list[bool] = []
+
+        def look(answer: Response) -> Response:
+            infos = [store.stream(STREAM) for store in (space.child, space.parent)]
+            level.append(len({info.next for info in infos if info is not None}) == 1)
+            return answer
+
+        space.change = look
+        space.link.restore()
+        await space.until(lambda: space.child.state(ARRIVING) == {} and space.is_level())
+        assert level
+        assert all(level)
+        assert space.asked_of[FIRST + 1 :] == [str(DOWN)] * len(level)
+        await space.stop()
+
+    run(main, seed=seed)

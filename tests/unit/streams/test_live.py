@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 from littoral.core.http import StreamingResponse
+from littoral.core.waiting import Client
 from tests.support.stream_client import JSON, TEXT, StreamNode, field, play, tail
 
 
@@ -40,6 +41,26 @@ def test_a_long_poll_ends_with_its_time_with_the_stream_and_with_the_close(tmp_p
             assert (await poll).status == status
 
     play(tmp_path, story, long_poll_seconds=1)
+
+
+def test_a_long_poll_ends_when_its_client_leaves(tmp_path: Path) -> None:
+    async def story(node: StreamNode) -> None:
+        await node("PUT", "s", b"old", TEXT)
+        client = Client()
+
+        async def asks() -> None:
+            client.answered_here()
+            await node("GET", "s?offset=now&live=long-poll")
+
+        poll = asyncio.ensure_future(asks())
+        while node.server.readers.count == 0:
+            await asyncio.sleep(0)
+        client.leave()
+        await asyncio.wait([poll])
+        assert poll.cancelled()
+        assert node.server.readers.count == 0
+
+    play(tmp_path, story)
 
 
 def test_events_follow_a_stream_to_its_end(tmp_path: Path) -> None:

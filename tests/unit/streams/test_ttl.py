@@ -8,6 +8,7 @@ import pytest
 from littoral.core.lanes import Lane
 from littoral.core.names import StreamName
 from littoral.core.resources.model import StreamTtl, Ttl
+from littoral.streams.outbox import LOOK_BATCHES
 from littoral.streams.ttl import SendTtl
 from littoral.testing.loop import run
 from tests.support.neighbours import Neighbours
@@ -61,6 +62,19 @@ def test_what_waited_too_long_is_stepped_over_and_the_parent_counts_it(seed):
         await both.append(both.child, RAW, b"newer")
         await both.until(lambda: both.at_parent(RAW) == [b"new", b"newer"])
         assert both.uplink.outbox.expired["telemetry"] == 3
+        await both.stop()
+
+    run(main, seed)
+
+
+def test_much_that_waited_too_long_is_stepped_over_without_holding_up_the_node(seed):
+    async def main() -> None:
+        both = Aging(seed, batch_records=1)
+        await both.append(both.child, RAW, *(b"old" for _ in range(LOOK_BATCHES * 5 // 2)))
+        await asyncio.sleep(60)
+        await both.append(both.child, RAW, b"new")
+        both.start()
+        await both.until(lambda: both.at_parent(RAW) == [b"new"])
         await both.stop()
 
     run(main, seed)
