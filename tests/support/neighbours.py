@@ -80,7 +80,9 @@ class NoSnapshots:
     def begin(self, tx: Transaction, name: StreamName) -> None:
         raise AssertionError
 
-    def take(self, tx: Transaction, name: StreamName, part: SnapshotPart, after: str | None) -> None:
+    def take(
+        self, tx: Transaction, name: StreamName, part: SnapshotPart, after: str | None, at: str | None = None
+    ) -> str | None:
         raise InvalidInput("take", "snapshot", "none is expected")
 
     def finish(self, tx: Transaction, name: StreamName, offset: int, horizon: int) -> None:

@@ -18,6 +18,7 @@ from littoral.core.errors import StorageCorrupt
 from littoral.core.lanes import Lane
 from littoral.core.limits import BATCH_BYTES, BATCH_RECORDS, RECORD_BYTES
 from littoral.core.names import StreamName
+from littoral.core.undecodable import UNDECODABLE
 from littoral.store.stream import Reach
 from littoral.wire.compression import Undecodable, decompress
 
@@ -78,7 +79,7 @@ class Batch(msgspec.Struct, frozen=True, array_like=True):
             if self.codec == CODEC_ZSTD:
                 data = decompress(data, DECODED_MOST_BYTES)
             records = _decode(data)
-        except (Undecodable, msgspec.DecodeError) as error:
+        except (Undecodable, *UNDECODABLE) as error:
             raise self._corrupt(f"it cannot be decoded ({error})") from error
         if len(records) != self.next - self.first:
             raise self._corrupt(f"it holds {len(records)} records")

@@ -21,15 +21,13 @@ from littoral.core.names import StreamName
 from littoral.core.order import Order
 from littoral.store.atomic import roll_back
 from littoral.store.bounds import Bounds
-from littoral.store.database import storage_error
+from littoral.store.database import STORAGE_ERRORS, storage_error
 from littoral.store.heads import Heads
 from littoral.store.log import WriteAheadLog
 from littoral.store.stream import StreamInfo
 from littoral.store.transaction import Transaction
 
 Job = Callable[[Transaction], Any]
-_STORAGE_ERRORS = (apsw.FullError, apsw.IOError, apsw.ReadOnlyError, apsw.CorruptError, apsw.NoMemError)
-"""Errors of the storage, not of a job: SQLite may have rolled back the whole transaction with them."""
 
 
 class OrderedJob:
@@ -109,7 +107,7 @@ class Committer:
         try:
             with self._transaction.attempt():
                 result: object = job(self._transaction)
-        except _STORAGE_ERRORS:
+        except STORAGE_ERRORS:
             raise
         except Exception as error:  # noqa: BLE001 -- a boundary: the job's owner gets it from its future
             failure = storage_error(error, "write to", "store") if isinstance(error, apsw.Error) else error

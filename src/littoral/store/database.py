@@ -38,6 +38,9 @@ CIPHER = "chacha20"
 
 _ABSENT = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_URI
 
+STORAGE_ERRORS = (apsw.FullError, apsw.IOError, apsw.ReadOnlyError, apsw.CorruptError, apsw.NoMemError)
+"""Errors of the storage, not of what is written: SQLite may have rolled back the whole transaction with them."""
+
 
 def storage_error(error: apsw.Error, operation: str, subject: str) -> LittoralError:
     """The error of ours for one of SQLite's."""

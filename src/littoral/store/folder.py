@@ -5,19 +5,28 @@ the dead-letter stream with the reason, in the same transaction that steps over 
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
 
-from littoral.core.errors import Gone, InvalidInput, NotFound, StorageCorrupt
+from littoral.core.errors import Gone, InvalidInput, NotFound, StorageCorrupt, StorageError, Unavailable
 from littoral.core.limits import READ_BYTES, Limits
 from littoral.core.names import StreamName
 from littoral.store.batch import Batch
+from littoral.store.database import STORAGE_ERRORS
 from littoral.store.dead_letters import DeadLetter, append_dead_letters, dead_letters
 from littoral.store.store import Store
 from littoral.store.stream import StreamInfo
 from littoral.store.stubborn import commit_stubbornly
 from littoral.store.transaction import Transaction
+
+_log = logging.getLogger("littoral.hub")
+
+REASON_CHARACTERS = 400
+"""Of an error that is not ours: whoever wrote the record may have a say in how long it is."""
+_NOT_OF_THE_RECORD = (StorageError, Unavailable, *STORAGE_ERRORS)
+"""The disk refuses, or it is too early: the same record may be applied later."""
 
 
 class Fold(Protocol):
@@ -32,7 +41,9 @@ class Fold(Protocol):
     def apply(self, tx: Transaction, source: StreamName, first: int, records: Sequence[bytes]) -> None:
         """Apply `records` [first, first+n) of `source`. Runs on the writer: it touches nothing but the transaction.
 
-        Raises: InvalidInput for a record that can never be applied; what it did until then is undone.
+        Raises: InvalidInput for a record that can never be applied; what it did until then is undone. Unavailable for
+        one that cannot be applied yet: the fold waits. Whatever else it raises is a fault of ours, and the record is put
+        aside for it as well: nothing that somebody may write is to stop a fold for good.
         """
         ...
 
@@ -148,15 +159,28 @@ def apply_or_put_aside(tx: Transaction, fold: Fold, name: StreamName, first: int
     try:
         with tx.attempt():
             fold.apply(tx, name, first, records)
-    except InvalidInput:
+    except _NOT_OF_THE_RECORD:
+        raise
+    except Exception:  # noqa: BLE001 -- a boundary: it is told of the record that raises it when it is alone
         for place, record in enumerate(records, first):
-            try:
-                with tx.attempt():
-                    fold.apply(tx, name, place, [record])
-            except InvalidInput as error:
-                append_dead_letters(
-                    tx, dead_letters(f"{name}@{place}", str(error), record, tx.now_ms, f"fold/{fold.name}")
-                )
+            reason = _refusal(tx, fold, name, place, record)
+            if reason:
+                append_dead_letters(tx, dead_letters(f"{name}@{place}", reason, record, tx.now_ms, f"fold/{fold.name}"))
+
+
+def _refusal(tx: Transaction, fold: Fold, name: StreamName, place: int, record: bytes) -> str:
+    """Apply one record; returns why it could not be, which undid it, or nothing."""
+    try:
+        with tx.attempt():
+            fold.apply(tx, name, place, [record])
+    except _NOT_OF_THE_RECORD:
+        raise
+    except InvalidInput as error:
+        return str(error)
+    except Exception as error:  # noqa: BLE001 -- a boundary: whatever it is, the records behind it are applied
+        _log.exception("fold %s puts aside %s@%d, at which it failed", fold.name, name, place)
+        return f"fold {fold.name} failed at it with {type(error).__name__}: {str(error)[:REASON_CHARACTERS]}"
+    return ""
 
 
 def _records(batches: Sequence[Batch]) -> tuple[list[bytes], int, StorageCorrupt | None]:

@@ -26,6 +26,8 @@ class Heads:
         self._connection = connection
         self._committed: dict[StreamName, StreamInfo] = {info.name: info for info in load_streams(connection)}
         self._changed: dict[StreamName, StreamInfo | None] = {}
+        self._added = 0
+        """How many streams more there are with the group's changes; negative where it deletes some."""
         self.bytes = sum(info.bytes for info in self._committed.values())
         """Payload bytes of all streams, as committed."""
         # SQLite keeps the greatest number a row of the table ever had, also when that row is gone.
@@ -33,7 +35,8 @@ class Heads:
         self._next_id = (int(row[0]) if row else 0) + 1
 
     def __len__(self) -> int:
-        return len(self._committed)
+        """How many streams there are, as this group sees it."""
+        return len(self._committed) + self._added
 
     def __iter__(self) -> Iterator[StreamInfo]:
         return iter(list(self._committed.values()))
@@ -51,10 +54,12 @@ class Heads:
 
     def set(self, info: StreamInfo) -> None:
         """The stream is now this, once the group commits."""
+        self._added += self.get(info.name) is None
         self._changed[info.name] = info
 
     def delete(self, name: StreamName) -> None:
         """The stream is gone, once the group commits."""
+        self._added -= self.get(name) is not None
         self._changed[name] = None
 
     def mark(self) -> dict[StreamName, StreamInfo | None]:
@@ -64,6 +69,7 @@ class Heads:
     def reset(self, mark: dict[StreamName, StreamInfo | None]) -> None:
         """Forget what changed since `mark`."""
         self._changed = mark
+        self._added = sum((info is not None) - (name in self._committed) for name, info in mark.items())
 
     def changed(self) -> list[StreamInfo]:
         """Streams to be written with this group."""
@@ -78,12 +84,12 @@ class Heads:
             if info is not None:
                 self._committed[name] = info
                 self.bytes += info.bytes
-        self._changed = {}
+        self._changed, self._added = {}, 0
         return published
 
     def rollback(self) -> None:
         """The group failed: forget its changes."""
-        self._changed = {}
+        self._changed, self._added = {}, 0
 
 
 def load_streams(connection: apsw.Connection) -> list[StreamInfo]:

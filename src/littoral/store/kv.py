@@ -15,7 +15,7 @@ that is not to be applied anywhere is answered with a tombstone that stands in f
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import apsw
 import msgspec
@@ -53,7 +53,15 @@ def kv_down_stream(node: str, namespace: str) -> StreamName:
     return StreamName(node, KV_DOWN_STREAMS + namespace)
 
 
-def stand_in(entry: KvEntry) -> KvEntry:
+class HeldKey(NamedTuple):
+    """A living entry of the table without its value, which may be large."""
+
+    key: str
+    hlc: int
+    node: str
+
+
+def stand_in(entry: KvEntry | HeldKey) -> KvEntry:
     """The tombstone that wins over `entry`, and over nothing that is later: a write in between may be known elsewhere.
 
     It names no node. So all who refuse the same write say the same, and no node's own write is ever equal to it.
@@ -147,16 +155,9 @@ class KvTable:
         self._newest = max(self._newest, newest)
         return True
 
-    def newer(self, namespace: str, after: str, last: str | None, rows: Sequence[KvRow]) -> list[KvRow]:
-        """Of entries with keys in (after, last], those that would win, found at once."""
-        held = {
-            key: (hlc, node)
-            for key, hlc, node in self._connection.execute(
-                f"SELECT key, hlc, node FROM kv WHERE {_in_range(last)}", (namespace, after, last)
-            )
-        }
-        nothing = (-1, "")
-        return [row for row in rows if (row[2], row[3]) > held.get(row[0], nothing)]
+    def newer(self, namespace: str, rows: Sequence[KvRow]) -> list[KvRow]:
+        """Of entries, those that would win. Looked up one by one: between two of their keys there may be any number."""
+        return [row for row in rows if (row[2], row[3]) > self._held(namespace, row[0])[:2]]
 
     def _holds(self, namespace: str, after: str, last: str | None) -> bool:
         row = self._connection.execute(
@@ -164,21 +165,28 @@ class KvTable:
         ).fetchone()
         return row is not None
 
-    def bury_absent(
-        self, namespace: str, after: str, last: str | None, present: frozenset[str], horizon: int
-    ) -> list[KvEntry]:
-        """Write tombstones over the living entries up to `horizon` with keys in (after, last] that are not `present`;
-        last: None for all keys that follow. Returns the entries that lived."""
+    def absent(
+        self, namespace: str, after: str, last: str | None, present: frozenset[str], horizon: int, most: int
+    ) -> tuple[list[HeldKey], str | None]:
+        """The living entries up to `horizon` with keys in (after, last] that are not `present`, by a look at up to `most`
+        keys; and after which key to go on, None at the end. last: None for all keys that follow."""
         if not horizon:
-            return []
-        rows = self._connection.execute(
-            f"SELECT key, value, hlc, node FROM kv WHERE {_in_range(last)} AND value IS NOT NULL AND hlc<=?4 ORDER BY key",
-            (namespace, after, last, horizon),
-        )
-        absent = [KvEntry(*row) for row in rows if row[0] not in present]
-        for entry in absent:
-            self._write(namespace, stand_in(entry))
-        return absent
+            return [], None
+        rows: Any = self._connection.execute(
+            f"SELECT key, hlc, node, value IS NOT NULL FROM kv WHERE {_in_range(last)} ORDER BY key LIMIT ?4",
+            (namespace, after, last, most),
+        ).fetchall()
+        absent = [
+            HeldKey(key, hlc, node) for key, hlc, node, lives in rows if lives and hlc <= horizon and key not in present
+        ]
+        return absent, rows[-1][0] if len(rows) == most else None
+
+    def bury(self, namespace: str, held: Sequence[HeldKey]) -> list[KvEntry]:
+        """Write tombstones over living entries; returns the tombstones."""
+        tombstones = [stand_in(each) for each in held]
+        for tombstone in tombstones:
+            self._write(namespace, tombstone)
+        return tombstones
 
     def forget(self, namespace: str, before: int, most: int) -> int:
         """Forget up to `most` tombstones of the namespace older than the timestamp `before`, the oldest first; returns

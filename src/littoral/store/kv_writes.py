@@ -16,6 +16,7 @@ from littoral.store.heads import Heads
 from littoral.store.history_writes import HistoryWrites
 from littoral.store.kv import (
     KV_STREAMS,
+    HeldKey,
     KvRow,
     KvTable,
     Merged,
@@ -23,7 +24,6 @@ from littoral.store.kv import (
     kv_stream,
     read_entries,
     read_entry,
-    stand_in,
 )
 from littoral.store.stream import Reach
 
@@ -96,9 +96,9 @@ class KvWrites(HistoryWrites):
         except (InvalidInput, apsw.ConstraintError):
             return False
 
-    def kv_newer(self, namespace: str, after: str, last: str | None, rows: Sequence[KvRow]) -> list[KvRow]:
-        """Of the parent's entries with keys in (after, last], those that are later than what is held here."""
-        return self._kv.newer(namespace, after, last, rows)
+    def kv_newer(self, namespace: str, rows: Sequence[KvRow]) -> list[KvRow]:
+        """Of the parent's entries, those that are later than what is held here."""
+        return self._kv.newer(namespace, rows)
 
     def kv_begin_anew(self, namespace: str) -> None:
         """The table holds what was not published: the stream to the children is another from now on, so that they begin
@@ -108,18 +108,21 @@ class KvWrites(HistoryWrites):
             self.delete_stream(name)
         self._open_kv(name)
 
-    def kv_bury_absent(
-        self, namespace: str, after: str, last: str | None, present: frozenset[str], horizon: int
-    ) -> list[KvEntry]:
-        """Delete the living entries up to `horizon` with keys in (after, last] that are not `present` at the parent,
-        which has forgotten tombstones up to there; last: None for all keys that follow. Returns them.
+    def kv_absent(
+        self, namespace: str, after: str, last: str | None, present: frozenset[str], horizon: int, most: int
+    ) -> tuple[list[HeldKey], str | None]:
+        """The living entries up to `horizon` with keys in (after, last] that are not `present` at the parent, which has
+        forgotten tombstones up to there, by a look at up to `most` keys; and after which key to go on, None at the end.
+        last: None for all keys that follow."""
+        return self._kv.absent(namespace, after, last, present, horizon, most)
+
+    def kv_bury(self, namespace: str, held: Sequence[HeldKey]) -> None:
+        """Delete living entries that are not at the parent.
 
         The tombstones are published to all neighbours, as a write of this node's: should the parent know better by now
         than when it was asked, both end with the same.
         """
-        absent = self._kv.bury_absent(namespace, after, last, present, horizon)
-        self._publish_kv(kv_stream(self.node, namespace), [stand_in(entry) for entry in absent])
-        return absent
+        self._publish_kv(kv_stream(self.node, namespace), self._kv.bury(namespace, held))
 
     def kv_forget(self, namespace: str, before: int, most: int) -> int:
         """Forget up to `most` tombstones of the namespace older than the timestamp `before`; returns how many."""

@@ -9,6 +9,7 @@ import msgspec
 from littoral.core.errors import Gone, NotFound, StorageCorrupt
 from littoral.core.limits import READ_BYTES, Limits
 from littoral.core.names import StreamName
+from littoral.core.undecodable import UNDECODABLE
 from littoral.store.batch import Batch
 from littoral.store.dead_letters import DEAD_LETTERS, DeadLetter
 from littoral.store.letter_marks import SCOPE, LetterMarks
@@ -154,7 +155,7 @@ def _letters_in(batches: list[Batch], first: int, marks: LetterMarks | None = No
                 continue
             try:
                 yield Letter(offset, _decode(records[offset - batch.first]))
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            except UNDECODABLE as error:
                 yield _unreadable(offset, str(error), batch.appended_ms)
 
 

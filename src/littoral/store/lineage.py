@@ -12,6 +12,7 @@ import msgspec
 
 from littoral.store.atomic import atomic
 from littoral.store.replica import lineage_parts
+from littoral.store.spill import SET_UP
 
 LINEAGE_BYTES = 8
 _FORMER = "former-lineages"
@@ -49,6 +50,8 @@ def begin_lineage(connection: apsw.Connection, lineage: str, now_ms: int) -> For
             "INSERT INTO meta(key, value) VALUES(?,?) ON CONFLICT DO UPDATE SET value=excluded.value", (_FORMER, former)
         )
         connection.execute("UPDATE meta SET value=? WHERE key='lineage'", (lineage,))
+        # It may be on another machine, whose place of spill files is a new one.
+        connection.execute("DELETE FROM meta WHERE key=?", (SET_UP,))
     return was
 
 

@@ -8,8 +8,8 @@ import msgspec
 
 from littoral.core.names import StreamName
 from littoral.store import forks
-from littoral.store.batch import BATCH_COLUMNS, PIECE_BYTES, Batch
-from littoral.store.spill import FILE_BYTES, FILE_COLUMNS, KEY, KEY_BYTES, SpillFile
+from littoral.store.batch import BATCH_COLUMNS, MOST_OFFSET, PIECE_BYTES, Batch
+from littoral.store.spill import FILE_BYTES, FILE_COLUMNS, KEY, KEY_BYTES, SET_UP, SpillFile
 from littoral.store.stream import StreamInfo
 from littoral.store.stream_writes import StreamWrites
 
@@ -87,6 +87,13 @@ class RetentionWrites(StreamWrites):
             self._heads.set(msgspec.structs.replace(fork, first=max(fork.first, min(first, inherited))))
 
     # Spilling (littoral.store.spiller)
+
+    def note_spill_directory(self, directory: str) -> None:
+        """This directory is set up as the place of spill files."""
+        self._connection.execute(
+            "INSERT INTO meta(key, value) VALUES(?,?) ON CONFLICT DO UPDATE SET value=excluded.value",
+            (SET_UP, directory),
+        )
 
     def begin_spill(self, name: StreamName, most_bytes: int) -> "Spilling | None":
         """Take the oldest batches of a stream, as long as it has more than `most_bytes` in the store, for a file to be
@@ -188,8 +195,8 @@ class RetentionWrites(StreamWrites):
             info = self._existing("drop from stream", StreamName(*name))
             first = info.next if first is None else first
             self._heads.set(msgspec.structs.replace(info, first=first))
-        if first is not None:
-            self._retain_forks(stream, first)
+        # Of a deleted stream nothing may be left: its forks have none of what they inherited.
+        self._retain_forks(stream, MOST_OFFSET if first is None else first)
 
     def _forget_spilled(self, stream: int) -> None:
         """Nothing of what was spilled of a stream is needed any more."""

@@ -36,6 +36,8 @@ NONCE_BYTES = 12
 KEY_BYTES = 32
 KEY = "spill-key"
 """Row of the table `meta`."""
+SET_UP = "spill-directory"
+"""Row of the table `meta`: the directory that was marked as the place, and is not marked again."""
 _MARK_TEXT = b"Littoral keeps records of a node's streams here; littoral store check says of which.\n"
 FILE_COLUMNS = "number, first, next, newest_ms, file"
 """Those of the table `spilled` that SpillFile has."""

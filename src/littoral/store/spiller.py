@@ -50,11 +50,15 @@ class Spiller:
             await self._store.submit(partial(_forget, [number for number, _ in files]))
 
     async def _place_there(self) -> SpillPlace:
-        """The place, marked where it is used for the first time. Raises Unavailable, StorageError."""
+        """The place, marked where it is used for the first time: what is not there later is not mounted, also where nothing
+        of it is needed. Raises Unavailable, StorageError."""
         place = self._store.bounds.spill
         if place is None:
             raise Unavailable("spill", "the oldest records", "the node's document names no spill directory")
-        await self._offload(place.check_there if self._store.has_spilled() else place.set_up)
+        is_known = self._store.spill_directory() == place.directory
+        await self._offload(place.check_there if is_known or self._store.has_spilled() else place.set_up)
+        if not is_known:
+            await self._store.submit(lambda tx: tx.note_spill_directory(place.directory))
         return place
 
 

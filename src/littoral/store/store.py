@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any, TypeVar, cast
 
 import apsw
@@ -30,7 +31,7 @@ from littoral.store.lineage import LINEAGE_BYTES, FormerLineage, read_former, re
 from littoral.store.log import WriteAheadLog
 from littoral.store.replica import FORMER_STREAMS, ReplicaOutcome
 from littoral.store.room import Room
-from littoral.store.spill import SpillReader, spill_place
+from littoral.store.spill import SET_UP, SpillReader, spill_place
 from littoral.store.stream import StreamInfo
 from littoral.store.transaction import Transaction
 from littoral.store.writer import Writer
@@ -216,23 +217,23 @@ class Store:
         del rows
         return batches
 
-    def first_since(self, info: StreamInfo, offset: int, since_ms: int) -> int:
-        """Where the first batch of a stream from `offset` on begins that was appended at `since_ms` or later; the stream's
-        tail if there is none. Of a spill file, all that it has from `offset` on counts as its newest. Raises StorageError."""
+    def appended_ms(self, info: StreamInfo, offset: int) -> int | None:
+        """When the batch that holds `offset`, or the first one after it, was appended; of one in a spill file, when the
+        newest in it was. Reads no payload. None if there is none. Raises StorageError."""
         with translated("look into stream", str(info.name)):
-            for segment in forks.segments(self._reader, info, offset):
-                row = self._reader.execute(
-                    "SELECT coalesce((SELECT max(first, ?) FROM spilled WHERE stream=? AND next>? AND first<? AND newest_ms>=?"
-                    " ORDER BY first LIMIT 1), (SELECT first FROM batches WHERE stream=? AND first>=? AND next<=?"
-                    " AND appended_ms>=? ORDER BY first LIMIT 1))",
-                    (
-                        *(offset, segment.stream, offset, segment.end, since_ms),
-                        *(segment.stream, offset, segment.end, since_ms),
-                    ),
-                ).fetchone()
-                if row is not None and row[0] is not None:
-                    return int(str(row[0]))
-        return info.next
+            return tail.appended_ms(self._reader, info, offset)
+
+    def first_since(self, info: StreamInfo, offset: int, since_ms: int, most: int) -> tail.Aged:
+        """Where the first batch of a stream from `offset` on begins that was appended at `since_ms` or later, by a look at up
+        to `most` batches. Of a spill file, all that it has from `offset` on counts as its newest. Raises StorageError."""
+        with translated("look into stream", str(info.name)):
+            return tail.first_since(self._reader, info, offset, since_ms, most)
+
+    def spill_directory(self) -> str | None:
+        """The directory that was set up as the place of spill files; None if none was."""
+        with translated("look for", "spill files"):
+            row = self._reader.execute("SELECT value FROM meta WHERE key=?", (SET_UP,)).fetchone()
+        return row[0] if row is not None else None
 
     def has_spilled(self) -> bool:
         """Whether spill files were written, of which some may have been dropped."""
@@ -277,11 +278,12 @@ class Store:
             return forks.is_held(self._reader, name)
 
     def read_stored(self, name: StreamName, offset: int, max_bytes: int) -> list[StoredBatch]:
-        """As `read`, with what a neighbour needs to know of the stream."""
+        """As `read`, with what a neighbour needs to know of the stream; of a copy up to the next hole."""
         info = self._streams.get(name)
         batches = self.read(name, offset, max_bytes)
         assert info is not None
-        return [StoredBatch(batch, info.content_type, info.lane, info.reach, info.first) for batch in batches]
+        stored = [StoredBatch(batch, info.content_type, info.lane, info.reach, info.first) for batch in batches]
+        return stored if name.origin == self.node else _up_to_hole(stored, offset)
 
     def latest(self, name: StreamName, before: int, max_bytes: int, most: int) -> list[Batch]:
         """Committed batches with records before offset `before`, the latest first; see `tail.latest_batches`. Raises
@@ -297,13 +299,14 @@ class Store:
         with translated("read stream", str(info.name)):
             return tail.recent(self._reader, info, since_ms, most)
 
-    async def wait(self, name: StreamName, offset: int) -> None:
-        """Return once the stream's tail is beyond `offset`, or it is closed. Raises NotFound when it is deleted."""
+    async def wait(self, name: StreamName, offset: int, *, expected: bool = False) -> None:
+        """Return once the stream's tail is beyond `offset`, or it is closed. Raises NotFound when it is deleted; expected:
+        one that is not there is waited for."""
         while True:
             info = self._streams.get(name)
-            if info is None:
+            if info is None and not expected:
                 raise NotFound("wait for stream", str(name), "there is no such stream on this node")
-            if info.next > offset or info.closed:
+            if info is not None and (info.next > offset or info.closed):
                 return
             waiter = asyncio.get_running_loop().create_future()
             self._waiters.setdefault(name, []).append(waiter)
@@ -462,6 +465,17 @@ class Store:
             waiters.remove(waiter)
             if not waiters:
                 del self._waiters[name]
+
+
+def _up_to_hole(batches: list[StoredBatch], offset: int) -> list[StoredBatch]:
+    """Of a copy, those that follow each other. What is missing before the first was lost before it could come here, and
+    is missing for ever: the first says so, for `StreamInfo.first` does not."""
+    if batches and (first := batches[0].batch.first) > offset:
+        batches[0] = msgspec.structs.replace(batches[0], earliest=first)
+    for place, (before, after) in enumerate(pairwise(batches), 1):
+        if after.batch.first > before.batch.next:
+            return batches[:place]
+    return batches
 
 
 def _gone(name: StreamName, offset: int, oldest: int) -> Gone:

@@ -152,6 +152,11 @@ class StreamWrites:
         self._heads.set(msgspec.structs.replace(info, next=span.next))
         return span
 
+    def check_room(self, name: StreamName, lane: Lane) -> None:
+        """Raise StorageFull where the disk lets nothing more of this lane in; for what is not appended to the stream, but
+        folded from it. Raises StorageError."""
+        self._room.check(name, lane)
+
     def _check_room(self, info: StreamInfo, adding_bytes: int) -> None:
         """Raise StorageFull where the disk, the stream's budget or the node's lets nothing more in."""
         self._room.check(info.name, info.lane)

@@ -1,6 +1,6 @@
-"""Looking at a stream from its end: the latest batches, and how much came lately.
+"""Looking at a stream without reading all of it: the latest batches, how much came lately, and how old it is.
 
-Both read rows backwards by the primary key, and stop at a bound: what they cost does not depend on a stream's length.
+All go along the primary key, and stop at a bound: what they cost does not depend on a stream's length.
 """
 
 from collections.abc import Generator
@@ -16,6 +16,27 @@ from littoral.store.stream import StreamInfo
 
 _SIZE_COLUMNS = "first, next, appended_ms, length(payload)"
 """SQLite knows the length of a payload without reading it."""
+
+
+_PLACES = (
+    # A file may reach beyond the end of a segment, a row does not.
+    ("spilled", "newest_ms", "first<?"),
+    ("batches", "appended_ms", "next<=?"),
+)
+"""Where batches lie, the oldest first: the table, its column with their age, and what is before a segment's end."""
+_FROM = "stream=? AND first>=coalesce((SELECT max(first) FROM {} WHERE stream=? AND first<=?), 0) AND next>?"
+"""From the batch on that holds an offset."""
+
+
+class Aged(msgspec.Struct, frozen=True):
+    """How far a stream is older than some moment."""
+
+    next: int
+    """Before here all is; the tail if all of it is."""
+    found: bool
+    """Whether the batch there is younger. If not, it was not looked at, or there is none."""
+    looked: int
+    """How many batches were looked at."""
 
 
 class Recent(msgspec.Struct, frozen=True):
@@ -61,6 +82,45 @@ def recent(reader: apsw.Connection, info: StreamInfo, since_ms: int, most: int) 
             if seen == most:
                 return Recent(records, size, oldest_ms)
     return Recent(records, size, since_ms)
+
+
+def appended_ms(reader: apsw.Connection, info: StreamInfo, offset: int) -> int | None:
+    """When the batch that holds `offset`, or the first one after it, was appended; None if there is none."""
+    row: Any = reader.execute(
+        "SELECT appended_ms, next FROM batches WHERE stream=? AND first<=? ORDER BY first DESC LIMIT 1",
+        (info.id, offset),
+    ).fetchone()
+    if row is not None and row[1] > offset:
+        return int(row[0])  # nearly always
+    for segment in forks.segments(reader, info, offset):
+        for table, age, bound in _PLACES:
+            row = reader.execute(
+                f"SELECT {age} FROM {table} WHERE {_FROM.format(table)} AND {bound} ORDER BY first LIMIT 1",
+                (segment.stream, segment.stream, offset, offset, segment.end),
+            ).fetchone()
+            if row is not None:
+                return int(str(row[0]))
+    return None
+
+
+def first_since(reader: apsw.Connection, info: StreamInfo, offset: int, since_ms: int, most: int) -> Aged:
+    """Where the first batch from `offset` on begins that was appended at `since_ms` or later."""
+    looked = 0
+    for segment in forks.segments(reader, info, offset):
+        for table, age, bound in _PLACES:
+            row: Any = reader.execute(
+                "SELECT min(first) FILTER (WHERE at_ms>=?), max(next), count(*) FROM"
+                f" (SELECT first, next, {age} AS at_ms FROM {table} WHERE {_FROM.format(table)} AND {bound}"
+                " ORDER BY first LIMIT ?)",
+                (since_ms, segment.stream, segment.stream, offset, offset, segment.end, most - looked),
+            ).fetchone()
+            first, following, count = row
+            looked += count
+            if first is not None:
+                return Aged(max(first, offset), found=True, looked=looked)
+            if looked == most:
+                return Aged(min(following, segment.end), found=False, looked=looked)
+    return Aged(info.next, found=False, looked=looked)
 
 
 def _backwards(reader: apsw.Connection, info: StreamInfo, before: int, columns: str) -> Generator[Any, None, None]:

@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import Sequence
 
+import apsw
 import msgspec
+import pytest
 
-from littoral.core.errors import InvalidInput
+from littoral.core.errors import InvalidInput, Unavailable
 from littoral.core.names import StreamName
 from littoral.core.tasks import Tasks
 from littoral.store.folder import Folder
@@ -21,9 +23,12 @@ LETTERS = name("plant-a/dead-letters")
 
 
 class Sum:
-    """Adds up numbers, and lists what it was given; "poison" is no number."""
+    """Adds up numbers, and lists what it was given; "poison" is no number, "fault" is more than it can bear, and for
+    "early" it is too early until `is_time`."""
 
     name = "sum"
+
+    is_time = False
 
     def wants(self, info: StreamInfo) -> bool:
         return info.name in (A, B)
@@ -32,6 +37,12 @@ class Sum:
         for place, record in enumerate(records, first):
             total = int(tx.get_state("sum", "total") or b"0")
             tx.put_state("sum", f"{source.path}@{place}", record)
+            if record == b"fault":
+                raise RecursionError("maximum recursion depth exceeded")
+            if record == b"early":
+                if not self.is_time:
+                    raise Unavailable("add", "early", "it is too early")
+                continue
             if not record.isdigit():
                 raise InvalidInput("add", repr(record), "it is no number")
             tx.put_state("sum", "total", b"%d" % (total + int(record)))
@@ -52,7 +63,8 @@ class Running:
         self.failures: list[BaseException] = []
         self.tasks = Tasks(self.failures.append)
         self.store = sim.open()
-        self.folder = Folder(self.store, Sum(), sim.limits, sim.clock.wall_ms)
+        self.sum = Sum()
+        self.folder = Folder(self.store, self.sum, sim.limits, sim.clock.wall_ms)
         self.tasks.start(self.folder.run(), "fold")
 
     async def until_folded(self) -> None:
@@ -104,6 +116,60 @@ def test_poison_is_put_aside_with_its_reason_and_the_fold_goes_on():
         assert letters[0]["reason"] == "cannot add b'poison': it is no number"
         # What the fold did before it raised is undone.
         assert "a@1" not in running.store.state("sum")
+
+    run(main)
+
+
+def test_a_record_at_which_the_fold_fails_is_put_aside_and_logged_whatever_it_raises(caplog: pytest.LogCaptureFixture):
+    async def main() -> None:
+        sim = SimStore()
+        running = Running(sim)
+        await running.store.submit(put(b"1", b"fault", b"poison", b"2"))
+        await running.until_folded()
+        assert total(running.store) == 3
+        fault, poison = [msgspec.json.decode(record) for record in records_of(running.store, LETTERS)]
+        assert (fault["source"], poison["source"]) == ("plant-a/a@1", "plant-a/a@2")
+        assert fault["reason"] == "fold sum failed at it with RecursionError: maximum recursion depth exceeded"
+        assert "a@1" not in running.store.state("sum")
+
+    run(main)
+    assert [record.getMessage() for record in caplog.records] == ["fold sum puts aside plant-a/a@1, at which it failed"]
+
+
+def test_what_cannot_be_applied_yet_is_waited_for():
+    async def main() -> None:
+        running = Running(SimStore())
+        await running.store.submit(put(b"1", b"fault", b"early", b"2"))
+        await asyncio.sleep(5)
+        assert ("it is too early" in running.folder.failed, total(running.store)) == (True, 0)
+        assert records_of(running.store, LETTERS) == []
+        running.sum.is_time = True
+        await running.until_folded()
+        assert (total(running.store), len(records_of(running.store, LETTERS))) == (3, 1)
+
+    run(main)
+
+
+def test_a_disk_that_fails_below_a_record_puts_nothing_aside():
+    """It is no fault of the record's: the fold is tried again once the disk is well."""
+
+    async def main() -> None:
+        sim = SimStore()
+        running = Running(sim)
+        refusing = True
+
+        def apply(tx: Transaction, source: StreamName, first: int, records: Sequence[bytes]) -> None:
+            if refusing:
+                raise apsw.IOError("disk I/O error")
+            Sum.apply(running.sum, tx, source, first, records)
+
+        running.sum.apply = apply  # type: ignore[method-assign]
+        await running.store.submit(put(b"1", b"2"))
+        await asyncio.sleep(5)
+        assert ("disk I/O error" in running.folder.failed, total(running.store)) == (True, 0)
+        refusing = False
+        await running.until_folded()
+        assert (total(running.store), records_of(running.store, LETTERS)) == (3, [])
 
     run(main)
 

@@ -219,12 +219,70 @@ def test_what_is_missing_at_the_parent_is_deleted_as_far_as_its_horizon_and_no_f
         store = SimStore().open()
         held = [entry(key, key.encode(), n) for n, key in enumerate("abcdef", 1)]
         await merge(store, *held, entry("ca", None, 1))
-        absent = await store.submit(lambda tx: tx.kv_bury_absent("ns", "a", "e", frozenset("b"), NOW + 4))
-        assert absent == [held[2], held[3]]
+        bury = partial(bury_absent, present=frozenset("b"), horizon=NOW + 4)
+        assert await store.submit(lambda tx: bury(tx, "a", "e")) == ["c", "d"]
         assert store.kv_page("ns", "", None, 10).keys == ["a", "b", "e", "f"]
         assert published(store, OWN)[-2:] == [stand_in(held[2]), stand_in(held[3])]
-        absent = await store.submit(lambda tx: tx.kv_bury_absent("ns", "e", None, frozenset(), NOW + 6))
-        assert absent == [held[5]]
+        bury = partial(bury_absent, present=frozenset(), horizon=NOW + 6)
+        assert await store.submit(lambda tx: bury(tx, "e", None)) == ["f"]
+
+    run(main)
+
+
+def bury_absent(tx: Transaction, after: str, last: str | None, present: frozenset[str], horizon: int) -> list[str]:
+    """In pieces; returns the keys that lived."""
+    buried: list[str] = []
+    at: str | None = after
+    while at is not None:
+        absent, at = tx.kv_absent("ns", at, last, present, horizon, 2)
+        tx.kv_bury("ns", absent)
+        buried += [held.key for held in absent]
+    return buried
+
+
+def test_of_what_is_missing_at_the_parent_a_piece_is_looked_for_at_a_time():
+    async def main() -> None:
+        store = SimStore().open()
+        await merge(store, *(entry(f"k{n}", b"v", n + 1) for n in range(9)))
+
+        def look(tx: Transaction) -> list[tuple[list[str], str | None]]:
+            found: list[tuple[list[str], str | None]] = []
+            at: str | None = ""
+            while at is not None:
+                absent, at = tx.kv_absent("ns", at, "k7", frozenset(("k1",)), NOW + 6, 3)
+                found.append(([held.key for held in absent], at))
+            return found
+
+        assert await store.submit(look) == [(["k0", "k2"], "k2"), (["k3", "k4", "k5"], "k5"), ([], None)]
+
+    run(main)
+
+
+def test_what_a_chunk_costs_does_not_depend_on_how_many_keys_lie_between_its_own():
+    async def main() -> None:
+        store = SimStore().open()
+
+        def steps(tx: Transaction) -> int:
+            count = 0
+
+            def step() -> bool:
+                nonlocal count
+                count += 1
+                return False
+
+            tx._connection.set_progress_handler(step, 1)
+            assert tx.kv_newer("ns", [("a", b"v", 1, "n"), ("z", b"v", NOW + 9, "n")]) == [("z", b"v", NOW + 9, "n")]
+            absent, at = tx.kv_absent("ns", "", None, frozenset(), NOW + 9, 4)
+            assert (len(absent), at is not None) == (4, True)
+            tx._connection.set_progress_handler(None)
+            return count
+
+        await merge(
+            store, *(entry(f"{text}{n:04}", b"v", 1) for n in range(3) for text in ("a", "z")), entry("a", b"v", 2)
+        )
+        few = await store.submit(steps)
+        await merge(store, *(entry(f"k{n:04}", b"v", 1) for n in range(3000)))
+        assert await store.submit(steps) == few > 0
 
     run(main)
 
@@ -257,6 +315,21 @@ def test_listing_is_by_prefix_in_pages():
         assert store.kv_page("ns", "b/", "b/2", 2) == KvPage(["b/3"], None)
         assert store.kv_page("ns", "", None, 10).keys == ["a", "b", "b/1", "b/2", "b/3", "c"]
         assert [each.key for each in store.kv_entries("ns", "b/1", 2)] == ["b/2", "b/3"]
+
+    run(main)
+
+
+def test_the_stream_to_the_children_begins_anew_also_where_there_are_as_many_streams_as_there_may_be():
+    async def main() -> None:
+        store = SimStore(streams=2).open()
+        await store.submit(lambda tx: tx.kv_merge_from_above("ns", [entry("k", b"v", 1)]))
+        before = store.stream(DOWN)
+        await store.submit(lambda tx: tx.open_stream(name("plant-a/other")))
+        await store.submit(lambda tx: tx.kv_begin_anew("ns"))
+        after = store.stream(DOWN)
+        assert before is not None
+        assert after is not None
+        assert (after.id > before.id, after.next) == (True, 0)
 
     run(main)
 

@@ -10,6 +10,7 @@ from littoral.core.errors import Gone, StorageCorrupt, StorageFull, Unavailable
 from littoral.core.resources.model import SpillPlace, Storage, StreamBudget
 from littoral.core.tasks import Tasks
 from littoral.store.batch import StoredBatch
+from littoral.store.lineage import begin_lineage
 from littoral.store.retention import SPILL_AGAIN_S, Retention
 from littoral.store.spill import FILE_BYTES
 from littoral.store.transaction import Transaction
@@ -18,7 +19,7 @@ from littoral.testing.offload import at_once
 from littoral.testing.store import check_histories
 from tests.support.stores import SimStore, name, records_of
 
-A, B = name("plant-a/a"), name("plant-a/b")
+A, B, C = name("plant-a/a"), name("plant-a/b"), name("plant-a/c")
 PLACE = SpillPlace(directory="/mnt/slow", bytes="16MiB")
 BUDGET = 20_000
 
@@ -132,6 +133,23 @@ class TestReading:
             await running.store.submit(lambda tx: tx.delete_stream(B))
             await asyncio.sleep(5)
             assert running.files() == {}
+
+        play(story)
+
+    def test_a_fork_whose_source_is_deleted_and_dropped_by_the_place_begins_later(self):
+        async def story(running: Running) -> None:
+            # Four batches, with a point between the second and the third, all spilled but what comes after it.
+            for _ in range(4):
+                await running.put(A, *(running.sim.random.token_bytes(200_000) for _ in range(5)))
+            await asyncio.sleep(5)
+            await running.store.submit(lambda tx: tx.fork_stream(B, A, 10, asked=""))
+            await running.put(B, b"its own")
+            await running.store.submit(lambda tx: tx.delete_stream(A))
+            await asyncio.sleep(5)
+            assert len(records_of(running.store, B)) == 11
+            await running.fill(C, count=30, size=1_000_000)
+            assert running.store.stream(B).first == 10  # type: ignore[union-attr]
+            assert records_of(running.store, B) == [b"its own"]
 
         play(story)
 
@@ -288,6 +306,64 @@ class TestAPlaceThatIsNotThere:
             await asyncio.sleep(SPILL_AGAIN_S + 40)
             assert running.held() <= BUDGET
             assert records_of(running.store, A) == records + more
+
+        play(story)
+
+    def test_nor_where_nothing_of_it_is_needed_any_more(self):
+        async def story(running: Running) -> None:
+            await running.fill()
+            await running.store.submit(lambda tx: tx.delete_stream(A))
+            await asyncio.sleep(5)
+            assert not running.store.has_spilled()
+            disk = running.sim.spill_disk
+            assert disk is not None
+            away = running.everything()
+            for path in away:
+                disk.remove(path)
+            records = await running.fill(B)
+            assert disk.paths() == []
+            assert "it is not mounted, or was emptied" in running.retention.spill_refused
+            for path, data in away.items():
+                disk.write(path, data)
+            await asyncio.sleep(SPILL_AGAIN_S + 40)
+            assert running.held(B) <= BUDGET
+            assert records_of(running.store, B) == records
+
+        play(story)
+
+    def test_another_directory_is_set_up(self):
+        async def story(running: Running) -> None:
+            await running.fill()
+            await running.store.submit(lambda tx: tx.delete_stream(A))
+            await asyncio.sleep(5)
+            await running.close()
+            disk = running.sim.spill_disk
+            assert disk is not None
+            for path in running.everything():
+                disk.remove(path)
+            running.sim.storage = storage(SpillPlace(directory="/mnt/other", bytes="16MiB"))
+            running.open()
+            await running.fill(B)
+            assert running.held(B) <= BUDGET
+            assert running.store.spill_directory() == "/mnt/other"
+
+        play(story)
+
+    def test_a_store_that_was_restored_may_be_on_another_machine(self):
+        async def story(running: Running) -> None:
+            await running.fill()
+            await running.store.submit(lambda tx: tx.delete_stream(A))
+            await asyncio.sleep(5)
+            begin_lineage(running.store.committer._connection, "ab" * 8, 0)
+            await running.close()
+            disk = running.sim.spill_disk
+            assert disk is not None
+            for path in running.everything():
+                disk.remove(path)
+            running.open()
+            records = await running.fill(B)
+            assert running.held(B) <= BUDGET
+            assert records_of(running.store, B) == records
 
         play(story)
 

@@ -241,3 +241,29 @@ class TestRetaining:
             assert (await store.submit(lambda tx: tx.append(A, [b"y"]))) == Span(5, 6)
 
         run(main)
+
+
+class TestHowManyStreamsThereMayBe:
+    def test_those_of_one_group_count_as_well(self):
+        def work(tx: Transaction) -> None:
+            tx.open_stream(A)
+            tx.open_stream(B)
+            with pytest.raises(LimitReached, match="this node holds 2 streams, its limit"):
+                tx.open_stream(name("plant-a/c"))
+
+        commit(work, streams=2)
+
+    def test_what_is_deleted_or_undone_makes_room_for_another(self):
+        def work(tx: Transaction) -> None:
+            tx.open_stream(A)
+            with suppress(Conflict), tx.attempt():
+                tx.open_stream(B)
+                tx.delete_stream(A)
+                raise Conflict("try", "it", "for the test")
+            tx.open_stream(B)
+            tx.delete_stream(A)
+            tx.open_stream(name("plant-a/c"))
+            with pytest.raises(LimitReached):
+                tx.open_stream(A)
+
+        commit(work, streams=2)
