@@ -7,20 +7,9 @@ from littoral.store.lineage import begin_lineage
 from littoral.testing.tree import SimNode
 
 
-async def switch_off(node: SimNode) -> None:
-    """End the node's process in an orderly way, and leave its disk to us."""
-    node.tree.network.stop(node.peer_url)
-    node.tree.network.stop(node.join_url)
-    hub, node.hub = node.running, None
-    await hub.stop()
-    node.tree.check(hub)
-    node.deaths += 1  # so that its next life draws other tokens
-    node.down.set()
-
-
 async def backed_up(node: SimNode) -> bytes:
     """What the store of a node is, which is switched off for it and on again."""
-    await switch_off(node)
+    await node.switch_off()
     data = node.disk.read(DATABASE)
     assert data is not None
     await node.start()
@@ -29,7 +18,7 @@ async def backed_up(node: SimNode) -> bytes:
 
 async def restored(node: SimNode, data: bytes) -> None:
     """Let the store be what it was; the node is switched off then. As `littoral.node.backup` does on a real disk."""
-    await switch_off(node)
+    await node.switch_off()
     node.disk.remove(f"{DATABASE}-wal")
     node.disk.write(DATABASE, data)
     with contextlib.closing(open_database(node.disk)) as connection:

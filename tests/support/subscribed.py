@@ -52,6 +52,7 @@ class Receiver:
 
     def __init__(self) -> None:
         self.posts: list[Post] = []
+        self.unreadable: set[str] = set()
         self.answer: Callable[[Post], Response | Exception | Awaitable[Response]] = lambda post: Response(200)
 
     def says(self, status: int, body: bytes = b"") -> None:
@@ -60,6 +61,9 @@ class Receiver:
 
     def is_away(self) -> None:
         self.answer = lambda post: PeerUnreachable("reach", post.url, "connection refused")
+
+    def flaw(self, url: str) -> str:
+        return "it cannot be read" if url in self.unreadable else ""
 
     async def post(self, url: str, headers: Headers, body: bytes, admits: Admits, timeout_s: float) -> Response:
         post = Post(url, {name.lower(): value for name, value in headers}, body, timeout_s, admits)

@@ -101,6 +101,21 @@ BLOB_PIECE_BYTES = _limit(
     "of a blob on its way: synced before it is acknowledged, and sent again where the link breaks in it",
     maximum=4 * MIB,
 )
+BLOBS_ANNOUNCED = _limit(
+    "blobs-announced",
+    100,
+    "blobs per child",
+    "reject",
+    "that have not come: each may have cost one that would have to be fetched again",
+)
+BLOBS_ANNOUNCED_PERCENT = _limit(
+    "blobs-announced-percent",
+    50,
+    "percent of blobs-bytes per child",
+    "reject",
+    "what a child has announced and not brought keeps its room from the others; so it is also the most of one blob",
+    maximum=100,
+)
 BLOB_PARTIAL_S = _limit(
     "blob-partial-seconds",
     7 * 86_400,
@@ -168,6 +183,20 @@ WEBHOOK_ANSWER_S = _limit(
 API_BODY_BYTES = _limit("api-body-bytes", 16 * MIB, "bytes", "reject", "bodies of the node API are held in memory")
 API_BODY_S = _limit(
     "api-body-seconds", 60, "seconds", "close", "a client that sends slowly must not hold a request open"
+)
+API_WRITE_S = _limit(
+    "api-write-seconds",
+    60,
+    "seconds",
+    "close",
+    "a client that takes nothing of its answer for so long holds the answer, and the body of what it asked next",
+)
+API_IDLE_S = _limit(
+    "api-idle-seconds",
+    75,
+    "seconds",
+    "close",
+    "a connection on which nothing is asked holds a socket; longer than clients keep theirs for the next request",
 )
 API_HELD_BYTES = _limit(
     "api-held-bytes", 128 * MIB, "bytes per listener", "reject", "bodies are held until their requests are answered"
