@@ -43,7 +43,7 @@ class PowerCut(apsw.IOError):
     extendedresult = apsw.SQLITE_IOERR
 
 
-class Point(msgspec.Struct, frozen=True):
+class Point(msgspec.Struct, frozen=True, gc=False):
     """One change to the disk."""
 
     number: int
@@ -300,7 +300,7 @@ class SimDisk:
         if self.read_only:
             self.hits["read_only"] += 1
             raise apsw.ReadOnlyError("the simulated disk is read-only")
-        if self._fails():
+        if (self.failing_changes or self.error_rate) and self._fails():
             raise apsw.IOError("the simulated disk fails")
         offset, length, growth = size
         if growth > 0 and growth > self.free_bytes():

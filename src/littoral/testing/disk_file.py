@@ -27,20 +27,20 @@ SECTOR_BYTES = 512
 """What a disk writes as a whole: a write may be torn between two sectors, never within one."""
 
 
-class Write(msgspec.Struct, frozen=True):
+class Write(msgspec.Struct, frozen=True, gc=False):
     """Bytes put at an offset."""
 
     offset: int
     data: bytes
 
 
-class Truncate(msgspec.Struct, frozen=True):
+class Truncate(msgspec.Struct, frozen=True, gc=False):
     """The size set, up or down."""
 
     size: int
 
 
-class Replace(msgspec.Struct, frozen=True):
+class Replace(msgspec.Struct, frozen=True, gc=False):
     """The whole content exchanged by renaming a synced file over it: never torn."""
 
     data: bytes
@@ -49,7 +49,7 @@ class Replace(msgspec.Struct, frozen=True):
 Change = Write | Truncate | Replace
 
 
-class _Undo(msgspec.Struct, frozen=True):
+class _Undo(msgspec.Struct, frozen=True, gc=False):
     """What brings back the content as it was before a change."""
 
     offset: int

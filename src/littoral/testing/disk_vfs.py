@@ -160,9 +160,10 @@ class SimVfsFile:
 
     def xWrite(self, data: bytes | bytearray | memoryview, offset: int) -> None:
         """One point."""
-        piece = bytes(data)
-        growth = max(0, offset + len(piece) - len(self._file.content))
-        self._change("write", lambda: self._file.write(offset, piece), (offset, len(piece), growth))
+        piece, file = bytes(data), self._file
+        length = len(piece)
+        growth = offset + length - len(file.content)
+        self._change("write", lambda: file.write(offset, piece), (offset, length, max(0, growth)))
 
     def xTruncate(self, newsize: int) -> None:
         """One point."""

@@ -102,14 +102,20 @@ class _Timer(asyncio.TimerHandle):
         loop: asyncio.AbstractEventLoop,
         context: Context | None,
     ) -> None:
-        _Handle.__init__(self, callback, args, loop, context)  # type: ignore[arg-type]
+        self._context = copy_context() if context is None else context
+        self._loop = loop
+        self._callback = callback
+        self._args = args
+        self._cancelled = False
+        self._repr = None
+        self._source_traceback = None
         self._when = when
         self._scheduled = False
 
     def cancel(self) -> None:
         """As in asyncio. The loop drops what was cancelled when it comes up."""
         self._cancelled = True
-        self._callback = None
+        self._callback = None  # type: ignore[assignment]
         self._args = None  # type: ignore[assignment]
 
 
@@ -127,6 +133,7 @@ class SimLoop(asyncio.BaseEventLoop):
         self._passes = 0
         self._ready: deque[Any]  # BaseEventLoop's, of handles
         self._stopping: bool  # BaseEventLoop's
+        self._closed: bool  # BaseEventLoop's
         self._parked: dict[str, list[Any]] = {}
         """What the nodes that are paused would have done."""
         self._owner = threading.get_ident()
@@ -165,7 +172,7 @@ class SimLoop(asyncio.BaseEventLoop):
         self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.Handle:
         """As in asyncio."""
-        assert not self.is_closed(), "the simulation is over"
+        assert not self._closed, "the simulation is over"
         handle = _Handle(callback, args, self, context)
         self._ready.append(handle)
         return handle
@@ -174,7 +181,7 @@ class SimLoop(asyncio.BaseEventLoop):
         self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
         """As in asyncio, and timers of the same moment keep their order."""
-        assert not self.is_closed(), "the simulation is over"
+        assert not self._closed, "the simulation is over"
         timer = _Timer(when, callback, args, self, context)
         heapq.heappush(self._timers, (when, next(self._timer_numbers), timer))
         return timer
@@ -183,7 +190,11 @@ class SimLoop(asyncio.BaseEventLoop):
         self, delay: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
         """As in asyncio."""
-        return self.call_at(self._now_s + delay, callback, *args, context=context)
+        assert not self._closed, "the simulation is over"
+        when = self._now_s + delay
+        timer = _Timer(when, callback, args, self, context)
+        heapq.heappush(self._timers, (when, next(self._timer_numbers), timer))
+        return timer
 
     def call_soon_threadsafe(
         self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
@@ -220,12 +231,28 @@ class SimLoop(asyncio.BaseEventLoop):
                 handle = ready.popleft()
                 if handle._cancelled:
                     continue
-                if parked and (node := handle._context.get(NODE)) in parked:
-                    parked[node].append(handle)
+                if parked and self._park(handle):
                     continue
-                handle._run()
+                # Not handle._run(), which would be one call more for every step of every task.
+                try:
+                    handle._context.run(handle._callback, *handle._args)
+                except BaseException as error:  # noqa: BLE001 -- as asyncio does
+                    self._callback_failed(handle, error)
             if self._stopping:
                 return
+
+    def _callback_failed(self, handle: Any, error: BaseException) -> None:
+        if isinstance(error, (SystemExit, KeyboardInterrupt)):
+            raise error
+        self.call_exception_handler({"message": f"Exception in {handle._callback!r}", "exception": error})
+
+    def _park(self, handle: Any) -> bool:
+        """Whether it belongs to a node that is paused; then it is run once that is resumed."""
+        node = handle._context.get(NODE)
+        if node not in self._parked:
+            return False
+        self._parked[node].append(handle)
+        return True
 
     def _count_step(self) -> None:
         self._steps += 1

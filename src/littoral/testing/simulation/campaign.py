@@ -38,6 +38,10 @@ EXPECTED_RECOVERIES = (
     "late write refused",
     "key-value said again",
     "certificate renewed",
+    "node moved to another parent",
+    "store restored from a backup",
+    "rot found",
+    "store given another key",
 )
 
 

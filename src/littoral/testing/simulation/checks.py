@@ -9,6 +9,7 @@ More are added to `CHECKS`.
 import re
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -20,23 +21,33 @@ from littoral.fleet.kv_fold import KvFold
 from littoral.iot.readings import READINGS, RawReading
 from littoral.node.hub import Hub
 from littoral.store.batch import UNLINKED, Batch
+from littoral.store.database import DATABASE
 from littoral.store.dead_letters import DEAD_LETTERS
 from littoral.store.kv import kv_namespace
 from littoral.store.stream import StreamInfo
+from littoral.testing.simulation.asking import check_asked
+from littoral.testing.simulation.following import check_followers, followers_wait
 from littoral.testing.simulation.forking import LOG, check_forks
 from littoral.testing.simulation.ledger import Write, stamp
 from littoral.testing.simulation.resources import CENTRAL, LATENESS_S, LINES, SHARED, SPIKE_EVERY, WINDOW_S, value_of
+from littoral.testing.simulation.restoring import QUARANTINE
 from littoral.testing.simulation.world import Violation, World
 from littoral.testing.tree import SimNode
 
 Check = Callable[[World], None]
 READ_ALL_BYTES = 1 << 30
 ENTRIES_MOST = 10_000
+SQLITE_HEADER = b"SQLite format 3\0"
 EXPECTED_LETTERS = (
     "forgotten deletions",  # a write that came too late to be sure of, and was refused
     "records are gone",  # key-value writes that retention took before they were sent, and that are said again
 )
 """What a node may put aside in a run: nothing else is wrong enough to be."""
+OF_FORMER_PARENT = "is replicated to none of the nodes there"
+"""Ends what a node that was moved says of writes that it had from the former parent, and not yet applied. It hears of them
+from the new one."""
+NOT_IN_BACKUP = "its file is missing"
+"""What a node whose store was restored says of blobs: a backup has their names, and not their bytes."""
 _KIND = re.compile(r" of key '| over offsets|:")
 """Ends what is the same in the reasons of one kind."""
 
@@ -51,12 +62,12 @@ def settled(world: World) -> str:
     if world.waiting:
         return f"{world.waiting} clients still wait for answers"
     for node in world.tree.nodes.values():
-        if waits := _waits(node):
+        if waits := _waits(world, node):
             return f"{node.name}: {waits}"
-    return _unequal(world)
+    return followers_wait(world) or _unequal(world)
 
 
-def _waits(node: SimNode) -> str:
+def _waits(world: World, node: SimNode) -> str:
     hub = node.hub
     if hub is None:
         return "it is down"
@@ -65,7 +76,7 @@ def _waits(node: SimNode) -> str:
     for device in node.devices:
         if device.unacknowledged:
             return f"{device.unacknowledged} readings are not acknowledged"
-    return _folds_wait(hub) or _rules_wait(node, hub) or _link_waits(hub)
+    return _folds_wait(hub) or _rules_wait(node, hub) or _link_waits(world, hub)
 
 
 def _folds_wait(hub: Hub) -> str:
@@ -92,13 +103,14 @@ def _folds(hub: Hub, fold: str, info: StreamInfo) -> bool:
     return kv_namespace(info.name.path) is not None if fold == KvFold.name else info.name.path == "desired"
 
 
-def _link_waits(hub: Hub) -> str:
+def _link_waits(world: World, hub: Hub) -> str:
     uplink = hub.uplink
     if uplink is None:
         return ""
-    if uplink.outbox.blocked:
-        name, reason = next(iter(uplink.outbox.blocked.items()))
-        return f"{name} is blocked: {reason}"
+    for name, reason in uplink.outbox.blocked.items():
+        # Of a node that was moved away it may hold a copy that its parent does not take; the node itself sends all of it.
+        if world.is_below(name.origin, hub.name):
+            return f"{name} is blocked: {reason}"
     if not uplink.state.connected:
         return f"no link to its parent: {uplink.state.last_error}"
     for lane in LANES:
@@ -144,7 +156,7 @@ def check_appends(world: World) -> None:
     for (name, producer), sent in sorted(world.ledger.sent.items()):
         promised = world.ledger.acknowledged.get((name, producer), 0)
         for node in (world.node(name), *world.path_up(name)):
-            mine = [record for record in node.records(f"{name}/{LOG}") if _producer_of(record) == producer]
+            mine = [record for record in _written(world, node, name, LOG) if _producer_of(record) == producer]
             if len(mine) < promised:
                 raise Violation(
                     "acknowledged appends",
@@ -154,6 +166,12 @@ def check_appends(world: World) -> None:
                 raise Violation(
                     "exactly once, in order", f"{name}/{LOG} at {node.name}: {producer}: {_disorder(mine, sent)}"
                 )
+
+
+def _written(world: World, node: SimNode, name: str, path: str) -> list[bytes]:
+    """The records of the node `name`'s stream as `node` holds it, after those that were put aside once it was restored."""
+    aside = node.records(f"{name}/{QUARANTINE}{path}") if world.restores[name] else []
+    return aside + node.records(f"{name}/{path}")
 
 
 def _producer_of(record: bytes) -> str:
@@ -171,20 +189,26 @@ def _disorder(mine: list[bytes], sent: list[bytes]) -> str:
 def check_copies(world: World) -> None:
     """Whatever a node holds of another's stream is what the origin holds, and every chain of hashes is whole."""
     held: dict[tuple[str, int], tuple[str, bytes]] = {}
+    compared: set[tuple[str, int, bytes]] = set()
     for node in world.tree.nodes.values():
         for info in node.running.store.streams():
-            for batch in node.running.store.read(info.name, info.first, READ_ALL_BYTES):
+            batches = node.running.store.read(info.name, info.first, READ_ALL_BYTES)
+            stream = f"{info.name} {info.lineage}"
+            for batch in batches:
                 batch.check()
+                if (stream, batch.first, batch.payload) in compared:
+                    continue
+                compared.add((stream, batch.first, batch.payload))
                 for place, record in enumerate(batch.records(), batch.first):
-                    where, other = held.setdefault((f"{info.name} {info.lineage}", place), (node.name, record))
+                    where, other = held.setdefault((stream, place), (node.name, record))
                     if other != record:
                         raise Violation("copies", f"{info.name}@{place} differs between {where} and {node.name}")
-            _check_chain(node, info)
+            _check_chain(node, info, batches)
 
 
-def _check_chain(node: SimNode, info: StreamInfo) -> None:
+def _check_chain(node: SimNode, info: StreamInfo, batches: list[Batch]) -> None:
     before: Batch | None = None
-    for batch in node.running.store.read(info.name, info.first, READ_ALL_BYTES):
+    for batch in batches:
         # After a gap, where retention at the origin took what was not sent, nothing can be compared.
         follows = before is not None and batch.first == before.next
         if before is not None and follows and batch.chain_before not in (before.chain, UNLINKED):
@@ -211,18 +235,38 @@ def check_readings(world: World) -> None:
 
 def check_folds(world: World) -> None:
     """Windows and alerts, at the site and at every node above, are what a recomputation from the readings gives."""
-    for (name, _), count in sorted(world.ledger.readings.items()):
-        windows, alerts = _recomputed(count)
+    for (name, topic), count in sorted(world.ledger.readings.items()):
+        remains = world.ledger.remains.get((name, topic))
+        windows, alerts = _recomputed(count if remains is None else remains.published)
         for node in (world.node(name), *world.path_up(name)):
-            rows = [msgspec.json.decode(record) for record in node.records(f"{name}/windows")]
-            found = [
-                (row["start"] // 1000, row["count"], row["min"], row["max"], round(row["mean"], 6)) for row in rows
-            ]
-            if found != windows:
-                raise Violation("folds", f"windows of {name} at {node.name}: {_first_other(found, windows)}")
-            numbers = [msgspec.json.decode(record)["sequence"] for record in node.records(f"{name}/alerts")]
-            if numbers != alerts:
-                raise Violation("folds", f"alerts of {name} at {node.name}: {_first_other(numbers, alerts)}")
+            found = [_window_of(row) for row in _rows(world, node, name, "windows", topic)]
+            numbers = [row["sequence"] for row in _rows(world, node, name, "alerts", topic)]
+            for what, mine, theirs, least in (
+                ("windows", found, windows, remains.windows if remains else None),
+                ("alerts", numbers, alerts, remains.alerts if remains else None),
+            ):
+                if not _is_folded(mine, theirs, least):
+                    raise Violation("folds", f"{what} of {name} at {node.name}: {_first_other(mine, theirs)}")
+
+
+def _is_folded(found: list[Any], wanted: list[Any], least: int | None) -> bool:
+    """Whether rows are as they should be. least: what the store was restored to has at least so many of them, and then
+    perhaps some again, for the rule goes on from where it was at the backup."""
+    if least is None:
+        return found == wanted
+    return found[:least] == wanted[:least] and all(row in wanted for row in found)
+
+
+def _rows(world: World, node: SimNode, name: str, path: str, topic: str) -> list[dict[str, Any]]:
+    """Of a device that was given up, those that were put aside are not of interest: they are of before that."""
+    records = (
+        node.records(f"{name}/{path}") if (name, topic) in world.ledger.remains else _written(world, node, name, path)
+    )
+    return [row for row in map(msgspec.json.decode, records) if row["key"] == topic]
+
+
+def _window_of(row: dict[str, Any]) -> "WindowRow":
+    return row["start"] // 1000, row["count"], row["min"], row["max"], round(row["mean"], 6)
 
 
 WindowRow = tuple[int, int, float, float, float]
@@ -262,6 +306,8 @@ def _check_key(world: World, space: str, newest: KvEntry, held: KvEntry | None, 
         if held.value is None and newest.value is not None and not _was_deleted(world, space, held, newest, refused):
             raise Violation("last writer wins", f"{space}/{newest.key} was deleted by nobody: {held}, after {newest}")
         return
+    if (held is None or held.value is None) and world.ledger.doubtful.get((space, newest.key), (0, "")) > stamp(newest):
+        return  # the deletion was not lost, but forgotten
     if newest.value is None and (held is None or held.value is None):
         return  # the tombstone was forgotten, and another may have taken its place
     if newest.value is not None and held is None and newest.value in refused:
@@ -332,19 +378,39 @@ def check_bounds(world: World) -> None:
                     "bounds", f"{info.name} at {node.name}: {info.bytes} bytes, {info.retention_bytes} allowed"
                 )
         for letter in letters_of(node):
-            if not any(words in letter["reason"] for words in EXPECTED_LETTERS):
+            if not any(words in letter["reason"] for words in _expected_letters(world, node)):
                 raise Violation("dead letters", f"{node.name}: {letter['source']}: {letter['reason']}")
+
+
+def check_encryption(world: World) -> None:
+    """A store is encrypted where its node has a key, and nowhere else."""
+    for node in world.tree.nodes.values():
+        is_plain = (node.disk.read(DATABASE) or b"").startswith(SQLITE_HEADER)
+        if is_plain is (node.store_key is not None):
+            raise Violation("encryption", f"the store of {node.name} is {'not ' if is_plain else ''}encrypted")
+
+
+def _expected_letters(world: World, node: SimNode) -> list[str]:
+    expected = [*EXPECTED_LETTERS]
+    if node.name in world.moved:
+        expected.append(OF_FORMER_PARENT)
+    if world.restores[node.name]:
+        expected.append(NOT_IN_BACKUP)
+    return expected
 
 
 CHECKS: dict[str, Check] = {
     "appends": check_appends,
     "forks": check_forks,
+    "followers": check_followers,
+    "inbox": check_asked,
     "copies": check_copies,
     "readings": check_readings,
     "folds": check_folds,
     "keys": check_keys,
     "desired": check_desired,
     "bounds": check_bounds,
+    "encryption": check_encryption,
 }
 
 

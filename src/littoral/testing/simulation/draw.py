@@ -9,14 +9,16 @@ import msgspec
 from littoral.testing.random import SeededRandom
 from littoral.testing.simulation.faults import FAULTS
 from littoral.testing.simulation.plan import Event, Plan, PlannedNode
+from littoral.testing.simulation.restoring import LATER_S, RESTORING_S
 from littoral.testing.simulation.work import WORK
+from littoral.testing.simulation.world import LOSSES
 
 LEAST_FAULTS = 20
 LEAST_ACKNOWLEDGED = 500
 """What a run must have done to count."""
 FAULTS_DRAWN = (26, 40)
 """More than LEAST_FAULTS: some find their target in no state for them."""
-WORK_DRAWN = (26, 34)
+WORK_DRAWN = (29, 37)
 BEGIN_S = 20.0
 """By when the first nodes have enrolled, without faults."""
 BANDWIDTHS = (1 << 10, 4 << 10, 16 << 10)
@@ -29,8 +31,10 @@ def draw_plan(seed: int, nodes: int = 8, hours: float = 1.0) -> Plan:
     """The plan of a seed: the same on every machine. nodes: at least 2; hours: virtual."""
     random = SeededRandom(f"plan/{seed}")
     planned = _draw_bandwidths(random.fork("bandwidths"), _draw_nodes(random, nodes, hours))
+    planned = _draw_encryption(random.fork("encryption"), planned)
     until_s = hours * 3600 * (1 - QUIET_PART)
     work = _draw_work(random, planned, until_s)
+    work += _draw_around_losses(random.fork("losses"), work, until_s)
     events = [*work, *_draw_faults(random, planned, work, until_s)]
     events.sort(key=lambda event: event.at_s)
     numbered = tuple(
@@ -73,6 +77,13 @@ def _draw_bandwidths(random: SeededRandom, nodes: tuple[PlannedNode, ...]) -> tu
     )
 
 
+def _draw_encryption(random: SeededRandom, nodes: tuple[PlannedNode, ...]) -> tuple[PlannedNode, ...]:
+    """In some runs, for some of the nodes."""
+    if not random.chance(0.2):
+        return nodes
+    return tuple(msgspec.structs.replace(node, encrypted=random.chance(0.4)) for node in nodes)
+
+
 def _draw_limits(random: SeededRandom) -> dict[str, int]:
     """Small batches and frames make many; a short memory of deletions makes them forgotten within the run."""
     limits: dict[str, int] = {}
@@ -98,6 +109,21 @@ def _draw_work(random: SeededRandom, nodes: tuple[PlannedNode, ...], until_s: fl
         at_s = random.uniform(max(BEGIN_S, node.joins_s), until_s)
         count = random.randint(1 + kind.most // 2, kind.most) if kind.most > 1 else kind.most
         events.append(Event(0, at_s, name, node.name, count=count, amount=random.uniform(0.0, 0.9)))
+    return events
+
+
+def _draw_around_losses(random: SeededRandom, work: list[Event], until_s: float) -> list[Event]:
+    """Where a store is to be lost something is going on at that time, and its node is cut off: otherwise all that was in it
+    would be with the parent already."""
+    events = []
+    for loss in (event for event in work if event.kind in LOSSES):
+        at_s = min(until_s, loss.at_s + loss.amount * LATER_S)
+        cut_s = max(loss.at_s, at_s - random.uniform(0.0, 20.0))
+        for_s = min(random.uniform(5.0, 2 * RESTORING_S), max(1.0, until_s - cut_s))
+        events.append(Event(0, cut_s, "partition", loss.target, for_s))
+        for kind in ("append", "write", "publish"):
+            begin_s = random.uniform(cut_s, cut_s + for_s)
+            events.append(Event(0, begin_s, kind, loss.target, count=random.randint(5, 20), amount=0.3))
     return events
 
 

@@ -189,8 +189,12 @@ def _time_passes(world: World, event: Event) -> None:
 
 
 def _trim(world: World, event: Event) -> End:
-    """Retention takes the node's own key-value streams as they come: who has not read them needs a snapshot."""
+    """Retention takes the node's own key-value streams as they come: who has not read them needs a snapshot.
+
+    Not where the store is to be lost: a stream whose parent has gaps in it cannot be taken back yet."""
     node = _up(world, event)
+    if node.name in world.losing:
+        raise NotNow
     streams = node.running.store.streams()
     names = [info.name for info in streams if info.name.origin == node.name and kv_namespace(info.name.path)]
     if not names:

@@ -23,6 +23,8 @@ DELETES = 0.4
 async def fork(world: World, event: Event) -> None:
     """Fork a stream at a point of its history, and append `count` records; or delete a fork."""
     node, random = world.node(event.target), world.chance(event)
+    if world.restores[node.name]:
+        return  # a fork made before the node has met its parent would keep it from taking back what it lacks
     mine = sorted(path for name, path in world.ledger.forks if name == node.name)
     if mine and random.chance(DELETES):
         await _delete(world, node, random.choice(mine), event)
@@ -99,7 +101,7 @@ async def call(
     async def send(hub: Hub) -> Response:
         return answered(await hub.streams.handle(request))
 
-    return await world.ask(node, send)
+    return await world.ask(node, send, restores=0)
 
 
 def answered(response: Any) -> Response:

@@ -16,6 +16,8 @@ class PlannedNode(msgspec.Struct, frozen=True):
     """When it is first switched on, virtual seconds."""
     bandwidth: int = 0
     """Bytes per second that the link to its parent may carry; 0: all it can."""
+    encrypted: bool = False
+    """Whether its store has a key from the beginning."""
 
 
 class Event(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -4,7 +4,6 @@ import msgspec
 
 from littoral.core.resources import Namespace, Rule
 
-TOPIC = "factory/press/temperature"
 WINDOW_S, LATENESS_S = 10, 5
 SPIKE_EVERY = 50
 """Of so many readings the last is far off, and nothing else is."""
@@ -49,6 +48,11 @@ def namespace(name: str, mode: str = "replicated", cache_ttl: str = "60s") -> Na
 
 SHARED, CENTRAL, LINES = "shared", "central", "lines"
 NAMESPACES = (namespace(SHARED), namespace(CENTRAL, "read-through"), namespace(LINES))
+
+
+def topic_of(restores: int) -> str:
+    """Where a site's device publishes. One that was given up with its node's store has a successor, with a topic of its own."""
+    return f"factory/press{restores or ''}/temperature"
 
 
 def value_of(number: int) -> float:

@@ -17,18 +17,24 @@ from littoral.core.names import StreamName
 from littoral.fleet.desired import Deployable, DesiredRecord, record_of, submit_desired
 from littoral.node.hub import Hub
 from littoral.testing.device import SimDevice
+from littoral.testing.simulation.asking import ask_below
+from littoral.testing.simulation.blobs import send_blob
+from littoral.testing.simulation.following import follow
 from littoral.testing.simulation.forking import LOG, answered, fork
 from littoral.testing.simulation.ledger import Write, stamp
+from littoral.testing.simulation.moving import move
 from littoral.testing.simulation.plan import Event
+from littoral.testing.simulation.rekeying import rekey
 from littoral.testing.simulation.resources import (
     CENTRAL,
     NAMESPACES,
     RULE,
     SHARED,
-    TOPIC,
     namespace,
     payload_of,
+    topic_of,
 )
+from littoral.testing.simulation.restoring import restore, rot
 from littoral.testing.simulation.world import POLL_S, Violation, World
 from littoral.testing.tree import SimNode
 
@@ -69,20 +75,25 @@ async def publish(world: World, event: Event) -> None:
     # A rule begins with the readings to come: those before it would not count.
     await world.wait_for(lambda: site.hub is not None and _begun(site.hub))
     device = site.devices[0] if site.devices else _new_device(site)
-    place = (site.name, TOPIC)
+    topic = topic_of(world.restores[site.name])
+    place = (site.name, topic)
     first = world.ledger.readings.get(place, 0)
     world.ledger.readings[place] = first + event.count
     for number in range(first, first + event.count):
-        device.publish(TOPIC, payload_of(number))
+        device.publish(topic, payload_of(number))
     world.note(site.name, "work", f"a device publishes readings {first} to {first + event.count - 1}", event)
-    while device.unacknowledged:
-        for _ in range(DEVICE_AGAIN_POLLS):
-            await asyncio.sleep(POLL_S)
-            if not device.unacknowledged:
-                break
-        else:
+    polls = 0
+    while _awaits_answers(site, device):
+        await asyncio.sleep(POLL_S)
+        polls += 1
+        if polls % DEVICE_AGAIN_POLLS == 0 and _awaits_answers(site, device):
             device.connect()
     world.ledger.read_acknowledged[place] = device.acknowledged
+
+
+def _awaits_answers(site: SimNode, device: SimDevice) -> bool:
+    """Not if it was given up with its node's store."""
+    return device in site.devices and device.unacknowledged > 0
 
 
 def _begun(hub: Hub) -> bool:
@@ -102,7 +113,7 @@ def _new_device(site: SimNode) -> SimDevice:
 async def append(world: World, event: Event) -> None:
     """A producer appends `count` records to its node's stream, several at a time, each once."""
     node = world.node(event.target)
-    name = f"p{event.number % PRODUCERS}"
+    name = f"p{event.number % PRODUCERS}" + f"-{world.restores[node.name]}" * bool(world.restores[node.name])
     producer = _Producer.of(world, node, name)
     async with producer.turn:
         world.note(node.name, "work", f"{name} appends {event.count} records after {len(producer.sent)}", event)
@@ -122,6 +133,7 @@ class _Producer:
         self._node = node
         self._name = name
         self._appends = 0
+        self._restores = world.restores[node.name]
 
     @classmethod
     def of(cls, world: World, node: SimNode, name: str) -> "_Producer":
@@ -144,7 +156,7 @@ class _Producer:
         }
         self._appends += 1
         request = Request("POST", f"/v1/streams/{self._node.name}/{LOG}", {}, headers, b"[" + b",".join(records) + b"]")
-        response = await self._world.ask(self._node, lambda hub: self._send(hub, request))
+        response = await self._world.ask(self._node, lambda hub: self._send(hub, request), restores=self._restores)
         if response.status not in (200, 204):
             raise Violation("appends", f"{self._node.name} refuses {self._name}: {response.status} {response.body!r}")
         if response.status == 204:
@@ -184,11 +196,13 @@ async def _write_key(world: World, node: SimNode, asked: Write) -> None:
         if hub.desired.namespace(asked.namespace) is None:
             raise Unavailable("write key", asked.key, "the namespace is not known here yet")
         world.ledger.asked.add(asked)
-        service = hub.keyvalue
+        service, restores = hub.keyvalue, world.restores[node.name]
         if asked.value is None:
             entry = await service.delete(asked.namespace, asked.key)
         else:
             entry = await service.put(asked.namespace, asked.key, asked.value)
+        if world.restores[node.name] != restores:
+            return  # it was answered just before the store was lost
         world.ledger.wrote(asked.namespace, entry)
         if asked.namespace == SHARED and node.hub is hub:
             note_seen(world, node, hub, asked.key, entry)
@@ -205,8 +219,8 @@ def note_seen(world: World, node: SimNode, hub: Hub, key: str, at_least: KvEntry
     place = (node.name, SHARED, key)
     before = world.ledger.seen.get(place)
     for known, promise in ((before, "monotonic reads"), (at_least, "read your writes")):
-        if known is None or (entry is None and horizon >= known.hlc):
-            continue  # it was deleted, and that was forgotten since
+        if known is None or ((entry is None or entry.value is None) and horizon >= known.hlc):
+            continue  # it was deleted, and that was forgotten since; perhaps a late write was refused after that
         if entry is None or stamp(entry) < stamp(known):
             raise Violation(promise, f"{node.name} shows {key} as {entry}, after {known}")
     if entry is not None:
@@ -221,6 +235,8 @@ async def read(world: World, event: Event) -> None:
         return
     for number in range(KEYS):
         note_seen(world, node, hub, f"k{number}")
+    if world.restores[node.name]:
+        return  # what it lacks may not be back yet
     try:
         records = node.records(f"{node.name}/{LOG}")
     except StorageError:
@@ -267,4 +283,11 @@ WORK: dict[str, WorkKind] = {
     "read": WorkKind(read, 3),
     "change": WorkKind(change, 1, 6),
     "fork": WorkKind(fork, 2, 12),
+    "follow": WorkKind(follow, 0.5),
+    "send-blob": WorkKind(send_blob, 0.4, 60),
+    "ask-below": WorkKind(ask_below, 0.4, 6),
+    "rekey": WorkKind(rekey, 0.2),
+    "move": WorkKind(move, 0.5, at_sites=True),
+    "restore": WorkKind(restore, 0.35, at_sites=True),
+    "rot": WorkKind(rot, 0.2, at_sites=True),
 }

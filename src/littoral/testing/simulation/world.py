@@ -2,14 +2,19 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Hashable
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any, TypeVar
+
+import msgspec
 
 from littoral.core.errors import LittoralError, Unauthenticated
 from littoral.core.resources.model import Bandwidth
 from littoral.core.tasks import Tasks
 from littoral.node.hub import Hub
+from littoral.security.join import hash_secret, parse_token
+from littoral.security.store_key import KEY_BYTES, StoreKey
 from littoral.testing.disk import PowerCut
 from littoral.testing.net import Link
 from littoral.testing.random import SeededRandom
@@ -31,6 +36,8 @@ POLL_S = 0.5
 LOOK_EVERY_S = 10.0
 """How often a run looks whether something has failed."""
 TOKEN_MS = 86_400_000
+LOSSES = ("restore", "rot")
+"""Kinds of work by which a store is lost, sooner or later."""
 
 
 class Violation(Exception):
@@ -41,6 +48,10 @@ class Violation(Exception):
         super().__init__(f"{check}: {text}")
         self.check = check
         self.text = text
+
+
+class SetBack(Exception):
+    """The store of the node that is asked was restored from a backup: the client that asks is gone with what was lost."""
 
 
 class World:
@@ -56,6 +67,14 @@ class World:
         """How often each fault took place."""
         self.recoveries: Counter[str] = Counter()
         """How often each way back was taken."""
+        self.restores: Counter[str] = Counter()
+        """How often each node's store was restored from a backup."""
+        self.moved: set[str] = set()
+        """The nodes that are no longer where they were at first."""
+        self.losing = {event.target for event in plan.events if event.kind in LOSSES}
+        """The nodes whose stores are to be lost at some time."""
+        self.lost = ""
+        """The node whose store is lost, rotten or restored; empty while there is none."""
         self.parents: dict[str, str] = {}
         self.clients: dict[Hashable, Any] = {}
         """Of the kinds of work, whatever each keeps."""
@@ -68,6 +87,10 @@ class World:
         self._tasks = Tasks(self._failures.append)
         self._held: dict[str, float] = {}
         """Nodes that stay down, and until when."""
+        self._turns = {planned.name: asyncio.Lock() for planned in plan.nodes}
+        """Of each node, held by whoever starts or stops it: what keeps it running, or an operator."""
+        self._tokens: dict[str, str] = {}
+        """What lets each node in at its parent."""
         for planned in plan.nodes:
             self._add(planned)
         self._started_s = asyncio.get_running_loop().time()
@@ -86,6 +109,15 @@ class World:
             limits=self.plan.limits,
         )
         self.parents[node.name] = planned.parent
+        if (parent_part := node.config.spec.parent) is not None:
+            parent_part = msgspec.structs.replace(parent_part, requests="all")
+            spec = msgspec.structs.replace(node.config.spec, parent=parent_part)
+            node.config = msgspec.structs.replace(node.config, spec=spec)
+        if planned.encrypted:
+            node.store_key = StoreKey(self.tree.random.fork(f"store key/{node.name}").token_bytes(KEY_BYTES))
+        self._lay_links(node)
+
+    def _lay_links(self, node: SimNode) -> None:
         for link in self.links(node):
             link.delay_s = self.plan.link_delay_s
 
@@ -143,6 +175,10 @@ class World:
             above.append(self.node(name))
         return above
 
+    def is_below(self, name: str, above: str) -> bool:
+        """Whether a node is `above` itself, or below it."""
+        return name == above or any(node.name == above for node in self.path_up(name))
+
     def chance(self, event: Event) -> SeededRandom:
         """Chance that belongs to one event, whatever else is done."""
         return self.tree.random.fork(f"event/{event.number}")
@@ -158,7 +194,8 @@ class World:
         self.waiting += 1
 
         async def counted() -> None:
-            await work
+            with suppress(SetBack):
+                await work
             self.waiting -= 1
 
         self.start(counted(), name)
@@ -178,25 +215,26 @@ class World:
 
     async def _keep_running(self, node: SimNode, joins_s: float) -> None:
         await asyncio.sleep(joins_s)
-        token: str | None = None
         while True:
             await node.down.wait()
             await self.wait_for(partial(self._may_run, node))
-            token = token or await self._token(node)
-            deaths = node.deaths
-            try:
-                await node.start(token)
-            except (LittoralError, PowerCut) as error:
-                # Out of reach, the disk refuses, or the power went again meanwhile.
-                self.recoveries[f"start refused: {type(error).__name__}"] += 1
-                if node.deaths == deaths:
-                    node.hub = None
-                if isinstance(error, Unauthenticated):
-                    token = None  # it has expired
-                await asyncio.sleep(RESTART_S)
-                continue
-            self._started(node)
+            async with self._turns[node.name]:
+                await self._start(node)
             await asyncio.sleep(RESTART_S)
+
+    async def _start(self, node: SimNode) -> None:
+        deaths = node.deaths
+        try:
+            await node.start(await self._token(node))
+        except (LittoralError, PowerCut) as error:
+            # Out of reach, the disk refuses, or the power went again meanwhile.
+            self.recoveries[f"start refused: {type(error).__name__}"] += 1
+            if node.deaths == deaths:
+                node.hub = None
+            if isinstance(error, Unauthenticated):
+                self.invite(node)  # its token has expired
+        else:
+            self._started(node)
 
     def _may_run(self, node: SimNode) -> bool:
         return self._held.get(node.name, 0.0) <= self.now_s
@@ -211,9 +249,52 @@ class World:
 
     async def _token(self, node: SimNode) -> str | None:
         parent = self.parents[node.name]
-        if not parent:
-            return None
-        return await self.ask(self.node(parent), lambda hub: hub.create_token(node.name, TOKEN_MS))
+        if parent and node.name not in self._tokens:
+            self._tokens[node.name] = await self.ask(
+                self.node(parent), lambda hub: hub.create_token(node.name, TOKEN_MS)
+            )
+        return self._tokens.get(node.name)
+
+    def invite(self, node: SimNode) -> None:
+        """Let it have a new token of its parent's at its next start."""
+        self._tokens.pop(node.name, None)
+
+    async def let_in(self, node: SimNode) -> None:
+        """Have it show the token that it was invited with: it is started again for that, with another, as often as it
+        takes."""
+        while not await self._is_let_in(node):
+            self.invite(node)
+            async with self.in_hand(node):
+                pass
+
+    async def _is_let_in(self, node: SimNode) -> bool:
+        """Once it runs again: whether it has shown its latest token."""
+        await asyncio.sleep(AGAIN_S)
+        await self.wait_for(lambda: node.hub is not None)
+        token = self._tokens.get(node.name)
+        return token is not None and node.running.identity.facts.token == hash_secret(parse_token(token).secret).hex()
+
+    def move(self, node: SimNode, parent: SimNode) -> None:
+        """Let it be a child of `parent`, from its next start on."""
+        node.move_to(parent)
+        self.parents[node.name] = parent.name
+        self.moved.add(node.name)
+        self.invite(node)
+        self._lay_links(node)
+
+    @asynccontextmanager
+    async def in_hand(self, node: SimNode, *, dies: bool = False) -> AsyncIterator[None]:
+        """An operator has it: it was switched off (dies: or lost its power), is not started before the block ends, and its
+        disk can be used."""
+        async with self._turns[node.name]:
+            if dies:
+                node.cut_power()
+            elif (hub := node.hub) is not None:
+                await node.switch_off()
+                self.recoveries += recoveries_of(hub)
+                self.note(node.name, "life", "stopped")
+            node.disk.power_on()
+            yield
 
     def _lost(self, node: SimNode, hub: Hub) -> None:
         self.recoveries += recoveries_of(hub)
@@ -227,13 +308,22 @@ class World:
 
     # Clients
 
-    async def ask(self, node: SimNode, work: Callable[[Hub], Awaitable[T]]) -> T:
-        """Ask a node again until it answers: one that is dead says nothing, and may have done it."""
+    async def ask(self, node: SimNode, work: Callable[[Hub], Awaitable[T]], *, restores: int | None = None) -> T:
+        """Ask a node again until it answers: one that is dead says nothing, and may have done it.
+
+        restores: how often its store had been restored when it told the client what that counts on; None for a client that
+        counts on nothing. Raises SetBack once that is lost.
+        """
         while True:
+            if restores not in (None, self.restores[node.name]):
+                raise SetBack
             if (hub := node.hub) is not None:
                 try:
                     async with asyncio.timeout(ANSWER_S):
-                        return await work(hub)
+                        answer = await work(hub)
+                    if restores not in (None, self.restores[node.name]):
+                        raise SetBack  # it was answered just before
+                    return answer
                 except TimeoutError:
                     self.recoveries["client asked again: no answer"] += 1
                 except LittoralError as error:
