@@ -128,6 +128,8 @@ def test_curl_puts_and_gets_ranges(tmp_path):
         assert b"it is nowhere on the way to the root" in curl(blob)
         assert b"the digest of what came is" in curl("-T", str(tmp_path / "data"), f"{url}/sha256:{'0' * 64}")
         assert "it is no digest" in littoral("blob", "get", "abc", "-o", "-", "--data-dir", node.data_dir, status=1)
+        gone = littoral("blob", "get", f"sha256:{'0' * 64}", "-o", "-", "--data-dir", node.data_dir, status=1)
+        assert "neither this node nor any above it has it" in gone
         small = littoral("blob", "put", "-", "--data-dir", node.data_dir, stdin=b"from stdin").strip()
         assert littoral("blob", "get", small, "-o", "-", "--data-dir", node.data_dir) == "from stdin"
         assert small in littoral("blob", "list", "--data-dir", node.data_dir)

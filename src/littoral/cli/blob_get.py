@@ -12,7 +12,7 @@ from littoral.cli.blob_transfer import PIECE_BYTES, insist
 from littoral.cli.client import ApiClient, header
 from littoral.cli.output import progress
 from littoral.cli.targets import at_node
-from littoral.core.errors import InvalidInput, StorageCorrupt, Unavailable
+from littoral.core.errors import InvalidInput, NotFound, StorageCorrupt, Unavailable
 from littoral.node.blob_api import PATH
 from littoral.store.blob_rows import ALGORITHM, blob_digest
 
@@ -51,7 +51,11 @@ def get(
 
 
 def _size(api: ApiClient, digest: str) -> int:
-    answer = insist(partial(api.call, "HEAD", f"{PATH}/{digest}"))
+    try:
+        answer = insist(partial(api.call, "HEAD", f"{PATH}/{digest}"))
+    except NotFound as error:
+        cause = "neither this node nor any above it has it"
+        raise NotFound("get blob", digest, cause, "`littoral blob list` shows what a node has") from error
     length = header(answer, "content-length")
     if length is None or not length.isdecimal():
         raise Unavailable("read the answer of", api.url, "it does not say how large the blob is")

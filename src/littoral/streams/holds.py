@@ -1,5 +1,5 @@
-"""Streams that cannot be sent just now: the parent has no room for them, or what was spilled of them cannot be read. Each
-is tried again by itself, ever more rarely; the others go on."""
+"""Streams that cannot go on just now: the parent has no room for them, what was spilled of them cannot be read, or what is
+to be followed cannot be had. Each is tried again by itself, ever more rarely; the others go on."""
 
 from littoral.core.backoff import Backoff
 from littoral.core.clock import Clock
@@ -8,7 +8,7 @@ from littoral.core.random import Random
 
 
 class Holds:
-    """Of one outbox."""
+    """Of one direction of a link."""
 
     def __init__(self, clock: Clock, random: Random, cap_ms: int) -> None:
         """cap_ms: none waits longer (a limit of the node's)."""
@@ -20,7 +20,7 @@ class Holds:
         self.reasons: dict[StreamName, str] = {}
 
     def hold(self, name: StreamName, reason: str) -> None:
-        """It was tried, and could not be sent. Until it is tried again, nothing is changed by another try."""
+        """It was tried, and could not go on. Until it is tried again, nothing is changed by another try."""
         if self.is_held(name):
             return
         backoff, _ = self._waits.get(name) or (Backoff(self._random, self._cap_ms), 0.0)
@@ -28,7 +28,7 @@ class Holds:
         self.reasons[name] = reason
 
     def release(self, name: StreamName) -> None:
-        """It was sent, or is gone."""
+        """It went on, or is gone."""
         self._waits.pop(name, None)
         self.reasons.pop(name, None)
 

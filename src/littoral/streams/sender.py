@@ -48,8 +48,6 @@ OUTCOME_BYTES = 16
 MARKS_EVERY_S = 1.0
 """How often the parent's marks are kept on disk; they serve the queue depth shown after a
 restart, and what is said of writes that may not have been sent."""
-
-
 PAYLOAD_MOST_BYTES = UPLINK_BATCH_BYTES.most
 """Of a frame before it is packed: every parent can unpack so much, whatever its limits."""
 LEAST_RATIO = 0.05
@@ -213,7 +211,7 @@ class Sender:
         while len(frame) > 1 and (size := len(body) + _answer_bytes(frame)) > most:
             room = max(1, min(room * most // size, room * 3 // 4))
             frame = self._outbox.take(lanes, room)
-            body = peer.pack(frame)
+            body = peer.pack(frame, self._level(lanes))
         return frame, body
 
     async def _call(

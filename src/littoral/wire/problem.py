@@ -41,6 +41,13 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     remedy: str = ""
 
 
+_WORDLESS: dict[int, type[LittoralError]] = {
+    kind.status: kind
+    for kind in (errors.Unauthenticated, errors.Forbidden, errors.NotFound, errors.MethodNotAllowed, errors.Gone)
+}
+"""What an answer without a body means: what will be so again, however often it is asked."""
+
+
 def problem_of(error: LittoralError, request_id: str = "") -> Problem:
     """What is said of `error`."""
     public = next(kind for kind in type(error).__mro__ if kind.__module__ == LittoralError.__module__)
@@ -71,7 +78,8 @@ def problem_response(error: LittoralError, request_id: str = "", headers: Header
 
 def error_of(status: int, body: bytes, operation: str, subject: str, headers: Headers = ()) -> LittoralError:
     """The error that another node answered with. What is no problem of ours becomes Unavailable with the beginning of
-    the body; operation and subject are then the caller's. headers: of the answer."""
+    the body; operation and subject are then the caller's. An answer to HEAD has no body: what it says is its status.
+    headers: of the answer."""
     error = _read(status, body, operation, subject)
     if isinstance(error, errors.Unavailable):
         error.retry_after_s = _retry_after_s(headers)
@@ -82,6 +90,8 @@ def _read(status: int, body: bytes, operation: str, subject: str) -> LittoralErr
     try:
         problem = msgspec.json.decode(body, type=Problem)
     except UNDECODABLE:
+        if not body:
+            return _WORDLESS.get(status, errors.Unavailable)(operation, subject, f"it answered {status}")
         text = body[:200].decode("utf-8", "replace")
         return errors.Unavailable(operation, subject, f"it answered {status}: {text}")
     kind = getattr(errors, problem.kind, None)

@@ -72,3 +72,9 @@ def test_what_is_no_problem_of_ours_is_said_to_be_unavailable(body: bytes, said:
     error = error_of(502, body, "call", "eu")
     assert type(error) is Unavailable
     assert (error.operation, error.subject, error.cause) == ("call", "eu", said)
+
+
+@pytest.mark.parametrize(("status", "kind"), [(404, NotFound), (401, errors.Unauthenticated), (502, Unavailable)])
+def test_an_answer_without_a_body_is_what_its_status_says(status: int, kind: type[LittoralError]):
+    error = error_of(status, b"", "read", "it")
+    assert (type(error), error.cause) == (kind, f"it answered {status}")
