@@ -12,7 +12,6 @@ Workers' output is relayed to standard error, line by line, after the app's name
 
 import argparse
 import contextlib
-import gc
 import os
 import selectors
 import signal
@@ -30,6 +29,7 @@ import urllib.parse  # noqa: F401  isort:skip
 
 import msgspec
 
+from littoral.core.garbage import keep_for_life
 from littoral.core.limits import CONTROL_FRAME_BYTES
 from littoral.functions import confine, worker
 from littoral.functions.connection import check_socket_path
@@ -311,9 +311,7 @@ def main() -> NoReturn:
     # Ctrl-C in a terminal reaches the whole group; the supervisor decides in which order processes end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     zygote = Zygote(listen(check_socket_path(arguments.socket.absolute())), arguments.command_bytes)
-    # Objects alive now are never collected, so no collection in a worker touches, and copies, their pages.
-    gc.collect()
-    gc.freeze()
+    keep_for_life()
     zygote.run()
 
 

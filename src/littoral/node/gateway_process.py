@@ -16,6 +16,7 @@ from pathlib import Path
 
 import uvloop
 
+from littoral.core.garbage import keep_for_life
 from littoral.core.limits import Limits
 from littoral.core.tasks import Tasks
 from littoral.drivers.granian_server import GranianServer
@@ -64,6 +65,7 @@ class GatewayProcess:
         self._control.start()
         server = GranianServer(descriptor, self._gateway.__rsgi__)
         server.start()
+        keep_for_life()
         await stopped.wait()
         await server.stop(STOP_GRACE_S)
         self._functions.stop()

@@ -27,6 +27,7 @@ from littoral.core.errors import (
     StartupError,
     Unauthenticated,
 )
+from littoral.core.garbage import keep_for_life
 from littoral.core.http import Handler
 from littoral.core.limits import API_BODY_BYTES, JOIN_ANSWER_BYTES, JOIN_BODY_BYTES, RETRY_DELAY_MS, Limits
 from littoral.core.resources import Node
@@ -37,6 +38,7 @@ from littoral.drivers.granian_server import TlsFiles
 from littoral.drivers.http_server import HttpServer
 from littoral.drivers.listeners import adopt_listener
 from littoral.drivers.mqtt import MqttListener
+from littoral.drivers.problem import unexpected_response
 from littoral.drivers.process import leave, resident_bytes
 from littoral.drivers.random import SystemRandom
 from littoral.drivers.transport import HttpTransport
@@ -114,6 +116,7 @@ class HubProcess:
                 await self._start_functions(hub, functions, stack)
             hub.start(self._apps)
             await self._listen(hub, stack)
+            keep_for_life()
             _log.info("%s is up: %s", hub.name, ", ".join(f"{name} {at}" for name, at in self._addresses.items()))
             await _first(stopped, hub.failed)
             return 1 if hub.failures else 0
@@ -155,6 +158,7 @@ class HubProcess:
             peers=self._peer_transport,
             webhooks=HttpWebhooks(self._limits),
             offload=asyncio.to_thread,
+            fault=unexpected_response,
             store_key=self._store_key,
             spill=None if spill is None else LocalDisk(spill.directory, create=False),
             renewed=self._renewed,
