@@ -103,10 +103,11 @@ def test_a_stream_that_a_fork_holds_back_says_why_and_what_to_do(seed: int) -> N
         fork = StreamName("plant-a", "fork")
         await site.running.store.submit(lambda tx: tx.fork_stream(fork, NOTES, 2, asked=""))
         tree.network.link("plant-a", root.peer_url).restore()
-        await tree.until(lambda: "forked beyond" in uplink_of(site).outbox.blocked.get(NOTES, ""))
+        blocked = uplink_of(site).outbox.blocked
+        await tree.until(lambda: set(blocked) == {NOTES} and "forked beyond" in blocked[NOTES])
         (line,) = blocked_lines([site.running.report.now()])
         assert (line.cells[0].main, line.cells[0].sub) == ("plant-a/notes", "at plant-a")
-        assert line.cells[1].main == uplink_of(site).outbox.blocked[NOTES]
+        assert line.cells[1].main == blocked[NOTES]
         assert line.cells[1].sub.startswith("Delete the fork")
 
     play(story, seed)
