@@ -35,7 +35,7 @@ from littoral.security.ca import CertificateAuthority
 from littoral.security.enrolment import ChildRecord
 from littoral.security.identity import NodeKey
 from littoral.security.keys import new_key
-from littoral.store.store import open_store
+from littoral.store.opening import open_store
 from littoral.store.writer import ThreadWriter
 
 BUILD = Path("build")

@@ -27,8 +27,9 @@ from littoral.fleet.desired import DesiredFold
 from littoral.fleet.kv_fold import KvFold
 from littoral.fleet.snapshots import FoldSnapshots
 from littoral.store.kv import KvRow
+from littoral.store.opening import open_store
 from littoral.store.retention import Retention
-from littoral.store.store import Store, open_store
+from littoral.store.store import Store
 from littoral.store.transaction import Transaction
 from littoral.store.writer import ThreadWriter
 from littoral.streams.bootstrap import CHUNK_BYTES, SnapshotPart, snapshot_page

@@ -24,7 +24,7 @@ from littoral.drivers.disk import LocalDisk
 from littoral.drivers.random import SystemRandom
 from littoral.fleet.desired import record_of
 from littoral.store.kv import KvRow
-from littoral.store.store import open_store
+from littoral.store.opening import open_store
 from littoral.store.transaction import Transaction
 from littoral.store.writer import ThreadWriter
 

@@ -23,7 +23,7 @@ from littoral.core.names import StreamName
 from littoral.drivers.clock import SystemClock
 from littoral.drivers.disk import LocalDisk
 from littoral.drivers.random import SystemRandom
-from littoral.store.store import open_store
+from littoral.store.opening import open_store
 from littoral.store.transaction import Transaction
 from littoral.store.writer import ThreadWriter
 

@@ -12,7 +12,8 @@ from littoral.drivers.clock import SystemClock
 from littoral.drivers.disk import LocalDisk
 from littoral.drivers.random import SystemRandom
 from littoral.security.store_key import StoreKey
-from littoral.store.store import Store, open_store
+from littoral.store.opening import open_store
+from littoral.store.store import Store
 from littoral.store.writer import ThreadWriter
 from littoral.testing.store import SimStore
 

@@ -9,7 +9,8 @@ from littoral.core.http import AnyResponse, Request, Response, StreamingResponse
 from littoral.core.limits import Limits
 from littoral.drivers.disk import LocalDisk
 from littoral.drivers.random import SystemRandom
-from littoral.store.store import Store, open_store
+from littoral.store.opening import open_store
+from littoral.store.store import Store
 from littoral.store.writer import ThreadWriter
 from littoral.streams.server import StreamServer
 from littoral.wire.durable_streams import parse_offset

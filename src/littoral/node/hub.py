@@ -67,8 +67,9 @@ from littoral.security.operator import load_or_create_operator_token
 from littoral.security.tokens import TokenSigner, TokenVerifier
 from littoral.store.blobs import Blobs, open_blobs
 from littoral.store.folder import Folder
+from littoral.store.opening import open_store
 from littoral.store.retention import Retention
-from littoral.store.store import Store, open_store
+from littoral.store.store import Store
 from littoral.streams.link_budget import LinkBudget
 from littoral.streams.parent_link import ParentLink
 from littoral.streams.peer_server import PeerServer

@@ -179,7 +179,7 @@ class StatusReport:
         hub = self._hub
         if hub.store.bounds.spill is None:
             return None
-        files, size = hub.store.spill_files()
+        files, size = hub.store.spilled.size()
         return SpillStatus(files, size, hub.retention.spilled_bytes, hub.retention.spill_refused)
 
     def _rules(self) -> Iterator[tuple[str, RuleStatus]]:

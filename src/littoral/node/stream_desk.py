@@ -208,7 +208,7 @@ class StreamDesk:
         budget = self._store.bounds.budgets.of(info)
         try:
             if not is_plain:
-                spilled_to = self._store.spilled_to(info)
+                spilled_to = self._store.spilled.end(info)
                 oldest_ms = self._oldest_ms(info)
                 records_s, bytes_s = self._rate(info)
         except LittoralError as error:

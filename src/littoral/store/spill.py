@@ -26,6 +26,8 @@ from littoral.core.random import Random
 from littoral.core.resources.model import Storage
 from littoral.core.resources.units import parse_bytes
 from littoral.store.batch import Batch
+from littoral.store.database import translated
+from littoral.store.stream import StreamInfo
 
 FILE_BYTES = 1 << 20
 """Of payload in a file, and one batch more: it is read, decrypted and checked in one piece."""
@@ -172,6 +174,41 @@ class SpillReader:
             "SELECT 1 FROM spilled WHERE number=? AND file=? AND stream IS NOT NULL", (file.number, file.file)
         ).fetchone()
         return row is not None
+
+    # What there is, as committed
+
+    def directory(self) -> str | None:
+        """The directory that was set up as the place of spill files; None if none was. Raises StorageError."""
+        with translated("look for", "spill files"):
+            row: Any = self._connection.execute("SELECT value FROM meta WHERE key=?", (SET_UP,)).fetchone()
+        return row[0] if row is not None else None
+
+    def has_any(self) -> bool:
+        """Whether spill files were written, of which some may have been dropped. Raises StorageError."""
+        with translated("look for", "spill files"):
+            return self._connection.execute("SELECT 1 FROM spilled LIMIT 1").fetchone() is not None
+
+    def size(self) -> tuple[int, int]:
+        """How many spill files hold something of streams, and their bytes. Raises StorageError."""
+        with translated("count", "spill files"):
+            row = self._connection.execute(
+                "SELECT count(*), coalesce(sum(bytes), 0) FROM spilled WHERE stream IS NOT NULL"
+            ).fetchone()
+        return msgspec.convert(row, tuple[int, int])
+
+    def dropped(self, most: int) -> list[tuple[int, str]]:
+        """The first spill files that are of no stream (any more): number and path. Raises StorageError."""
+        with translated("look for", "spill files"):
+            rows = self._connection.execute(
+                "SELECT number, file FROM spilled WHERE stream IS NULL ORDER BY number LIMIT ?", (most,)
+            ).fetchall()
+        return msgspec.convert(rows, list[tuple[int, str]])
+
+    def end(self, info: StreamInfo) -> int:
+        """Up to where a stream's own batches are in spill files; 0 if none is. Raises StorageError."""
+        with translated("look for spill files of", str(info.name)):
+            row: Any = self._connection.execute("SELECT max(next) FROM spilled WHERE stream=?", (info.id,)).fetchone()
+        return row[0] if row is not None and row[0] is not None else 0
 
     def key(self) -> bytes:
         """The key of the files; without one there are none yet."""

@@ -44,7 +44,7 @@ class Spiller:
 
     async def sweep(self) -> None:
         """Remove all files that are of no stream any more. Raises as `spill`."""
-        while files := self._store.dropped_spill_files(FILES_AT_ONCE):
+        while files := self._store.spilled.dropped(FILES_AT_ONCE):
             place = await self._place_there()
             await self._offload(partial(_remove, place, [path for _, path in files]))
             await self._store.submit(partial(_forget, [number for number, _ in files]))
@@ -55,8 +55,8 @@ class Spiller:
         place = self._store.bounds.spill
         if place is None:
             raise Unavailable("spill", "the oldest records", "the node's document names no spill directory")
-        is_known = self._store.spill_directory() == place.directory
-        await self._offload(place.check_there if is_known or self._store.has_spilled() else place.set_up)
+        is_known = self._store.spilled.directory() == place.directory
+        await self._offload(place.check_there if is_known or self._store.spilled.has_any() else place.set_up)
         if not is_known:
             await self._store.submit(lambda tx: tx.note_spill_directory(place.directory))
         return place

@@ -8,7 +8,8 @@ from littoral.core.errors import LittoralError
 from littoral.core.limits import Limits
 from littoral.core.resources.model import Storage
 from littoral.store.history import History
-from littoral.store.store import Store, open_store
+from littoral.store.opening import open_store
+from littoral.store.store import Store
 from littoral.store.transaction import Transaction
 from littoral.testing.clock import SimClock
 from littoral.testing.disk import PowerCut, SimDisk
@@ -128,7 +129,7 @@ def check_histories(store: Store) -> None:
             str(info.name),
             info.first,
             gapless=info.name.origin == store.node,
-            inherited=max(inherited, store.spilled_to(info)),
+            inherited=max(inherited, store.spilled.end(info)),
         )
         for batch in store.read(info.name, info.first, 1 << 40):
             assert not (found := list(history.follow(batch))), str(found[0])

@@ -97,4 +97,4 @@ async def spill(crash: Crash) -> None:
     assert node.spill_disk is not None
     known = {row[0] for row in store.committer._connection.execute("SELECT file FROM spilled")}
     assert {path for path in node.spill_disk.paths() if not path.endswith("SPILL")} == known, "each file has its row"
-    assert store.spilled_to(info) > info.first, "something is spilled in the end"
+    assert store.spilled.end(info) > info.first, "something is spilled in the end"

@@ -260,7 +260,7 @@ class TestKeeping:
             await running.store.submit(lambda tx: tx.cut_back(B, 3, None))
             assert await running.store.submit(lambda tx: tx.end_spill(spilling, 1000)) == 0
             assert len(records_of(running.store, B)) == 3
-            assert running.store.dropped_spill_files(9) == [(spilling.number, spilling.file)]
+            assert running.store.spilled.dropped(9) == [(spilling.number, spilling.file)]
 
         play(story, storage(size="100MiB"))
 
@@ -314,7 +314,7 @@ class TestAPlaceThatIsNotThere:
             await running.fill()
             await running.store.submit(lambda tx: tx.delete_stream(A))
             await asyncio.sleep(5)
-            assert not running.store.has_spilled()
+            assert not running.store.spilled.has_any()
             disk = running.sim.spill_disk
             assert disk is not None
             away = running.everything()
@@ -345,7 +345,7 @@ class TestAPlaceThatIsNotThere:
             running.open()
             await running.fill(B)
             assert running.held(B) <= BUDGET
-            assert running.store.spill_directory() == "/mnt/other"
+            assert running.store.spilled.directory() == "/mnt/other"
 
         play(story)
 

@@ -18,9 +18,9 @@ from littoral.node.backup import rewrite
 from littoral.security.store_key import StoreKey
 from littoral.store.check import CheckReport, check_store
 from littoral.store.database import open_untouched
+from littoral.store.opening import open_store
 from littoral.store.spill import spill_place
 from littoral.store.spiller import Spiller
-from littoral.store.store import open_store
 from littoral.store.writer import ThreadWriter
 from tests.support.stores import name, records_of
 

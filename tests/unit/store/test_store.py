@@ -22,8 +22,9 @@ from littoral.core.errors import (
     StorageFull,
     StorageReadOnly,
 )
+from littoral.store.opening import VERSION_FILE
 from littoral.store.schema import FORMAT_VERSION
-from littoral.store.store import VERSION_FILE, Store
+from littoral.store.store import Store
 from littoral.store.stream import StreamInfo
 from littoral.store.transaction import Transaction
 from littoral.testing.disk import CutAt, Point, PowerCut

@@ -241,7 +241,7 @@ def test_the_depth_is_known_without_a_look_at_the_records():
         spiller = Spiller(store, at_once)
         while await spiller.spill(name("plant-a/a"), 1000):
             pass
-        assert store.spilled_to(one(store)) > 1
+        assert store.spilled.end(one(store)) > 1
         assert sim.spill_disk is not None
         for path in sim.spill_disk.paths():
             sim.spill_disk.remove(path)

@@ -6,7 +6,8 @@ import pytest
 
 from littoral.core.errors import LimitReached
 from littoral.core.limits import Limits
-from littoral.store.store import Store, open_store
+from littoral.store.opening import open_store
+from littoral.store.store import Store
 from littoral.testing.clock import SimClock
 from littoral.testing.disk import SimDisk
 from littoral.testing.loop import node_context, run, running_loop
