@@ -102,7 +102,7 @@ class BlobApi:
     def _page(self, query: Mapping[str, str]) -> BlobPage:
         after = query.get("cursor", "")
         limit = min(_number(query, "limit", BLOBS_LISTED.default), self._limits[BLOBS_LISTED])
-        rows = [row for row in self._blobs.rows() if row.digest > after]
+        rows = self._blobs.rows(after, max(1, limit) + 1)
         shown = rows[: max(1, limit)]
         return BlobPage([self._entry(row) for row in shown], shown[-1].digest if len(shown) < len(rows) else None)
 

@@ -118,7 +118,15 @@ def _kind(disk: Disk, path: str, digest: str, blob_key: bytes) -> int | None:
 
 def reseal(disk: Disk, digest: str, size: int, random: Random, old_key: bytes | None, new_key: bytes | None) -> None:
     """Write the file of a whole blob anew, with another key or none, and let it take the place of the old one in one
-    rename. Raises StorageCorrupt, NotFound, StorageError."""
+    rename: while no node has the store open. Raises StorageCorrupt, NotFound, StorageError."""
+    disk.move(sealed_aside(disk, digest, size, random, old_key, new_key), finished_path(digest))
+
+
+def sealed_aside(
+    disk: Disk, digest: str, size: int, random: Random, old_key: bytes | None, new_key: bytes | None
+) -> str:
+    """Write the file of a whole blob anew, with another key or none, beside the old one, whose place it may take by one
+    rename; returns its path. Raises StorageCorrupt, NotFound, StorageError."""
     path, aside = finished_path(digest), f"{partial_path(digest)}.sealing"
     old = open_blob_file(disk, path, digest, old_key)
     new = create_blob_file(disk, aside, digest, random, new_key)
@@ -128,4 +136,4 @@ def reseal(disk: Disk, digest: str, size: int, random: Random, old_key: bytes | 
     except LittoralError:
         disk.remove(aside)
         raise
-    disk.move(aside, path)
+    return aside

@@ -5,6 +5,7 @@ node knows.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 from littoral.core.disk import Disk
 from littoral.core.errors import LimitReached, LittoralError, StorageFull, TooLarge
@@ -22,20 +23,31 @@ from littoral.store.blob_arrival import Arrival
 from littoral.store.blob_rows import ALGORITHM, BlobRow
 
 
+class Held(NamedTuple):
+    """What blobs take."""
+
+    blobs: int
+    bytes: int
+    """Those included that are on their way, with all that is still to come."""
+    coming_bytes: int
+    """What was promised room and has not come."""
+
+    def without(self, row: BlobRow) -> "Held":
+        """Once a whole blob is dropped."""
+        return Held(self.blobs - 1, self.bytes - row.size, self.coming_bytes)
+
+
 class BlobRoom:
     """Of one node."""
 
-    def __init__(self, disk: Disk, limits: Limits, parent: str) -> None:
+    def __init__(self, disk: Disk, limits: Limits) -> None:
         self._disk = disk
         self._limits = limits
-        self._parent = parent
 
-    def make(
-        self, rows: Callable[[], list[BlobRow]], coming_bytes: Callable[[], int], digest: str, size: int
-    ) -> Iterator[str]:
+    def make(self, held: Held, spares: Callable[[], list[BlobRow]], digest: str, size: int) -> Iterator[str]:
         """The blobs to be dropped one by one, so that another one of `size` bytes can be taken; each is to be gone before
-        the next is asked for. None is dropped where dropping all that may go would not do. rows: what is here; coming_bytes:
-        what was promised room and has not come.
+        the next is asked for. None is dropped where dropping all that may go would not do. spares: those, in the order in
+        which they go; asked for where they are needed.
 
         Raises: TooLarge, LimitReached, StorageFull.
         """
@@ -44,20 +56,26 @@ class BlobRoom:
             self._limits.hit(BLOB_BYTES)
             cause = f"it has {size} bytes; at most {most} are allowed"
             raise TooLarge("take blob", subject, cause, f"The limit is {BLOB_BYTES.name}")
-        while self._short(here := rows(), coming_bytes(), size) is not None:
-            spare = [row for row in here if self._is_spare(row)]
-            kept = [row for row in here if not self._is_spare(row)]
-            freed = sum(row.size for row in spare)
-            if (short := self._short(kept, coming_bytes(), size, freed)) is not None or not spare:
-                limit, error = short or (FREE_BYTES, StorageFull)
-                self._limits.hit(limit)
-                raise error(
-                    "take blob",
-                    subject,
-                    f"there is no room for its {size} bytes, also without the blobs here that the parent has",
-                    f"Drop some with `littoral blob drop`, free some space, or raise {limit.name}",
-                )
-            yield min(spare, key=lambda row: (row.used_ms, row.digest)).digest
+        if self._short(held, size) is None:
+            return
+        spare = spares()
+        freed = sum(row.size for row in spare)
+        least = Held(held.blobs - len(spare), held.bytes - freed, held.coming_bytes)
+        short = self._short(least, size, freed)
+        while short is None and spare:
+            victim = spare.pop(0)
+            yield victim.digest
+            held = held.without(victim)
+            if self._short(held, size) is None:
+                return
+        limit, error = short or (FREE_BYTES, StorageFull)
+        self._limits.hit(limit)
+        raise error(
+            "take blob",
+            subject,
+            f"there is no room for its {size} bytes, also without the blobs here that the parent has",
+            f"Drop some with `littoral blob drop`, free some space, or raise {limit.name}",
+        )
 
     def check_announced(self, announced: Sequence[Arrival], digest: str, size: int) -> None:
         """Whether a child that has announced so much may announce another blob. Raises: TooLarge, LimitReached."""
@@ -77,17 +95,13 @@ class BlobRoom:
             f"Bring those first, or raise {limit.name} at the parent",
         )
 
-    def _is_spare(self, row: BlobRow) -> bool:
-        return row.complete and bool(self._parent) and row.above == self._parent
-
-    def _short(
-        self, rows: list[BlobRow], coming_bytes: int, size: int, freed_bytes: int = 0
-    ) -> tuple[Limit, type[LittoralError]] | None:
-        """Which limit stands against another blob of `size` bytes, and the error for that; None if none does."""
-        if len(rows) >= self._limits[BLOBS]:
+    def _short(self, held: Held, size: int, freed_bytes: int = 0) -> tuple[Limit, type[LittoralError]] | None:
+        """Which limit stands against another blob of `size` bytes, and the error for that; None if none does. freed_bytes: of
+        the disk, that are still to be freed."""
+        if held.blobs >= self._limits[BLOBS]:
             return BLOBS, LimitReached
-        if sum(row.size for row in rows) + size > self._limits[BLOBS_BYTES]:
+        if held.bytes + size > self._limits[BLOBS_BYTES]:
             return BLOBS_BYTES, LimitReached
-        if self._disk.free_bytes() + freed_bytes - coming_bytes - size < self._limits[FREE_BYTES]:
+        if self._disk.free_bytes() + freed_bytes - held.coming_bytes - size < self._limits[FREE_BYTES]:
             return FREE_BYTES, StorageFull
         return None

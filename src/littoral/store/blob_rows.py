@@ -34,6 +34,11 @@ class BlobRow(msgspec.Struct, frozen=True):
     """Why the parent does not take it; empty where it does, or was not asked."""
 
 
+def blob_name(digest: str) -> str:
+    """A digest as it is written: with its algorithm."""
+    return f"{ALGORITHM}{digest}"
+
+
 def blob_digest(text: str) -> str:
     """The digest in "sha256:<64 hexadecimal digits>". Raises InvalidInput."""
     digest = text.removeprefix(ALGORITHM)

@@ -134,6 +134,9 @@ class BlobSender:
                 if self._blobs.row(row.digest) is not None:
                     await self._give_up(row, error)
                 return
+            except LittoralError:
+                self._put_off_longer(each)  # the disk does not give it now; the others go on
+                return
         try:
             if before is None or not data:
                 mark = await self._call(peer.BLOB_OFFER, peer.BlobOffer(row.digest, row.size))
