@@ -94,9 +94,9 @@ async def _opened(data_dir: Path, node: str) -> AsyncIterator[Store]:
     """A store as the hub has it, with what works in its background."""
     limits, clock = Limits({"stream-bytes": 8 << 30}), SystemClock()
     store = open_store(node, LocalDisk(data_dir), clock, SystemRandom(), limits, ThreadWriter(limits))
-    assert store.log is not None
+    assert store.checkpointer is not None
     retention = Retention(store, clock, limits, print, asyncio.to_thread)
-    work = [asyncio.ensure_future(retention.run()), asyncio.ensure_future(store.log.run(asyncio.to_thread))]
+    work = [asyncio.ensure_future(retention.run()), asyncio.ensure_future(store.checkpointer.run(asyncio.to_thread))]
     try:
         yield store
     finally:

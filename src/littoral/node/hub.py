@@ -7,7 +7,7 @@ simulator gives it simulated ones.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 
 from littoral.core.backoff import Backoff
@@ -59,6 +59,7 @@ from littoral.node.seams import Seams
 from littoral.node.signing import ParentSigner, RootSigner, Signer
 from littoral.node.status_report import ProcessFacts, StatusReport
 from littoral.node.stream_desk import StreamDesk
+from littoral.node.subtree import Subtree
 from littoral.node.tree_time import in_tree_time, telling_time
 from littoral.security.ca import CertificateAuthority, fingerprint_of
 from littoral.security.enrolment import ParentFacts
@@ -120,6 +121,8 @@ class Hub:
         self.desired = DesiredState(store, config, self.warn)
         parent = identity.facts.parent or ""
         self.registry = self._make_registry(parent)
+        own = Member(self.name, config.spec.tier, config.metadata.labels)
+        self.subtree = Subtree(own, store, self.registry, self.desired.namespace, lambda: self.peers.connected)
         self._desired_fold = DesiredFold(self.name, parent)
         self.kv_fold = KvFold(self.name, parent)
         self._snapshots = FoldSnapshots(store, self.kv_fold, self._desired_fold)
@@ -177,12 +180,11 @@ class Hub:
         return Uplink(
             self.store,
             link,
-            self._members,
+            self.subtree,
             self._snapshots,
             clock,
             self.seams.random,
             limits,
-            self._elsewhere,
             self.blobs,
             SendTtl(parent.ttl, clock.wall_ms),
             _is_essential,
@@ -251,6 +253,7 @@ class Hub:
         self.desired.attach(self.rules, apps)
         if self.uplink is not None:
             self._tasks.start(self.uplink.run(), "uplink")
+            self._tasks.start(self._show_key(), "key")
             if self.uplink.budget is not None:
                 self._tasks.start(self.uplink.budget.keep(self.warn), "link budget")
         self._tasks.start(self._renew_in_time(), "renewal")
@@ -261,8 +264,8 @@ class Hub:
         self._tasks.start(self.streams.run(self.warn), "expiry")
         self._tasks.start(self.subscriptions.run(self._tasks.start, self.warn), "subscriptions")
         self._tasks.start(self.store.writer_ended(), "store writer")
-        if self.store.log is not None:
-            self._tasks.start(self.store.log.run(self.seams.offload), "store log")
+        if self.store.checkpointer is not None:
+            self._tasks.start(self.store.checkpointer.run(self.seams.offload), "checkpoints")
         self._tasks.start(self.report.run(), "status")
         for name, work in self.inboxes.work():
             self._tasks.start(work, name)
@@ -287,9 +290,6 @@ class Hub:
 
     # What the parts ask
 
-    def _members(self) -> list[Member]:
-        return self.registry.members(Member(self.name, self.config.spec.tier, self.config.metadata.labels))
-
     def _desired_changed(self) -> None:
         self.desired.refresh()
         self.peers.review()
@@ -302,9 +302,6 @@ class Hub:
     def _end_session(self, child: str) -> None:
         self.peers.end_session(child)
 
-    async def _elsewhere(self, nodes: Sequence[str]) -> None:
-        await self.registry.note_elsewhere(nodes, self.peers.connected)
-
     def _kv_metrics(self) -> Iterator[Family]:
         return kv_metrics(self.tombstones.forgotten, self.kv_fold.refused_entries, self._snapshots.dropped_entries)
 
@@ -315,7 +312,7 @@ class Hub:
             return True
         return any(
             placement_matches(namespace.spec.placement, tier=member.tier, node=member.node, labels=member.labels)
-            for member in self._members()
+            for member in self.subtree.members()
         )
 
     def _resources(self) -> list[ResourceEntry]:
@@ -340,10 +337,28 @@ class Hub:
         self.failures.append(error)
         self.failed.set()
 
-    async def _renewed(self) -> Identity:
+    async def _renew(self) -> None:
         if self.config.spec.parent is None:
-            return root_identity(self.config, self.identity, self.seams)[0]
-        return await renew(self.config, self.identity, self.seams)
+            self.identity = root_identity(self.config, self.identity, self.seams)[0]
+        else:
+            self.identity = await renew(self.config, self.identity, self.seams)
+        self.seams.renewed(self.identity)
+
+    async def _show_key(self) -> None:
+        """To all above, by a renewal, whenever they do not take this node to be where it is."""
+        unproved = self.subtree.unproved
+        backoff = Backoff(self.seams.random, self.limits[RETRY_DELAY_MS])
+        while True:
+            await unproved.wait()
+            unproved.clear()
+            try:
+                await self._renew()
+            except LittoralError as error:
+                self.warn(str(error))
+                await asyncio.sleep(backoff.next_delay_s())
+                unproved.set()
+            else:
+                backoff.reset()
 
     async def _renew_in_time(self) -> None:
         backoff = Backoff(self.seams.random, self.limits[RETRY_DELAY_MS])
@@ -351,7 +366,7 @@ class Hub:
             wait_s = RENEWAL_CHECK_S
             if self.identity.needs_renewal(self.seams.clock.wall_ms()):
                 try:
-                    self.identity = await self._renewed()
+                    await self._renew()
                 except LittoralError as error:
                     self.warn(str(error))
                     if not self._is_connected() or self.identity.expired(self.seams.clock.wall_ms()):
@@ -359,7 +374,6 @@ class Hub:
                         wait_s = backoff.next_delay_s()
                 else:
                     backoff.reset()
-                    self.seams.renewed(self.identity)
             elif not self._is_connected():
                 # A clock that is far behind does not see that the certificate has ended.
                 wait_s = TIME_CHECK_S

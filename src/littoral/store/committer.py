@@ -21,9 +21,9 @@ from littoral.core.names import StreamName
 from littoral.core.order import Order
 from littoral.store.atomic import roll_back
 from littoral.store.bounds import Bounds
+from littoral.store.checkpointer import Checkpointer
 from littoral.store.database import STORAGE_ERRORS, storage_error
 from littoral.store.heads import Heads
-from littoral.store.log import WriteAheadLog
 from littoral.store.stream import StreamInfo
 from littoral.store.transaction import Transaction
 
@@ -67,11 +67,11 @@ class Committer:
         limits: Limits,
         hlc: HybridClock,
         bounds: Bounds,
-        log: WriteAheadLog | None = None,
+        checkpointer: Checkpointer | None = None,
     ) -> None:
-        """log: None where SQLite moves it by itself."""
+        """checkpointer: None where SQLite checkpoints by itself."""
         self._connection = connection
-        self._log = log
+        self._checkpointer = checkpointer
         self._heads = Heads(connection)
         self._transaction = Transaction(connection, self._heads, node, lineage, clock, limits, hlc, bounds)
 
@@ -99,8 +99,8 @@ class Committer:
 
     def settle(self) -> None:
         """Between two groups, when the first has been answered: what is to be done that nobody waits for."""
-        if self._log is not None:
-            self._log.after_group()
+        if self._checkpointer is not None:
+            self._checkpointer.after_group()
 
     def _run(self, job: Job) -> object:
         """One job, undone if it fails. Raises only what ends the whole group."""

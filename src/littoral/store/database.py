@@ -28,7 +28,7 @@ BUSY_TIMEOUT_MS = 5_000
 CACHE_KIB = 8 * 1024
 """SQLite's page cache of each connection."""
 CHECKPOINT_PAGES = 4_000
-"""Where nobody else does it (`littoral.store.log`), the WAL is moved into the database each time it holds this many pages
+"""Where nobody else does it (`littoral.store.checkpointer`), the WAL is checkpointed each time it holds this many pages
 (16 MB)."""
 INCREMENTAL = 2
 """PRAGMA auto_vacuum: free pages can be given back to the file system, a few at a time."""

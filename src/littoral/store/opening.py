@@ -17,10 +17,10 @@ from littoral.store import kv
 from littoral.store.atomic import atomic
 from littoral.store.bounds import Bounds
 from littoral.store.budgets import Budgets
+from littoral.store.checkpointer import Checkpointer
 from littoral.store.committer import Committer
 from littoral.store.database import DATABASE, open_database, open_reader, translated
 from littoral.store.lineage import LINEAGE_BYTES, read_former, read_meta
-from littoral.store.log import WriteAheadLog
 from littoral.store.room import Room
 from littoral.store.spill import spill_place
 from littoral.store.store import Store
@@ -63,11 +63,11 @@ def open_store(
         hlc = HybridClock(clock, kv.greatest_hlc(connection))
         place = spill_place(node, storage, spill_disk, random)
         bounds = Bounds(Room(disk, clock, limits), Budgets(limits, storage), place)
-        log = WriteAheadLog(connection, kept(open_reader(disk, key))) if disk.shared_memory else None
-        committer = Committer(connection, node, lineage, clock, limits, hlc, bounds, log)
+        checkpointer = Checkpointer(connection, kept(open_reader(disk, key))) if disk.shared_memory else None
+        committer = Committer(connection, node, lineage, clock, limits, hlc, bounds, checkpointer)
         reader = kept(open_reader(disk, key)) if disk.shared_memory else connection
         opened.pop_all()
-    store = Store(node, lineage, connection, reader, writer, committer, bounds, former, log)
+    store = Store(node, lineage, connection, reader, writer, committer, bounds, former, checkpointer)
     writer.start(committer, store.published)
     return store
 

@@ -1,4 +1,5 @@
-"""Deleting or spilling what streams may no longer hold, in small pieces, so that no write waits long for it.
+"""Deleting or spilling what streams may no longer hold, in small pieces, so that no write waits long for it, and with a
+rest as long as each piece took: half of what the disk can do is left to those who wait for an answer.
 
 What cannot be spilled (the place is not mounted, or full) stays in the store and is tried again; the store's budget then
 refuses what comes (littoral.store.budgets).
@@ -7,6 +8,8 @@ refuses what comes (littoral.store.budgets).
 import asyncio
 import contextlib
 from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
 
 from littoral.core.clock import Clock
 from littoral.core.errors import LittoralError, NotFound
@@ -17,7 +20,9 @@ from littoral.store.budgets import MAKING_ROOM
 from littoral.store.spiller import Spiller
 from littoral.store.store import Store
 from littoral.store.stream import StreamInfo
+from littoral.store.transaction import Transaction
 
+T = TypeVar("T")
 EVERY_S = 1.0
 """At most once in this time is anything deleted: a stream at its bound grows beyond it with every record."""
 BY_AGE_EVERY_S = 30.0
@@ -44,6 +49,8 @@ class Retention:
         self._due = asyncio.Event()
         """A stream has more bytes than it may, or the disk refused to delete."""
         self._bytes: dict[StreamName, int] = {}
+        self._over: set[StreamName] = set()
+        """Streams of whose bytes something is to be done."""
         self._total_bytes = 0
         """Of all streams, as last published."""
         self._deleted = True
@@ -76,8 +83,7 @@ class Retention:
                 if by_age:
                     self._aged_s = self._clock.monotonic_s()
                 await self._sweep()  # first: a place that is full takes files again
-                for info in self._store.streams():
-                    await self._keep_within(info, by_age=by_age)
+                await self._keep_all_within(by_age=by_age)
                 if self._over_bytes() > 0:
                     await self._make_room()
                 await self._forget_deleted()
@@ -88,7 +94,11 @@ class Retention:
     def _note(self, info: StreamInfo) -> None:
         self._total_bytes += info.bytes - self._bytes.get(info.name, 0)
         self._bytes[info.name] = info.bytes
-        if self._is_over(info) or self._over_bytes() > 0:
+        if self._is_over(info):
+            self._over.add(info.name)
+        else:
+            self._over.discard(info.name)
+        if self._over or self._over_bytes() > 0:
             self._due.set()
 
     def _is_over(self, info: StreamInfo) -> bool:
@@ -102,6 +112,7 @@ class Retention:
 
     def _note_deleted(self, name: StreamName) -> None:
         self._total_bytes -= self._bytes.pop(name, 0)
+        self._over.discard(name)
         self._deleted = True
         self._due.set()
 
@@ -127,7 +138,7 @@ class Retention:
     async def _purge(self) -> bool:
         """Delete the rows of deleted streams; whether there may be more that can be deleted."""
         try:
-            while await self._store.submit(lambda tx: tx.purge(BATCHES_AT_ONCE)):
+            while await self._piece(partial(Transaction.purge, most_batches=BATCHES_AT_ONCE)):
                 pass
         except LittoralError as error:
             self._warn(str(error))
@@ -138,10 +149,23 @@ class Retention:
     async def _give_back(self) -> None:
         """Give free pages of the file back, if they are many."""
         try:
-            while await self._store.submit(lambda tx: tx.give_back(PAGES_AT_ONCE)):
+            while await self._piece(partial(Transaction.give_back, most_pages=PAGES_AT_ONCE)):
                 pass
         except LittoralError as error:
             self._warn(str(error))
+
+    async def _piece(self, job: Callable[[Transaction], T]) -> T:
+        """One piece, and a rest."""
+        began_s = self._clock.monotonic_s()
+        done = await self._store.submit(job)
+        await asyncio.sleep(self._clock.monotonic_s() - began_s)
+        return done
+
+    async def _keep_all_within(self, *, by_age: bool) -> None:
+        """Bring all streams within their budgets: those that have grown over them, and now and then the aged."""
+        for name in [info.name for info in self._store.heads()] if by_age else list(self._over):
+            if (info := self._store.stream(name)) is not None:
+                await self._keep_within(info, by_age=by_age)
 
     async def _keep_within(self, info: StreamInfo, *, by_age: bool) -> None:
         """Bring a stream within its budget."""
@@ -192,7 +216,9 @@ class Retention:
         count = 1
         while count:
             try:
-                count = await self._store.submit(lambda tx: tx.retain(info.name, now_ms, BATCHES_AT_ONCE, most_bytes))
+                count = await self._piece(lambda tx: tx.retain(info.name, now_ms, BATCHES_AT_ONCE, most_bytes))
+            except NotFound:
+                return True  # deleted meanwhile
             except LittoralError as error:
                 self._warn(str(error))
                 self._due.set()
@@ -207,8 +233,8 @@ class Retention:
         stuck: set[StreamName] = set()
         for lane in MAKING_ROOM:
             while (over := self._over_bytes()) > 0:
-                streams = [info for info in self._store.streams() if info.lane == lane and self._may_shrink(info)]
-                largest = max((info for info in streams if info.name not in stuck), key=_size, default=None)
+                streams = [info for info in self._store.heads() if info.lane == lane and self._may_shrink(info)]
+                largest = max((info for info in streams if info.name not in stuck), key=_rank, default=None)
                 if largest is None:
                     break
                 self._limits.hit(STORE_BYTES)
@@ -225,5 +251,6 @@ class Retention:
         return info.bytes > 0 and self._budgets.relief(info) != "reject"
 
 
-def _size(info: StreamInfo) -> int:
-    return info.bytes
+def _rank(info: StreamInfo) -> tuple[int, StreamName]:
+    """The largest, and of several the same one in each run."""
+    return info.bytes, info.name

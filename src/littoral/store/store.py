@@ -14,9 +14,9 @@ import msgspec
 from littoral.core.errors import NotFound
 from littoral.core.names import StreamName
 from littoral.store.bounds import Bounds
+from littoral.store.checkpointer import Checkpointer
 from littoral.store.committer import Committed, Committer
 from littoral.store.lineage import FormerLineage
-from littoral.store.log import WriteAheadLog
 from littoral.store.replica import FORMER_STREAMS, ReplicaOutcome
 from littoral.store.stream import StreamInfo
 from littoral.store.stream_reads import StreamReads
@@ -59,15 +59,15 @@ class Store(StreamReads):
         committer: Committer,
         bounds: Bounds,
         former: list[FormerLineage],
-        log: WriteAheadLog | None,
+        checkpointer: Checkpointer | None,
     ) -> None:
         """Use `littoral.store.opening.open_store`."""
         super().__init__(node, reader, committer.streams(), bounds.spill)
         self.lineage = lineage
         self.former = former
         """What the store was before it was restored."""
-        self.log = log
-        """None where the disk has no shared memory: then SQLite moves its log by itself."""
+        self.checkpointer = checkpointer
+        """None where the disk has no shared memory: then SQLite checkpoints its log by itself."""
         self.committer = committer
         self.bounds = bounds
         self._connection = connection
@@ -123,8 +123,8 @@ class Store(StreamReads):
     async def close(self) -> None:
         """Commit what is queued, and close. Safe to call twice."""
         await self._writer.stop()
-        if self.log is not None:
-            self.log.close()
+        if self.checkpointer is not None:
+            self.checkpointer.close()
         if self._reader is not self._connection:
             self._reader.close()
         with contextlib.suppress(apsw.Error):

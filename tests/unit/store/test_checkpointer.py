@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from littoral.store.log import MOST_PAGES, MOVED_PAGES
+from littoral.store.checkpointer import CHECKPOINT_PAGES, MOST_PAGES
 from littoral.store.store import Store
 from littoral.store.stream_writes import FREE_PAGES
 from littoral.store.transaction import Transaction
@@ -18,7 +18,7 @@ from tests.support.stores import local_store, name, records_of
 STREAM = name("plant-a/s")
 RECORD = SeededRandom(1).token_bytes(64 << 10)
 """That is not made smaller by compression."""
-RECORDS = 6 * MOVED_PAGES * 4096 // len(RECORD)
+RECORDS = 6 * CHECKPOINT_PAGES * 4096 // len(RECORD)
 """So many that the log is moved several times."""
 
 
@@ -29,11 +29,11 @@ def append(tx: Transaction) -> None:
 
 async def fill(store: Store) -> list[int]:
     """How many pages the log had after each commit."""
-    assert store.log is not None
+    assert store.checkpointer is not None
     pages = []
     for _ in range(RECORDS):
         await store.submit(append)
-        pages.append(store.log.pages)
+        pages.append(store.checkpointer.pages)
     return pages
 
 
@@ -47,11 +47,11 @@ def test_it_is_begun_anew_again_and_again(tmp_path: Path, beside: bool):
             return await asyncio.to_thread(work)
 
         async with local_store(tmp_path) as store:
-            assert store.log is not None
-            running = asyncio.ensure_future(store.log.run(offload)) if beside else None
+            assert store.checkpointer is not None
+            running = asyncio.ensure_future(store.checkpointer.run(offload)) if beside else None
             pages = await fill(store)
             # A disk that is slow just now lets it grow by more than once as much, but not for ever.
-            assert MOVED_PAGES <= max(pages) < (MOST_PAGES if beside else 2 * MOVED_PAGES)
+            assert CHECKPOINT_PAGES <= max(pages) < (MOST_PAGES if beside else 2 * CHECKPOINT_PAGES)
             assert any(after < before for before, after in pairwise(pages))
             assert bool(threads) == beside
             if running is not None:
@@ -76,8 +76,8 @@ def test_a_store_may_be_closed_while_its_log_is_moved(tmp_path: Path):
             await asyncio.shield(moving[-1])
 
         async with local_store(tmp_path) as store:
-            assert store.log is not None
-            running = asyncio.ensure_future(store.log.run(offload))
+            assert store.checkpointer is not None
+            running = asyncio.ensure_future(store.checkpointer.run(offload))
             while not begun.is_set():
                 await store.submit(append)
             running.cancel()
@@ -104,7 +104,7 @@ def test_free_pages_go_back_to_the_file_system_where_they_are_many(tmp_path: Pat
             assert given == [64]
             while count := await store.submit(lambda tx: tx.give_back(64)):
                 given.append(count)
-        assert sum(given) > MOVED_PAGES
+        assert sum(given) > CHECKPOINT_PAGES
         assert file.stat().st_size <= FREE_PAGES * 4096 < large, "what is left is kept for what comes"
 
     uvloop.run(main())
