@@ -3,7 +3,8 @@
 One process, real disk. A record is appended, and another one and a key are read, each every few milliseconds, by the
 schedule and not after the last answer: who waits in a queue is counted. Meanwhile: nothing else; a stream of 1 GiB is
 deleted and the file given back; retention by bytes takes as much as is written; a snapshot is given away; one is taken.
-Beside each maximum: the longest that fdatasync of one page of the same disk took in the same run, and what is added to it.
+Beside each figure: what a process that has nothing to do with it waited for in the same moments (benches.control), when
+it woke up, and when it synced a page to the same disk. What is more than that is ours.
 """
 
 import asyncio
@@ -17,7 +18,9 @@ from pathlib import Path
 
 import uvloop
 
+from benches.control import ControlProcess
 from benches.harness import Row
+from littoral.core.garbage import keep_for_life
 from littoral.core.limits import Limits
 from littoral.core.names import StreamName
 from littoral.drivers.clock import SystemClock
@@ -26,6 +29,7 @@ from littoral.drivers.random import SystemRandom
 from littoral.fleet.desired import DesiredFold
 from littoral.fleet.kv_fold import KvFold
 from littoral.fleet.snapshots import FoldSnapshots
+from littoral.store.database import DATABASE
 from littoral.store.kv import KvRow
 from littoral.store.opening import open_store
 from littoral.store.retention import Retention
@@ -50,9 +54,8 @@ HOT_BYTES = 32 << 20
 BATCH_BYTES = 256 << 10
 SPACE_BYTES = 128 << 20
 VALUE_BYTES = 4 << 10
-SYNCS = 2000
 MOST_MS = 10.0
-"""Added to the disk's own."""
+"""Added to what others waited."""
 
 
 class Steady:
@@ -65,20 +68,20 @@ class Steady:
 
     async def run(self) -> None:
         """Until cancelled."""
-        loop = asyncio.get_running_loop()
-        due_s = loop.time()
+        # Not the loop's time, which uvloop rounds to milliseconds.
+        due_s = time.monotonic()
         while True:
             due_s += EVERY_S
-            await asyncio.sleep(due_s - loop.time())
+            await asyncio.sleep(due_s - time.monotonic())
             self._store.submit(_append_one).add_done_callback(partial(self._appended, due_s))
             tail = self._store.stream(STEADY)
             assert tail is not None
             self._store.read(STEADY, max(tail.first, tail.next - 100), 4096)
             self._store.kv_get(SPACE, "key/000000001")
-            self.reads_ms.append((loop.time() - due_s) * 1000)
+            self.reads_ms.append((time.monotonic() - due_s) * 1000)
 
     def _appended(self, due_s: float, _: "asyncio.Future[None]") -> None:
-        self.appends_ms.append((asyncio.get_running_loop().time() - due_s) * 1000)
+        self.appends_ms.append((time.monotonic() - due_s) * 1000)
 
 
 def _append_one(tx: Transaction) -> None:
@@ -129,11 +132,13 @@ async def _nothing(_: Store) -> None:
     await asyncio.sleep(PHASE_S)
 
 
-async def _delete(store: Store) -> None:
+async def _delete(store: Store, disk: LocalDisk) -> None:
     await store.submit(lambda tx: tx.delete_stream(LARGE))
     # The rows go first, a few megabytes at a time, and then the pages of the file.
-    await asyncio.sleep(2 * PHASE_S)
-    assert not store.deleted_bytes(), "it takes longer than expected"
+    ends_s = time.monotonic() + 18 * PHASE_S
+    while store.deleted_bytes() or (disk.size(DATABASE) or 0) > LARGE_BYTES // 4:
+        assert time.monotonic() < ends_s, "it takes longer than expected"
+        await asyncio.sleep(0.1)
 
 
 async def _retain(store: Store) -> None:
@@ -197,44 +202,44 @@ async def _measured(store: Store, work: Callable[[Store], Awaitable[None]]) -> S
     return steady
 
 
-def _syncs_ms(directory: Path) -> list[float]:
-    """How long fdatasync of one page takes, where the file's blocks are there already."""
-    descriptor = os.open(directory / "synced", os.O_RDWR | os.O_CREAT, 0o600)
-    os.pwrite(descriptor, bytes(4096 * SYNCS), 0)
-    os.fsync(descriptor)
-    took_ms = []
-    for n in range(SYNCS):
-        os.pwrite(descriptor, b"x" * 4096, n * 4096)
-        began_s = time.monotonic()
-        os.fdatasync(descriptor)
-        took_ms.append((time.monotonic() - began_s) * 1000)
-    os.close(descriptor)
-    return sorted(took_ms)
+def _high(took_ms: list[float]) -> float:
+    return took_ms[int(len(took_ms) * 0.999)]
 
 
 async def _measure(directory: Path) -> list[Row]:
     rows: list[Row] = []
-    syncs_ms = _syncs_ms(directory)
+    control = ControlProcess(directory, EVERY_S)
 
-    def note(what: str, steady: Steady) -> None:
-        for kind, took_ms in (("append", sorted(steady.appends_ms)), ("read", sorted(steady.reads_ms))):
-            own_ms = syncs_ms[-1] if kind == "append" else 0.0
-            high = took_ms[int(len(took_ms) * 0.999)]
-            rows.append(Row(f"{what}: {kind}, p99.9", high, "ms"))
-            rows.append(Row(f"{what}: {kind}, max", took_ms[-1], "ms", own_ms, "fdatasync, max", most=own_ms + MOST_MS))
+    async def note(what: str, store: Store, work: Callable[[Store], Awaitable[None]]) -> None:
+        control.read()
+        steady = await _measured(store, work)
+        others = control.read()
+        for kind, took_ms, others_ms in (
+            ("append", sorted(steady.appends_ms), others.synced_ms),
+            ("read", sorted(steady.reads_ms), others.late_ms),
+        ):
+            high, most = _high(others_ms), others_ms[-1]
+            rows.append(Row(f"{what}: {kind}, p99.9", _high(took_ms), "ms", high, "others", most=high + MOST_MS))
+            rows.append(Row(f"{what}: {kind}, max", took_ms[-1], "ms", most, "others", most=most + MOST_MS))
 
     async with _opened(directory / NODE, NODE) as store:
         await _fill(store)
-        note("nothing else", await _measured(store, _nothing))
-        note("a stream of 1 GiB is deleted, the file gets smaller", await _measured(store, _delete))
-        note("retention by bytes", await _measured(store, _retain))
+        keep_for_life()
+        await note("nothing else", store, _nothing)
+        await note(
+            "a stream of 1 GiB is deleted, the file gets smaller",
+            store,
+            partial(_delete, disk=LocalDisk(directory / NODE)),
+        )
+        await note("retention by bytes", store, _retain)
         await _fill_space(store)
-        note("a snapshot is given away", await _measured(store, _give))
+        await note("a snapshot is given away", store, _give)
     async with _opened(directory / PARENT, PARENT) as parent:
         await _fill_space(parent)
         async with _opened(directory / "child", NODE) as child:
             await child.submit(lambda tx: [tx.open_stream(STEADY), tx.append(STEADY, [bytes(RECORD_BYTES)] * 1000)])
-            note("a snapshot is taken", await _measured(child, partial(_take, parent)))
+            await note("a snapshot is taken", child, partial(_take, parent))
+    control.stop()
     return rows
 
 

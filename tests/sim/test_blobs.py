@@ -1,34 +1,25 @@
 """Blobs between nodes, over links that break."""
 
 import asyncio
-import hashlib
+import math
 import zlib
 from collections.abc import Callable
 
 import msgspec
 import pytest
 
-from littoral.core.errors import InvalidInput, NotFound, Unavailable
+from littoral.core.errors import InvalidInput, NotFound, StorageError, Unavailable
 from littoral.core.http import AnyResponse, Request, Response, StreamingResponse
 from littoral.core.names import StreamName
 from littoral.store.blob_file import BLOCK_BYTES, finished_path
 from littoral.store.transaction import Transaction
 from littoral.testing.loop import run
-from littoral.testing.net import Traffic
-from littoral.testing.random import SeededRandom
+from littoral.testing.net import Link, Traffic
 from littoral.testing.tree import SimNode, SimTree
 from littoral.wire import peer
+from tests.support.blobs import KIB, MIB, content, digest_of
 
-KIB, MIB = 1 << 10, 1 << 20
 PIECE = 256 * KIB
-
-
-def content(size: int, seed: int = 1) -> bytes:
-    return SeededRandom(seed).token_bytes(size)
-
-
-def digest_of(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
 
 
 async def api(node: SimNode, method: str, path: str, body: bytes = b"", **query: str) -> AnyResponse:
@@ -93,6 +84,16 @@ async def three(tree: SimTree, **limits: int) -> tuple[SimNode, SimNode, SimNode
     return root, relay, leaf
 
 
+async def two(tree: SimTree, bytes_per_s: float = math.inf) -> tuple[SimNode, SimNode, Link]:
+    """A root and a child, and the link between them."""
+    root = await tree.start_root("cloud", blob_piece_bytes=PIECE)
+    leaf = await tree.start_child("plant-a", "site", root, None, blob_piece_bytes=PIECE)
+    await tree.until(lambda: leaf.running.uplink and leaf.running.uplink.state.connected)
+    link = tree.network.link("plant-a", root.peer_url)
+    link.bytes_per_s = bytes_per_s
+    return root, leaf, link
+
+
 def simulated(main: Callable, seed: int = 1) -> None:
     async def whole() -> None:
         tree = SimTree(seed)
@@ -147,11 +148,7 @@ def test_cuts_in_the_middle_of_pieces_cost_a_piece_each(seed: int):
     cuts = 5
 
     async def main(tree: SimTree) -> None:
-        root = await tree.start_root("cloud", blob_piece_bytes=PIECE)
-        leaf = await tree.start_child("plant-a", "site", root, None, blob_piece_bytes=PIECE)
-        link = tree.network.link("plant-a", root.peer_url)
-        await tree.until(lambda: leaf.running.uplink and leaf.running.uplink.state.connected)
-        link.bytes_per_s = 200 * KIB
+        root, leaf, link = await two(tree, 200 * KIB)
         wire = Wire(tree)
         name = await put(leaf, data, send="up")
         for n in range(cuts):
@@ -178,11 +175,7 @@ def test_a_piece_whose_answer_was_lost_is_not_sent_again():
     data = content(2 * MIB)
 
     async def main(tree: SimTree) -> None:
-        root = await tree.start_root("cloud", blob_piece_bytes=PIECE)
-        leaf = await tree.start_child("plant-a", "site", root, None, blob_piece_bytes=PIECE)
-        link = tree.network.link("plant-a", root.peer_url)
-        await tree.until(lambda: leaf.running.uplink and leaf.running.uplink.state.connected)
-        link.bytes_per_s = 200 * KIB
+        root, leaf, link = await two(tree, 200 * KIB)
         wire = Wire(tree)
         await put(leaf, data, send="up")
         await asyncio.sleep(2.0)
@@ -201,11 +194,7 @@ def test_a_fetch_goes_on_at_the_byte_while_somebody_reads():
     data = content(4 * MIB)
 
     async def main(tree: SimTree) -> None:
-        root = await tree.start_root("cloud", blob_piece_bytes=PIECE)
-        leaf = await tree.start_child("plant-a", "site", root, None, blob_piece_bytes=PIECE)
-        link = tree.network.link("plant-a", root.peer_url)
-        await tree.until(lambda: leaf.running.uplink and leaf.running.uplink.state.connected)
-        link.bytes_per_s = 400 * KIB
+        root, leaf, link = await two(tree, 400 * KIB)
         wire = Wire(tree)
         name = await put(root, data)
         reading = asyncio.ensure_future(get(leaf, name))
@@ -256,8 +245,7 @@ def test_a_piece_that_was_damaged_on_its_way_is_sent_again():
     data = content(MIB)
 
     async def main(tree: SimTree) -> None:
-        root = await tree.start_root("cloud", blob_piece_bytes=PIECE)
-        leaf = await tree.start_child("plant-a", "site", root, None, blob_piece_bytes=PIECE)
+        root, leaf, _ = await two(tree)
         damaged: list[Request] = []
 
         async def damaging(request: Request) -> AnyResponse:
@@ -284,8 +272,7 @@ def test_what_comes_damaged_every_time_is_given_up():
     data = content(MIB)
 
     async def main(tree: SimTree) -> None:
-        root = await tree.start_root("cloud", blob_piece_bytes=PIECE)
-        leaf = await tree.start_child("plant-a", "site", root, None, blob_piece_bytes=PIECE)
+        root, leaf, _ = await two(tree)
 
         async def damaging(request: Request) -> AnyResponse:
             if request.path == peer.BLOB_PIECE:
@@ -307,8 +294,7 @@ def test_nobody_gets_all_of_what_is_not_what_its_digest_says():
     data = content(MIB)
 
     async def main(tree: SimTree) -> None:
-        root = await tree.start_root("cloud", blob_piece_bytes=PIECE)
-        leaf = await tree.start_child("plant-a", "site", root, None, blob_piece_bytes=PIECE)
+        root, leaf, _ = await two(tree)
         name = await put(root, data)
         lies = True
 
@@ -369,6 +355,31 @@ def test_what_is_damaged_here_is_put_into_the_dead_letters():
         await tree.until(lambda: leaf.records("plant-a/dead-letters"))
         assert name.encode() in leaf.records("plant-a/dead-letters")[0]
         assert not has(root, data)
+
+    simulated(main)
+
+
+def test_one_that_the_disk_does_not_give_just_now_holds_nothing_up_and_goes_when_it_does(monkeypatch: pytest.MonkeyPatch):
+    data = content(MIB)
+
+    async def main(tree: SimTree) -> None:
+        root = await tree.start_root("cloud")
+        leaf = await tree.start_child("plant-a", "site", root)
+        read_at, fails = leaf.disk.read_at, True
+
+        def read_unless_it_fails(path: str, offset: int, length: int) -> bytes:
+            if fails and path == finished_path(digest_of(data)):
+                raise StorageError("read", path, "input/output error")
+            return read_at(path, offset, length)
+
+        monkeypatch.setattr(leaf.disk, "read_at", read_unless_it_fails)
+        await put(leaf, data, send="up")
+        await asyncio.sleep(60.0)
+        assert leaf.running.uplink is not None
+        assert leaf.running.uplink.state.sessions == 1
+        assert leaf.records("plant-a/dead-letters") == []
+        fails = False
+        await tree.until(lambda: has(root, data))
 
     simulated(main)
 
@@ -456,12 +467,9 @@ def test_a_child_cannot_keep_another_from_sending():
     digest = digest_of(data)
 
     async def main(tree: SimTree) -> None:
-        root = await tree.start_root("cloud", blob_piece_bytes=PIECE)
-        leaf = await tree.start_child("plant-a", "site", root, None, blob_piece_bytes=PIECE)
+        root, leaf, _ = await two(tree, 200 * KIB)
         foe = await tree.start_child("plant-b", "site", root)
-        await tree.until(lambda: leaf.running.uplink and leaf.running.uplink.state.connected)
         await tree.until(lambda: foe.running.uplink and foe.running.uplink.state.connected)
-        tree.network.link("plant-a", root.peer_url).bytes_per_s = 200 * KIB
         wire = Wire(tree)
         name = await put(leaf, data, send="up")
         await tree.until(lambda: root.running.blobs.have(digest))
@@ -485,10 +493,7 @@ def test_a_blob_that_was_dropped_while_it_was_sent_is_sent_anew_however_often():
     data = content(2 * MIB)
 
     async def main(tree: SimTree) -> None:
-        root = await tree.start_root("cloud", blob_piece_bytes=PIECE)
-        leaf = await tree.start_child("plant-a", "site", root, None, blob_piece_bytes=PIECE)
-        await tree.until(lambda: leaf.running.uplink and leaf.running.uplink.state.connected)
-        tree.network.link("plant-a", root.peer_url).bytes_per_s = 200 * KIB
+        root, leaf, _ = await two(tree, 200 * KIB)
         await put(leaf, data, send="up")
         for _ in range(8):
             await tree.until(lambda: root.running.blobs.have(digest_of(data)) > PIECE)
