@@ -32,6 +32,14 @@ class StateReads:
             row = self._reader.execute("SELECT next FROM folds WHERE fold=? AND stream=?", (fold, info.id)).fetchone()
         return row[0] if row else 0
 
+    def fold_offsets(self, fold: str) -> dict[StreamName, int]:
+        """Up to where `fold` has applied each stream, as committed."""
+        with translated("read fold", fold):
+            rows: Any = self._reader.execute(
+                "SELECT origin, path, folds.next FROM folds JOIN streams ON streams.id=folds.stream WHERE fold=?", (fold,)
+            ).fetchall()
+        return {StreamName(origin, path): offset for origin, path, offset in rows}
+
     def state(self, scope: str) -> dict[str, bytes]:
         """All values under `scope`, as committed."""
         with translated("read state", scope):

@@ -27,7 +27,7 @@ from littoral.core.errors import (
 from littoral.core.names import StreamName
 from littoral.core.undecodable import UNDECODABLE
 from littoral.store.batch import StoredBatch
-from littoral.store.replica import begins_anew, lineage_parts
+from littoral.store.replica import Verdict, begins_anew, lineage_parts
 from littoral.store.store import Store
 from littoral.streams.arrival import Arrival, Bringing
 from littoral.streams.bandwidth import EVENT_BYTES
@@ -128,6 +128,9 @@ class Follower:
             self._outbox.block(name, str(error))
         except PeerUnreachable:
             raise
+        except NotFound:
+            # It was deleted, or is another's to follow now; the channel tells if it comes back.
+            self._holds.release(name)
         except BudgetSpent:
             self._due.put_off(mark)
         except (LimitReached, Unavailable, StorageError) as error:
@@ -162,6 +165,10 @@ class Follower:
             elif (info := self._store.stream(name)) is not None and info.via == self._outbox.parent:
                 # Nothing is folded from it that could be taken over: what the origin has now is all there is.
                 await self._store.submit(lambda tx: tx.delete_stream(name))
+        if (info := self._store.stream(name)) is not None and info.via != self._outbox.parent:
+            # What stands here of it is as good as what comes, but it was had from a former parent.
+            await self._store.submit(lambda tx: tx.follow_from(name, self._outbox.parent))
+        anew = False
         while (have := self._have(mark)) < mark.next:
             try:
                 frame = await self.read(name, have)
@@ -174,6 +181,11 @@ class Follower:
             self._store.counters.judged(outcomes)
             self._state.followed_records += outcomes[-1].next - have
             if self._have(mark) <= have:
+                if outcomes[-1].verdict is Verdict.DIVERGED and self._snapshots.covers(name) and not anew:
+                    # The parent was restored, and then took back what it had sent: what it wrote in between is gone.
+                    anew = True
+                    await self._begin(name)
+                    continue
                 self._outbox.block(name, f"{outcomes[-1].verdict.value} at offset {have} of our copy of the parent's")
                 return
             await self._between(name)()

@@ -2,7 +2,8 @@
 
 A stream goes up if it is this node's own or came from below, and its reach says so. A frame is filled from the urgent
 lanes first, and what room is left is shared by the others (`littoral.streams.shares`). Within a lane the streams take
-turns.
+turns: those that are in a frame go behind the others once it is on its way. Only those are looked at that may have something
+to send, so that a frame costs what is in it, also at a relay of very many streams.
 
 What is on its way is not taken again: a frame goes on where the one before it ends. What is older than it is worth
 (`littoral.streams.ttl`) is stepped over; the parent is told by `earliest` that it will not get it, as of what retention took.
@@ -11,6 +12,7 @@ It is told once it has all that was sent before: a frame that overtook another w
 
 from collections import deque
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 
 import msgspec
 
@@ -63,7 +65,12 @@ class Outbox:
         self._ids: dict[StreamName, int] = {}
         """Which stream of that name the mark is of."""
         self._tails: dict[StreamName, int] = {}
-        self._lanes: dict[Lane, list[StreamName]] = {lane: [] for lane in LANES}
+        self._lanes: dict[Lane, dict[StreamName, None]] = {lane: {} for lane in LANES}
+        """The streams that go up."""
+        self._due: dict[Lane, dict[StreamName, None]] = {lane: {} for lane in LANES}
+        """Those of them that may have something to send, in the order of their turns."""
+        self._lane: dict[StreamName, Lane] = {}
+        """Where each is."""
         self._shares = Shares()
         self._ahead: dict[StreamName, int] = {}
         """Up to where a stream is on its way."""
@@ -79,18 +86,31 @@ class Outbox:
         """Records that were stepped over because they were too old, by lane, since the start."""
         self.blocked: dict[StreamName, str] = {}
         """Streams the parent cannot take over, with the reason. They are kept here and not sent."""
-        for info in store.streams():
+        self._left: set[StreamName] = set()
+        """See `leave`."""
+        self._kept = store.fold_offsets(UPLINK_FOLD)
+        """The marks that were on disk at the start, of streams that were not seen since."""
+        self.begin_session()
+
+    def begin_session(self) -> None:
+        """What was left in the last session may go up in this one."""
+        self._left.clear()
+        for info in self._store.streams():
             self.note(info)
 
     def note(self, info: StreamInfo) -> None:
         """A stream changed; it may be new, or another of the same name."""
         if self._ids.get(info.name, info.id) != info.id:
             self.forget(info.name)
-        if info.name not in self._marks and goes_up(info, self._store.node, self.parent):
-            self._marks[info.name] = self._store.fold_offset(UPLINK_FOLD, info.name)
-            self._ids[info.name] = info.id
-            self._tails[info.name] = info.next
-            self._lanes[info.lane].append(info.name)
+        name = info.name
+        if name not in self._marks and name not in self._left and goes_up(info, self._store.node, self.parent):
+            self._marks[name] = self._kept.pop(name, 0)
+            self._ids[name] = info.id
+            self._tails[name] = info.next
+            self._lane[name] = info.lane
+            self._lanes[info.lane][name] = None
+        if name in self._marks and info.next > self._start(name):
+            self._due[self._lane[name]].setdefault(name)
 
     def grown(self, info: StreamInfo) -> int:
         """How many records came to a stream since this was asked last; 0 for one that does not go up."""
@@ -111,10 +131,11 @@ class Outbox:
             self._holds.release(name)
         self._ids.pop(name, None)
         self._tails.pop(name, None)
-        if self._marks.pop(name, None) is not None:
-            for names in self._lanes.values():
-                if name in names:
-                    names.remove(name)
+        self._kept.pop(name, None)
+        self._marks.pop(name, None)
+        if (lane := self._lane.pop(name, None)) is not None:
+            self._lanes[lane].pop(name, None)
+            self._due[lane].pop(name, None)
 
     def names(self) -> list[StreamName]:
         """The streams that go up."""
@@ -130,24 +151,41 @@ class Outbox:
 
     def set_mark(self, name: StreamName, offset: int) -> None:
         """The parent says where its copy ends."""
-        if self._marks.get(name, offset) != offset:
+        before = self._marks.get(name, offset)
+        if before != offset:
             self._marks[name] = offset
             self.moved[name] = None
+        if offset < before:
+            self._due[self._lane[name]].setdefault(name)
 
     def block(self, name: StreamName, reason: str) -> None:
         """Stop sending a stream; the rest goes on."""
         self.blocked[name] = reason
 
+    def leave(self, name: StreamName) -> None:
+        """Send nothing of a stream in this session, and count nothing of it as waiting: its origin is elsewhere in the tree
+        now, and sends it from there."""
+        self.forget(name)
+        self._left.add(name)
+
     def posted(self, frame: Sequence[StoredBatch]) -> None:
-        """A frame is on its way: what is taken next follows it."""
-        for stored in frame:
-            self._ahead[stored.batch.name] = stored.batch.next
+        """A frame is on its way: what is taken next follows it, and it is the turn of others."""
+        for lane, batches in groupby(frame, key=lambda stored: self._lane[stored.batch.name]):
+            size = 0
+            for stored in batches:
+                name = stored.batch.name
+                self._ahead[name] = stored.batch.next
+                self._due[lane].pop(name, None)
+                self._due[lane][name] = None
+                size += len(stored.batch.payload)
+            self._shares.served(lane, size)
 
     def recall(self, lanes: Iterable[Lane]) -> None:
         """Nothing of these lanes is on its way any more: what is taken next follows what the parent has."""
-        for lane in lanes:
-            for name in self._lanes[lane]:
-                self._ahead.pop(name, None)
+        recalled = set(lanes)
+        for name in [name for name in self._ahead if self._lane[name] in recalled]:
+            del self._ahead[name]
+            self._due[self._lane[name]].setdefault(name)
 
     def depth(self, lane: Lane) -> LaneDepth:
         """What waits in a lane, as of now. Of very many streams the age of some is as of an earlier call."""
@@ -193,38 +231,37 @@ class Outbox:
         """The next batches to send of `lanes`, in the order in which they should go: at least one, then up to
         `max_bytes` of payload and one batch more; empty if there are none.
 
-        Nothing is marked as sent: the parent's answer does that.
+        Nothing is changed by it, so that less may be taken instead: `posted` does that, and the parent's answer.
         """
         self.looking = False
+        shares = self._shares.copy()
         turns = {lane: self._turns(lane) for lane in lanes}
         ends: dict[StreamName, int] = {}
         frame: list[StoredBatch] = []
         room = max_bytes
         while turns and room > 0:
-            lane = self._shares.next(turns)
-            most = min(room, self._shares.piece(lane, turns, max_bytes))
+            lane = shares.next(turns)
+            most = min(room, shares.piece(lane, turns, max_bytes))
             batches = self._piece(turns[lane], ends, most)
             if not batches:
                 del turns[lane]
                 continue
             size = sum(len(stored.batch.payload) for stored in batches)
-            self._shares.served(lane, size)
+            shares.served(lane, size)
             frame += batches
             room -= size
         return frame
 
     def _turns(self, lane: Lane) -> deque[StreamName]:
         """The streams of a lane that have something to send, from the one on whose turn it is."""
-        names = self._lanes[lane]
-        if len(names) > 1:
-            names.append(names.pop(0))
-        return deque(name for name in names if self._is_due(name))
-
-    def _is_due(self, name: StreamName) -> bool:
-        info = self._store.stream(name)
-        if info is None or name in self.blocked or info.next <= self._start(name):
-            return False
-        return self._holds is None or not self._holds.is_held(name)
+        due, turns = self._due[lane], deque[StreamName]()
+        for name in list(due):
+            info = self._store.stream(name)
+            if info is None or info.next <= self._start(name):
+                del due[name]  # until it grows, or has to be sent again
+            elif name not in self.blocked and not (self._holds is not None and self._holds.is_held(name)):
+                turns.append(name)
+        return turns
 
     def _start(self, name: StreamName) -> int:
         """Where what is to be sent next of a stream begins."""

@@ -21,6 +21,12 @@ class Shares:
         self._now = 0.0
         """The time at which the lane that was served last was chosen."""
 
+    def copy(self) -> "Shares":
+        """As far as this one, to try out what is next."""
+        copied = Shares()
+        copied._times, copied._now = dict(self._times), self._now
+        return copied
+
     def next(self, waiting: Collection[Lane]) -> Lane:
         """Of lanes that may have something to send (at least one), the one to ask first."""
         for lane in LANES:

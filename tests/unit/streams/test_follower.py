@@ -61,6 +61,34 @@ def test_what_the_parent_cannot_give_just_now_ends_no_session_and_comes_in_the_e
     run(main, seed=seed)
 
 
+def test_a_stream_that_is_gone_when_it_is_read_ends_no_session_and_is_followed_when_it_is_there_again(seed: int):
+    async def main() -> None:
+        both = Neighbours(seed)
+        both.family.followed |= {AWAY, WELL}
+        gone = 0
+
+        async def handle(request: Request) -> AnyResponse:
+            nonlocal gone
+            if request.path == peer.READ and request.query["stream"] == str(AWAY) and not gone:
+                # Between its mark and this it was deleted.
+                gone += 1
+                await both.parent.submit(lambda tx: tx.delete_stream(AWAY))
+            return await both.server.handle(CHILD, request)
+
+        both.network.serve(URL, handle)
+        await both.append(both.parent, AWAY, b"deleted", reach="node")
+        both.start()
+        await both.until(lambda: gone > 0)
+        await both.append(both.parent, WELL, b"1", reach="node")
+        await both.until(lambda: records_of(both.child, WELL) == [b"1"])
+        await both.append(both.parent, AWAY, b"again", reach="node")
+        await both.until(lambda: records_of(both.child, AWAY) == [b"again"])
+        assert both.uplink.state.sessions == 1
+        await both.stop()
+
+    run(main, seed=seed)
+
+
 def mark(stream: StreamName, next_: int = 1) -> peer.Mark:
     return peer.Mark(stream.origin, stream.path, next_, "x.1")
 

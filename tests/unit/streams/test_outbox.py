@@ -15,12 +15,12 @@ from littoral.core.resources.model import SpillPlace, Storage, StreamBudget, Ttl
 from littoral.store.spiller import Spiller
 from littoral.store.store import Store
 from littoral.store.stream import Reach, StreamInfo
-from littoral.store.transaction import Transaction
 from littoral.streams.holds import Holds
 from littoral.streams.outbox import LOOK_BATCHES, UPLINK_FOLD, Outbox, goes_up
 from littoral.streams.ttl import SendTtl
 from littoral.testing.loop import run
 from littoral.testing.offload import at_once
+from tests.support import stores
 from tests.support.stores import SimStore, name
 
 ALL: tuple[Lane, ...] = ("control", "alerts", "state", "telemetry", "bulk")
@@ -37,17 +37,13 @@ def play(story: Callable[[SimStore], Awaitable[None]], **limits: int) -> None:
 
 async def append(sim: SimStore, stream: str, *records: bytes, lane: Lane = "telemetry", reach: Reach = "root") -> None:
     assert sim.store is not None
-
-    def work(tx: Transaction) -> None:
-        tx.open_stream(name(stream), lane=lane, reach=reach)
-        tx.append(name(stream), records)
-
-    await sim.store.submit(work)
+    await sim.store.submit(stores.append(name(stream), *records, lane=lane, reach=reach))
 
 
 def shipped(outbox: Outbox, *, most_bytes: int = 1 << 20) -> list[str]:
     """The streams of the next frame, which the parent then takes over."""
     frame = outbox.take(ALL, most_bytes)
+    outbox.posted(frame)
     for stored in frame:
         outbox.set_mark(stored.batch.name, stored.batch.next)
     return [str(stored.batch.name) for stored in frame]
@@ -177,6 +173,43 @@ def test_streams_of_a_lane_take_turns_when_a_frame_is_full():
         outbox = Outbox(sim.store, "cloud")
         first, second = shipped(outbox, most_bytes=10), shipped(outbox, most_bytes=10)
         assert {first[0], second[0]} == {"plant-a/loud", "plant-a/soft"}
+
+    play(story)
+
+
+def test_taking_less_instead_takes_nobodys_turn():
+    async def story(sim: SimStore) -> None:
+        assert sim.store is not None
+        for n in range(80):
+            await append(sim, f"plant-a/{n % 4}", b"x" * 100)
+        outbox = Outbox(sim.store, "cloud")
+        firsts: Counter[str] = Counter()
+        for _ in range(40):
+            # As where a frame turns out to be too large for the link's budget.
+            assert outbox.take(ALL, 200)[0].batch.name == outbox.take(ALL, 100)[0].batch.name
+            firsts[shipped(outbox, most_bytes=100)[0]] += 1
+        assert set(firsts.values()) == {10}
+
+    play(story)
+
+
+def test_a_frame_costs_what_is_in_it_however_many_streams_have_nothing_to_send(monkeypatch: pytest.MonkeyPatch):
+    async def story(sim: SimStore) -> None:
+        store = sim.store
+        assert store is not None
+        for n in range(100):
+            await append(sim, f"plant-a/{n}", b"x")
+        outbox = Outbox(store, "cloud")
+        store.watch(outbox.note, outbox.forget)
+        assert len(shipped(outbox)) == 100
+        assert shipped(outbox) == []
+        asked: list[StreamName] = []
+        stream = store.stream
+        monkeypatch.setattr(store, "stream", lambda each: asked.append(each) or stream(each))
+        await append(sim, "plant-a/7", b"y")
+        assert shipped(outbox) == ["plant-a/7"]
+        assert shipped(outbox) == []
+        assert set(asked) == {name("plant-a/7")}
 
     play(story)
 
