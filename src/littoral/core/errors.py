@@ -17,6 +17,7 @@
     ├─ Unavailable           503   try again: a part is restarting, or a peer cannot be reached
     │  └─ PeerUnreachable    503
     ├─ TimedOut              504   a deadline passed
+    │  └─ RequestTimeout     408   a request did not come whole in time
     ├─ StorageError          507   the disk refused
     │  ├─ StorageFull        507
     │  ├─ StorageReadOnly    507
@@ -164,6 +165,13 @@ class TimedOut(LittoralError):
 
     status = 504
     title = "Timed out"
+
+
+class RequestTimeout(TimedOut):
+    """Whoever asks has not said all of it in time: unlike the others, that is the client's doing."""
+
+    status = 408
+    title = "Request timeout"
 
 
 class StorageError(LittoralError):

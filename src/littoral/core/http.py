@@ -1,7 +1,7 @@
 """One request and one response, as every API of a node sees them, whatever carried them.
 
-Handlers are plain coroutines `Request -> Response`: the granian driver serves them over TCP and
-TLS, and the simulated network calls them in virtual time.
+Handlers are plain coroutines `Request -> Response`: drivers serve them over TCP in the event loop and over TLS with
+granian, and the simulated network calls them in virtual time.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence

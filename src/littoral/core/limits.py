@@ -198,6 +198,27 @@ API_IDLE_S = _limit(
     "close",
     "a connection on which nothing is asked holds a socket; longer than clients keep theirs for the next request",
 )
+API_CONNECTIONS = _limit(
+    "api-connections",
+    20_000,
+    "connections per listener",
+    "close",
+    "each holds a file; where TLS is spoken, and at the gateway, what is over it waits to be accepted",
+)
+API_HEAD_BYTES = _limit(
+    "api-head-bytes",
+    64 * KIB,
+    "bytes",
+    "reject",
+    "of a request's line and header fields; far more than a browser sends",
+)
+API_PIPELINED = _limit(
+    "api-pipelined",
+    256,
+    "requests per connection",
+    "close",
+    "that came before the one in front was answered: each is held, and its client asks faster than it reads",
+)
 API_HELD_BYTES = _limit(
     "api-held-bytes", 128 * MIB, "bytes per listener", "reject", "bodies are held until their requests are answered"
 )
@@ -206,6 +227,13 @@ JOIN_BODY_BYTES = _limit(
 )
 PEER_ANSWER_BYTES = _limit(
     "peer-answer-bytes", 16 * MIB, "bytes", "close", "answers are held in memory; a part of a snapshot is the largest"
+)
+PEER_STREAM_BYTES = _limit(
+    "peer-stream-bytes",
+    64 * MIB,
+    "bytes",
+    "close",
+    "of an answer in pieces over TLS: what its reader does not take is held in memory; who reads on asks again",
 )
 JOIN_ANSWER_BYTES = _limit(
     "join-answer-bytes", 64 * KIB, "bytes", "close", "certificates are small, and whoever answers is not known yet"
@@ -245,6 +273,7 @@ INBOX_KEPT = _limit(
     "reject",
     "messages that were made are remembered until their deadline, so that none is made twice; likewise those asked here",
 )
+INBOX_LISTED = _limit("inbox-listed", 200, "messages", "wait", "most of one page of the list of what was asked")
 INBOX_ANSWER_BYTES = _limit(
     "inbox-answer-bytes",
     4 * MIB,

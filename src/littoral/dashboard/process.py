@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from nicegui import ui
 
 from littoral.core.errors import StartupError
+from littoral.core.limits import Limits
 from littoral.dashboard.feed import Feed
 from littoral.dashboard.guard import Guard
 from littoral.dashboard.hub_api import HubApi
@@ -67,7 +68,7 @@ class DashboardProcess:
             self._listener.getsockname()[1],
             PAGES,
         )
-        self._server = AsgiServer(descriptor, guard)
+        self._server = AsgiServer(descriptor, guard, Limits(node.spec.limits))
 
     async def run(self) -> int:
         """Serve until SIGTERM; the process's exit status."""

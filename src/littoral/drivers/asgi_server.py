@@ -7,7 +7,8 @@ import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from littoral.drivers.granian_server import BACKPRESSURE, GranianServer, _native
+from littoral.core.limits import API_CONNECTIONS, Limits
+from littoral.drivers.granian_server import GranianServer, _native
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -23,9 +24,9 @@ class AsgiServer(GranianServer):
     The app is not sent ASGI's lifespan events: who makes the app starts and ends it, around `start` and `stop`.
     """
 
-    def __init__(self, listener_fd: int, app: AsgiApp) -> None:
+    def __init__(self, listener_fd: int, app: AsgiApp, limits: Limits) -> None:
         """`listener_fd` stays the caller's; the server works on a copy."""
-        super().__init__(listener_fd, self._call)
+        super().__init__(listener_fd, self._call, limits)
         self._asgi_app = app
 
     async def _call(self, scope: Any, protocol: Any) -> None:
@@ -40,6 +41,6 @@ class AsgiServer(GranianServer):
     def _worker(self, holder: Any) -> Any:
         threads, blocking_threads, python_threads, python_idle_s = 1, 1, 1, 30
         return _native.ASGIWorker(
-            1, (None, holder), None, threads, blocking_threads, python_threads, python_idle_s, BACKPRESSURE,
-            "1", None, None, True, None, *self._tls_arguments(), (None, None),
+            1, (None, holder), None, threads, blocking_threads, python_threads, python_idle_s,
+            self._limits[API_CONNECTIONS], *self._protocols(), True, None, *self._tls_arguments(), (None, None),
         )  # fmt: skip

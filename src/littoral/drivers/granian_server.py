@@ -17,12 +17,14 @@ from typing import Any, Literal
 
 import granian._futures
 import granian._granian
+from granian.http import HTTP1Settings, HTTP2Settings
 
 from littoral.core.errors import StartupError
+from littoral.core.limits import API_CONNECTIONS, API_HEAD_BYTES, API_IDLE_S, Limits
 
-BACKPRESSURE = 20_000
-"""Connections served at once. granian's default of 128 stalls as soon as that many clients read streams."""
 BACKLOG = 1024
+PONG_S = 300
+"""How long a client may take to answer a ping of HTTP/2: on a slow link there are megabytes in front of it."""
 
 # The type stubs of granian's internals do not describe them.
 _native: Any = granian._granian
@@ -68,12 +70,13 @@ class TlsFiles:
 class GranianServer:
     """One RSGI app on one listening socket, in the running loop. Several may run in one loop."""
 
-    def __init__(self, listener_fd: int, app: RsgiApp, tls: TlsFiles | None = None) -> None:
+    def __init__(self, listener_fd: int, app: RsgiApp, limits: Limits, tls: TlsFiles | None = None) -> None:
         """`listener_fd` stays the caller's; the server works on a copy. Raises StartupError for wrong TLS files."""
         if tls is not None:
             tls.check()
         self._listener_fd = listener_fd
         self._app = app
+        self._limits = limits
         self._tls = tls
         self._signal = _native.WorkerSignal()
         self._stopped: asyncio.Future[None] | None = None
@@ -104,9 +107,24 @@ class GranianServer:
     def _worker(self, holder: Any) -> Any:
         threads, blocking_threads, python_threads, python_idle_s = 1, 1, 1, 30
         return _native.RSGIWorker(
-            1, (None, holder), None, threads, blocking_threads, python_threads, python_idle_s, BACKPRESSURE,
-            "auto", None, None, False, None, *self._tls_arguments(), (None, None),
+            1, (None, holder), None, threads, blocking_threads, python_threads, python_idle_s,
+            self._limits[API_CONNECTIONS], *self._protocols(), False, None, *self._tls_arguments(), (None, None),
         )  # fmt: skip
+
+    def _protocols(self) -> tuple[str, HTTP1Settings, HTTP2Settings | None]:
+        """The versions of HTTP that are spoken, and what bounds a connection of each on which nothing is asked.
+
+        Where both are, one that says nothing at all is waited for without end, for its version is not known. So both are
+        spoken with those alone that had to show a certificate.
+        """
+        idle_ms = self._limits[API_IDLE_S] * 1000
+        http1 = HTTP1Settings(header_read_timeout=idle_ms)
+        if self._tls is None or self._tls.client_ca is None:
+            return "1", http1, None
+        http2 = HTTP2Settings(
+            keep_alive_interval=idle_ms, keep_alive_timeout=PONG_S, max_headers_size=self._limits[API_HEAD_BYTES]
+        )
+        return "auto", http1, http2
 
     def _tls_arguments(self) -> tuple[object, ...]:
         """In granian's order: on, certificate, key, password, lowest version, client CA, revocation lists, demand."""

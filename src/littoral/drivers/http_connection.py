@@ -2,6 +2,8 @@
 
     parser (httptools)  bytes -> requests, of which one at a time is answered; what is pipelined behind it waits, unread
     refused             a request that is over a bound, late, or no HTTP: it is answered at once, and the connection ends
+                        once the client has heard of it, or after a while
+    no upgrade          who would go on with another protocol is answered in this one
     cut off             a client that takes nothing of its answer; one that asks nothing, after a longer while
     left                the client has gone: what only waits is ended, and all else goes on to its end
 
@@ -11,30 +13,24 @@ times as long as in the store: every crossing is a wake-up, and a body is severa
 
 import asyncio
 import logging
-import re
 from collections import deque
 from collections.abc import AsyncIterator
-from functools import lru_cache
 from http import HTTPStatus
 from typing import Protocol, cast
 from urllib.parse import parse_qsl, unquote
 
 import httptools
 
-from littoral.core.errors import InvalidInput, LittoralError, TooLarge
+from littoral.core.errors import InvalidInput, LimitReached, LittoralError, MethodNotAllowed, TooLarge
 from littoral.core.http import AnyResponse, Handler, Request, StreamingResponse
-from littoral.core.limits import API_IDLE_S, API_WRITE_S, Limits
+from littoral.core.limits import API_HEAD_BYTES, API_IDLE_S, API_PIPELINED, API_WRITE_S, Limits
 from littoral.core.waiting import Client
 from littoral.drivers.pieces import close_pieces
-from littoral.drivers.problem import answer, check_status, unexpected_response
+from littoral.drivers.problem import unexpected_response
 from littoral.drivers.request_bodies import HeldBody, RequestBodies
-from littoral.wire.problem import problem_response
+from littoral.wire.http_fields import BODILESS, flaw_of
+from littoral.wire.problem import answer, problem_response
 
-HEAD_BYTES_MOST = 64 * 1024
-"""Of a request's line and header fields; far more than a browser sends."""
-_BODILESS = frozenset({204, 304})
-"""After these the next answer begins with the next byte, whatever the head says (RFC 9112, section 6.3)."""
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _STATUS_LINES = {each.value: f"HTTP/1.1 {each.value} {each.phrase}" for each in HTTPStatus}
 
@@ -113,6 +109,8 @@ class HttpConnection(asyncio.Protocol):
         self._head_bytes = 0
         """Of the request whose head is arriving."""
         self._in_head = True
+        self._head_again = b""
+        """Of a request that would have the connection go on with another protocol, without that wish."""
         self._late: asyncio.TimerHandle | None = None
         self._client = Client()
         self._end: asyncio.TimerHandle | None = None
@@ -124,6 +122,8 @@ class HttpConnection(asyncio.Protocol):
         """Of an answer that comes in pieces."""
         self._drained: asyncio.Future[None] | None = None
         """Pending while the client does not read."""
+        self._paused = False
+        """Whether nothing is read until what came has been answered."""
         self._lost = False
         self._ending = False
         """Whether nothing more is read."""
@@ -169,17 +169,35 @@ class HttpConnection(asyncio.Protocol):
         if self._in_head:
             self._head_bytes += len(data)
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._ending = True  # The request is answered as any other; nothing else is spoken here.
+            self._parse(data)
         except httptools.HttpParserError as error:
             if not self._ending:
                 self._refuse(InvalidInput("read request from", self._remote, f"it is no HTTP/1.1: {error}"))
             return
-        if self._in_head and self._head_bytes > HEAD_BYTES_MOST and not self._ending:
-            cause = f"its head is larger than {HEAD_BYTES_MOST} bytes"
-            self._refuse(TooLarge("read request from", self._remote, cause))
-        elif (self._incoming is not None or self._head_bytes) and self._late is None and not self._ending:
+        most = self._listener.limits[API_HEAD_BYTES]
+        if self._in_head and self._head_bytes > most and not self._ending:
+            self._listener.limits.hit(API_HEAD_BYTES)
+            cause, remedy = f"its head is larger than {most} bytes", f"The limit is {API_HEAD_BYTES.name}"
+            self._refuse(TooLarge("read request from", self._remote, cause, remedy))
+        else:
+            self._wait_for_the_rest()
+
+    def _parse(self, data: bytes) -> None:
+        """Raises HttpParserError."""
+        while data and not self._ending:
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                # The parser takes all that follows for another protocol, the request's own body too.
+                self._parser = httptools.HttpRequestParser(self)
+                data, self._head_again = self._head_again + data[upgrade.args[0] :], b""
+            else:
+                return
+
+    def _wait_for_the_rest(self) -> None:
+        """Of a request that has begun to arrive, unless nothing is read anyway: then it is not the client that is late."""
+        is_arriving = self._incoming is not None or self._head_bytes
+        if is_arriving and self._late is None and not self._ending and not self._paused:
             self._late = self._loop.call_later(self._listener.bodies.seconds, self._is_late)
 
     def _is_late(self) -> None:
@@ -212,6 +230,19 @@ class HttpConnection(asyncio.Protocol):
         if not self._lost and self._transport.get_write_buffer_size():
             self._end = self._loop.call_later(self._listener.limits[API_WRITE_S], self._cut_off)
 
+    def _linger(self) -> None:
+        """Close once the client has heard what it was told: what it still sends is read and dropped for a while. Were that
+        left unread, the system would answer it with a reset, which takes the answer from a client that is sending."""
+        if self._transport.is_closing():
+            self._close()
+            return
+        if self._end is not None:
+            self._end.cancel()
+        if self._paused:
+            self._transport.resume_reading()
+        self._transport.write_eof()
+        self._end = self._loop.call_later(self._listener.limits[API_WRITE_S], self._transport.abort)
+
     def _cut_off(self) -> None:
         self._listener.limits.hit(API_WRITE_S)
         self._transport.abort()
@@ -240,6 +271,9 @@ class HttpConnection(asyncio.Protocol):
             return
         incoming.method = self._parser.get_method().decode("ascii")
         incoming.version = self._parser.get_http_version()
+        if self._parser.should_upgrade():
+            self._do_not_upgrade(incoming)
+            return
         try:
             self._listener.bodies.announce(incoming.path, incoming.headers.get("content-length", ""))
         except LittoralError as error:
@@ -247,6 +281,16 @@ class HttpConnection(asyncio.Protocol):
             return
         if incoming.headers.get("expect", "").lower() == "100-continue" and self._is_idle():
             self._transport.write(_CONTINUE)
+
+    def _do_not_upgrade(self, incoming: _Incoming) -> None:
+        """Have the request read again as one that asks for nothing else than HTTP/1.1 (RFC 9110, section 7.8)."""
+        if incoming.method == "CONNECT":
+            self._refuse(MethodNotAllowed("call", incoming.path, "CONNECT is not what it takes"))
+            return
+        lines = [f"{incoming.method} {incoming.target.decode('latin-1')} HTTP/{incoming.version}"]
+        lines += [f"{name}: {value}" for name, value in incoming.headers.items() if name != "upgrade"]
+        self._head_again = "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
+        self._incoming = None
 
     def on_body(self, piece: bytes) -> None:
         if self._incoming is None:
@@ -266,6 +310,13 @@ class HttpConnection(asyncio.Protocol):
             incoming.keep_alive = self._parser.should_keep_alive()
             if not incoming.keep_alive:
                 self._ending = True
+            if len(self._waiting) >= self._listener.limits[API_PIPELINED]:
+                self._listener.limits.hit(API_PIPELINED)
+                self._incoming = incoming
+                cause = f"{len(self._waiting)} requests on this connection wait for their answers"
+                remedy = f"Wait for answers before more is asked. The limit is {API_PIPELINED.name}"
+                self._refuse(LimitReached("take request", incoming.path, cause, remedy))
+                return
             self._take(incoming)
 
     def _refuse(self, error: LittoralError) -> None:
@@ -280,12 +331,11 @@ class HttpConnection(asyncio.Protocol):
 
     # Answers
 
-    def finish(self) -> bool:
-        """Take no more requests; returns whether the connection is idle, and was closed."""
+    def finish(self) -> None:
+        """Take no more requests, and close the connection if it is idle."""
         self._ending = True
         if self._is_idle() and not self._lost:
             self._close()
-        return self._is_idle()
 
     def abort(self) -> None:
         """End it, whatever it is doing."""
@@ -299,6 +349,9 @@ class HttpConnection(asyncio.Protocol):
         if self._answering is None:
             self._answering = self._loop.create_task(self._answer_all())
         else:
+            # What comes now is not late by the client's doing.
+            self._no_longer_late()
+            self._paused = True
             self._transport.pause_reading()
 
     async def _answer_all(self) -> None:
@@ -309,10 +362,15 @@ class HttpConnection(asyncio.Protocol):
                 await self._answer(incoming)
                 if self._lost:
                     return
+                if incoming.refusal is not None:
+                    self._linger()
+                    return
                 if not incoming.keep_alive or (self._ending and not self._waiting):
                     self._close()
                     return
             self._transport.resume_reading()
+            self._paused = False
+            self._wait_for_the_rest()
         finally:
             self._answering = None
             self._idle_since_s = self._loop.time()
@@ -328,11 +386,11 @@ class HttpConnection(asyncio.Protocol):
                 except LittoralError as error:
                     response = problem_response(error)
                 else:
-                    response = await answer(self._listener.handler, request)
+                    response = await answer(self._listener.handler, request, unexpected_response)
             await self._send(incoming, response)
-        except Exception:  # noqa: BLE001 -- the boundary of a request: whatever it is, it is logged and answered
+        except Exception as error:  # noqa: BLE001 -- the boundary of a request: whatever it is, it is logged and answered
             incoming.keep_alive = False
-            await self._send(incoming, unexpected_response(method, incoming.path))
+            await self._send(incoming, unexpected_response(method, incoming.path, error))
         finally:
             self._listener.bodies.release(incoming.held)
 
@@ -341,7 +399,7 @@ class HttpConnection(asyncio.Protocol):
             await self._stream(incoming, response)
             return
         length = len(response.body)
-        bodiless = response.status in _BODILESS
+        bodiless = response.status in BODILESS
         unsaid = bodiless or (incoming.method == "HEAD" and not length)
         head = self._head(incoming, response, "" if unsaid else f"content-length: {length}")
         if not self._lost:
@@ -351,7 +409,7 @@ class HttpConnection(asyncio.Protocol):
     async def _stream(self, incoming: _Incoming, response: StreamingResponse) -> None:
         """Send pieces until they end, the client goes away, or the listener stops."""
         length = next((value for name, value in response.headers if name.lower() == "content-length"), None)
-        bodiless = response.status in _BODILESS
+        bodiless = response.status in BODILESS
         chunked = length is None and incoming.version != "1.0" and not bodiless
         if length is None and not chunked and not bodiless:
             incoming.keep_alive = False
@@ -409,11 +467,12 @@ class HttpConnection(asyncio.Protocol):
         """Raises ValueError for what would not be read as it is meant: it may come from another node, or be made of what
         a client sent."""
         status = response.status
-        check_status(status)
+        if flaw := flaw_of(status, response.headers):
+            raise ValueError(flaw)
         lines = [_STATUS_LINES.get(status) or f"HTTP/1.1 {status} ", f"date: {self._listener.date()}"]
         # In lower case, as HTTP/2 has them: what is written for the one server must not differ for the other.
         for name, value in response.headers:
-            field = _field_name(name)
+            field = name.lower()
             if field == "content-length" and (framing or status == HTTPStatus.NO_CONTENT):
                 if framing and framing != f"{field}: {value}":
                     raise ValueError(f"the body is not of the length {value!r}")
@@ -423,19 +482,8 @@ class HttpConnection(asyncio.Protocol):
             lines.append(f"{field}: {value}")
         if framing:
             lines.append(framing)
-        if not incoming.keep_alive:
+        if not incoming.keep_alive or (self._ending and not self._waiting):
             lines.append("connection: close")
         elif incoming.version == "1.0":
             lines.append("connection: keep-alive")
-        text = "\r\n".join(lines)
-        if text.count("\r") != len(lines) - 1 or text.count("\n") != len(lines) - 1 or "\0" in text:
-            raise ValueError("a header field holds a line break or a null")
-        return text.encode() + b"\r\n\r\n"
-
-
-@lru_cache(maxsize=1024)
-def _field_name(name: str) -> str:
-    """In lower case. Raises ValueError for a name that would end where it does not."""
-    if not _TOKEN.fullmatch(name):
-        raise ValueError(f"{name!r} is no name of a header field")
-    return name.lower()
+        return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"

@@ -42,7 +42,7 @@ class HttpServer:
         if tls is None:
             self._server = PlainServer(listener_fd, handler, bodies, limits)
         else:
-            self._server = TlsServer(listener_fd, handler, bodies, tls)
+            self._server = TlsServer(listener_fd, handler, bodies, limits, tls)
 
     @property
     def open_streams(self) -> int:
@@ -59,7 +59,7 @@ class HttpServer:
             _log.warning("a listener stopped with connections still open after %s s", grace_s)
 
     async def reload(self, tls: TlsFiles) -> None:
-        """Serve new connections with other TLS files; open ones go on as they are until they end or `STOP_GRACE_S`.
+        """Serve new connections with other TLS files; open ones go on as they are until they end.
 
         Raises StartupError where a file is missing or wrong; the listener then goes on with the old ones.
         """

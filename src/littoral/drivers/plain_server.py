@@ -6,8 +6,7 @@ import socket
 from email.utils import formatdate
 
 from littoral.core.http import Handler
-from littoral.core.limits import Limits
-from littoral.drivers.granian_server import BACKPRESSURE
+from littoral.core.limits import API_CONNECTIONS, Limits
 from littoral.drivers.http_connection import HttpConnection
 from littoral.drivers.request_bodies import RequestBodies
 
@@ -24,6 +23,8 @@ class PlainServer:
         self._server: asyncio.Server | None = None
         self._connections: dict[HttpConnection, None] = {}
         self._streams: dict[asyncio.Task[int], None] = {}
+        self._stopping = False
+        """What the system accepts from now on is closed unserved: its client has asked nothing yet that was read."""
         self._idle: asyncio.Future[None] | None = None
         """While the server stops: done when no connection is left."""
         self._dated_s = -1
@@ -47,6 +48,7 @@ class PlainServer:
         """
         if self._server is None:
             return True
+        self._stopping = True
         self._server.close()
         for task in tuple(self._streams):
             task.cancel()
@@ -65,7 +67,10 @@ class PlainServer:
     def opened(self, connection: HttpConnection) -> bool:
         """See Connections."""
         self._connections[connection] = None
-        return len(self._connections) <= BACKPRESSURE
+        if len(self._connections) > self.limits[API_CONNECTIONS]:
+            self.limits.hit(API_CONNECTIONS)
+            return False
+        return not self._stopping
 
     def closed(self, connection: HttpConnection) -> None:
         """See Connections."""

@@ -1,6 +1,6 @@
 """What the bodies of one listener's requests may take: each by itself, and all together."""
 
-from littoral.core.errors import LimitReached, TimedOut, TooLarge
+from littoral.core.errors import LimitReached, RequestTimeout, TooLarge
 from littoral.core.limits import API_BODY_S, API_HELD_BYTES, Limit, Limits
 
 _OPERATION = "read body of request"
@@ -26,7 +26,7 @@ class RequestBodies:
 
     @property
     def seconds(self) -> int:
-        """How long a body may take to arrive."""
+        """How long a request may take to arrive, its head and its body."""
         return self._limits[API_BODY_S]
 
     def announce(self, path: str, length: str) -> None:
@@ -50,10 +50,10 @@ class RequestBodies:
         self._held_bytes -= held.size
         held.size = 0
 
-    def timed_out(self, path: str) -> TimedOut:
-        """The body has not come in time."""
+    def timed_out(self, path: str) -> RequestTimeout:
+        """The request has not come in time."""
         self._limits.hit(API_BODY_S)
-        return TimedOut(_OPERATION, path, f"it did not arrive within {self.seconds} s")
+        return RequestTimeout("read request", path, f"it did not arrive within {self.seconds} s")
 
     def _too_large(self, path: str) -> TooLarge:
         self._limits.hit(self._body_limit)

@@ -1,4 +1,8 @@
-"""HTTPS, or mTLS, on one listening socket, with granian: HTTP/1.1 and HTTP/2."""
+"""HTTPS, or mTLS, on one listening socket, with granian: HTTP/1.1, and where clients show certificates HTTP/2.
+
+granian takes what it is to send without waiting for the client to take it. So an answer in pieces ends once it has had
+peer-stream-bytes of them: that is the most that is held for a client that reads nothing.
+"""
 
 import asyncio
 import contextvars
@@ -9,14 +13,18 @@ from urllib.parse import parse_qsl
 
 from littoral.core.errors import InvalidInput, LittoralError
 from littoral.core.http import AnyResponse, Handler, Request, Response, StreamingResponse
+from littoral.core.limits import PEER_STREAM_BYTES, Limits
 from littoral.drivers.granian_server import ClientGone, GranianServer, TlsFiles
 from littoral.drivers.pieces import close_pieces
-from littoral.drivers.problem import answer, check_status, unexpected_response
+from littoral.drivers.problem import unexpected_response
 from littoral.drivers.request_bodies import HeldBody, RequestBodies
-from littoral.wire.problem import problem_response
+from littoral.wire.http_fields import flaw_of
+from littoral.wire.problem import answer, problem_response
 
+WHOLE_BYTES = 256 * 1024
+"""A body up to this is read all at once, and counted as held before it has come; a larger one in pieces, as they come."""
 RELOAD_GRACE_S = 5.0
-"""How long connections made with a former certificate are waited for."""
+"""How long the end of connections made with a former certificate is waited for, before the log says that some are left."""
 
 _log = logging.getLogger("littoral.http")
 
@@ -24,12 +32,15 @@ _log = logging.getLogger("littoral.http")
 class TlsServer:
     """One listener: `start`, then `stop`; `reload` changes its certificate without refusing a connection."""
 
-    def __init__(self, listener_fd: int, handler: Handler, bodies: RequestBodies, tls: TlsFiles) -> None:
+    def __init__(
+        self, listener_fd: int, handler: Handler, bodies: RequestBodies, limits: Limits, tls: TlsFiles
+    ) -> None:
         """`listener_fd` stays the caller's. Raises StartupError where a TLS file is missing or wrong."""
         self._handler = handler
         self._listener_fd = listener_fd
         self._bodies = bodies
-        self._server = GranianServer(listener_fd, self._serve, tls)
+        self._limits = limits
+        self._server = GranianServer(listener_fd, self._serve, limits, tls)
         self._streams: set[asyncio.Task[None]] = set()
 
     @property
@@ -48,11 +59,11 @@ class TlsServer:
         return await stopping
 
     async def reload(self, tls: TlsFiles) -> None:
-        """Serve new connections with other TLS files; open ones go on as they are until they end or `RELOAD_GRACE_S`.
+        """Serve new connections with other TLS files; open ones go on as they are until they end.
 
         Raises StartupError where a file is missing or wrong; the listener then goes on with the old ones.
         """
-        renewed = GranianServer(self._listener_fd, self._serve, tls)
+        renewed = GranianServer(self._listener_fd, self._serve, self._limits, tls)
         renewed.start()
         old, self._server = self._server, renewed
         if not await old.stop(RELOAD_GRACE_S):
@@ -70,10 +81,10 @@ class TlsServer:
             except LittoralError as error:
                 response: AnyResponse = problem_response(error)
             else:
-                response = await answer(self._handler, request)
+                response = await answer(self._handler, request, unexpected_response)
             await self._respond(method, protocol, response)
-        except Exception:  # noqa: BLE001 -- the boundary to the server: whatever it is, it is logged and answered
-            fallback = unexpected_response(method, scope.path)
+        except Exception as error:  # noqa: BLE001 -- the boundary to the server: whatever it is, it is logged and answered
+            fallback = unexpected_response(method, scope.path, error)
             protocol.response_bytes(fallback.status, list(fallback.headers), fallback.body)
         finally:
             self._bodies.release(held)
@@ -96,8 +107,8 @@ class TlsServer:
         pieces: list[bytes] = []
         try:
             async with asyncio.timeout(self._bodies.seconds):
-                if announced.isdecimal() and (length := int(announced)):
-                    # All at once, where its length is known: each piece is a wake-up of another thread, and so is its end.
+                if announced.isdecimal() and 0 < (length := int(announced)) <= WHOLE_BYTES:
+                    # Each piece is a wake-up of another thread, and so is the end of all.
                     self._bodies.hold(path, length, held)
                     body: bytes = await protocol()
                     return body
@@ -109,12 +120,10 @@ class TlsServer:
         return b"".join(pieces)
 
     async def _respond(self, method: str, protocol: Any, response: AnyResponse) -> None:
-        try:
-            check_status(response.status)
-        except ValueError:
+        if flaw := flaw_of(response.status, response.headers):
             if isinstance(response, StreamingResponse):
                 await close_pieces(response.chunks)
-            raise
+            raise ValueError(flaw)
         headers = list(response.headers)
         if isinstance(response, Response):
             protocol.response_bytes(response.status, headers, response.body)
@@ -125,10 +134,11 @@ class TlsServer:
             await self._stream(protocol, response)
 
     async def _stream(self, protocol: Any, response: StreamingResponse) -> None:
-        """Send pieces until they end, the client goes away, or the listener stops."""
-        sending = asyncio.create_task(
-            _send(protocol.response_stream(response.status, list(response.headers)), response.chunks)
-        )
+        """Send pieces until they end or are too many, the client goes away, or the listener stops."""
+        transport = protocol.response_stream(response.status, list(response.headers))
+        sending = asyncio.create_task(_send(transport, response.chunks, self._limits))
+        # The body ends when the last reference goes.
+        del transport
         self._streams.add(sending)
         # A future of granian's that ignores being cancelled while the connection is open: it must not be awaited.
         gone = protocol.client_disconnect()
@@ -147,10 +157,15 @@ class TlsServer:
         await asyncio.gather(*ending, return_exceptions=True)
 
 
-async def _send(transport: Any, pieces: AsyncIterator[bytes]) -> None:
+async def _send(transport: Any, pieces: AsyncIterator[bytes], limits: Limits) -> None:
+    left = limits[PEER_STREAM_BYTES]
     try:
         async for piece in pieces:
             await transport.send_bytes(piece)
+            left -= len(piece)
+            if left <= 0:
+                limits.hit(PEER_STREAM_BYTES)
+                return
     except ClientGone:
         pass  # The client went away, which is no fault of the handler.
     except Exception:

@@ -63,7 +63,7 @@ class GatewayProcess:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         self._load()
         self._control.start()
-        server = GranianServer(descriptor, self._gateway.__rsgi__)
+        server = GranianServer(descriptor, self._gateway.__rsgi__, self._limits)
         server.start()
         keep_for_life()
         await stopped.wait()

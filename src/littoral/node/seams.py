@@ -13,6 +13,7 @@ from littoral.core.webhooks import NoWebhooks, Webhooks
 from littoral.security.identity import Identity
 from littoral.security.store_key import StoreKey
 from littoral.store.writer import Writer
+from littoral.wire.problem import Fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,8 @@ class Seams:
     replaces the one before."""
     offload: Offload
     """Where work is done that would hold up the event loop."""
+    fault: Fault
+    """What is answered to a message from above that a fault of ours ended, and who hears of it. Listeners have their own."""
     webhooks: Webhooks = field(default_factory=NoWebhooks)
     """How URLs of clients are called."""
     store_key: StoreKey | None = None

@@ -5,6 +5,7 @@ from collections import Counter, deque
 from collections.abc import AsyncGenerator, Callable
 from contextvars import Context
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal, Protocol
 
 import msgspec
@@ -12,9 +13,9 @@ import msgspec
 from littoral.core.errors import PeerUnreachable
 from littoral.core.http import AnyResponse, Handler, Headers, Request, Response, StreamingResponse
 from littoral.core.tasks import Tasks
-from littoral.drivers.problem import answer
 from littoral.testing.link import Link
 from littoral.testing.random import SeededRandom
+from littoral.wire.problem import answer, fault_response
 
 STREAM_PIECES = 16
 """Pieces of a stream that may be on their way or unread: the buffers of the connection. Its sender then waits."""
@@ -84,6 +85,7 @@ class NetworkState(Protocol):
 
     random: SeededRandom
     counts: Counter[Event]
+    failures: list[BaseException]
     tasks: Tasks
     peers: dict[str, Peer]
     context: Context
@@ -246,13 +248,19 @@ class Connection:
         network = self._network
         try:
             self._note(event, len(self._request.body))
-            response = await answer(peer.handler, self._request)
+            response = await answer(peer.handler, self._request, partial(self._fault, peer))
             if network.random.chance(self._link.loss) and not self._broken:
                 self._broken = True
                 self._note("responses_lost")
             await self._reply(response, copy=event == "duplicated")
         finally:
             peer.connections.pop(self, None)
+
+    def _fault(self, peer: Peer, method: str, path: str, error: Exception) -> Response:
+        """A fault of ours ended the request. What a process meets while it dies is none."""
+        if peer.up:
+            self._network.failures.append(error)
+        return fault_response(method, path, "")
 
     async def _reply(self, response: AnyResponse, *, copy: bool) -> None:
         if isinstance(response, Response):

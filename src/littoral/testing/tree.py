@@ -18,6 +18,7 @@ from types import MappingProxyType
 
 import msgspec
 
+from littoral.core.http import Response
 from littoral.core.limits import Limits
 from littoral.core.names import parse_stream_name
 from littoral.core.resources import Node, Tier
@@ -38,6 +39,7 @@ from littoral.testing.offload import at_once
 from littoral.testing.random import SeededRandom
 from littoral.testing.webhooks import SimWebhooks
 from littoral.testing.writer import SimWriter
+from littoral.wire.problem import fault_response
 
 POLL_S = 0.05
 UNTIL_S = 600.0
@@ -129,6 +131,7 @@ class SimNode:
             webhooks=SimWebhooks(network.transport(self.name)),
             store_key=self.store_key,
             offload=at_once,
+            fault=self.fault,
             spill=self.spill_disk,
             renewed=self._renewed,
         )
@@ -198,6 +201,12 @@ class SimNode:
                 records += batch.records()
                 offset = batch.next
         return records
+
+    def fault(self, method: str, path: str, error: Exception) -> Response:
+        """A fault of ours ended a request that no network carried. What a process meets while it dies is none."""
+        if self.hub is not None:
+            self.tree.failures.append(error)
+        return fault_response(method, path, "")
 
     def _make_writer(self, limits: Limits) -> SimWriter:
         self._writer = SimWriter(limits, self.random.fork(f"writer{self.deaths}"), self.disk)

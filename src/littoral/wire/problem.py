@@ -5,13 +5,19 @@ it: what an operator needs of that is in the node's log, under the request's id.
 """
 
 import re
+from collections.abc import Callable
 
 import msgspec
 
 from littoral.core import errors
 from littoral.core.errors import LittoralError
-from littoral.core.http import Headers, Response
+from littoral.core.http import AnyResponse, Handler, Headers, Request, Response
 from littoral.core.undecodable import UNDECODABLE
+from littoral.wire.answers import NO_STORE
+
+Fault = Callable[[str, str, Exception], Response]
+"""What is answered to a request, by its method and path, that an exception outside of our tree ended: a fault of ours,
+which whoever answers sees to it that somebody hears of."""
 
 CONTENT_TYPE = "application/problem+json"
 RETRY_AFTER_S = "1"
@@ -48,6 +54,16 @@ _WORDLESS: dict[int, type[LittoralError]] = {
 """What an answer without a body means: what will be so again, however often it is asked."""
 
 
+async def answer(handler: Handler, request: Request, fault: Fault) -> AnyResponse:
+    """The boundary of a request: what `handler` answers, or the error that it raised."""
+    try:
+        return await handler(request)
+    except LittoralError as error:
+        return problem_response(error)
+    except Exception as error:  # noqa: BLE001 -- whatever it is, somebody hears of it, and it is answered
+        return fault(request.method, request.path, error)
+
+
 def problem_of(error: LittoralError, request_id: str = "") -> Problem:
     """What is said of `error`."""
     public = next(kind for kind in type(error).__mro__ if kind.__module__ == LittoralError.__module__)
@@ -68,12 +84,17 @@ def problem_of(error: LittoralError, request_id: str = "") -> Problem:
 
 def problem_response(error: LittoralError, request_id: str = "", headers: Headers = ()) -> Response:
     """`error` as a response. `headers` are sent too."""
-    fields = [("content-type", CONTENT_TYPE), ("cache-control", "no-store"), *headers]
+    fields = [("content-type", CONTENT_TYPE), NO_STORE, *headers]
     if request_id:
         fields.append(("x-request-id", request_id))
     if error.status in _RETRYABLE:
         fields.append(("retry-after", RETRY_AFTER_S))
     return Response(error.status, fields, msgspec.json.encode(problem_of(error, request_id)))
+
+
+def fault_response(method: str, path: str, remedy: str, request_id: str = "") -> Response:
+    """What is said of a fault of ours: nothing but where to look."""
+    return problem_response(LittoralError("handle", f"{method} {path[:120]}", "the node failed to", remedy), request_id)
 
 
 def error_of(status: int, body: bytes, operation: str, subject: str, headers: Headers = ()) -> LittoralError:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from littoral.core.limits import Limits
 from littoral.drivers.asgi_server import AsgiServer, Message, Receive, Send
 from littoral.drivers.listeners import listen_tcp
 
@@ -40,7 +41,7 @@ async def exchange(listener: socket.socket, request: str, then: bytes = b"") -> 
 def serve(story: Callable[[socket.socket], Awaitable[None]]) -> None:
     async def main() -> None:
         with listen_tcp("127.0.0.1:0") as listener:
-            server = AsgiServer(listener.fileno(), application)
+            server = AsgiServer(listener.fileno(), application, Limits())
             server.start()
             async with asyncio.timeout(DEADLINE_S):
                 await story(listener)

@@ -5,7 +5,7 @@ import contextlib
 import logging
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -14,16 +14,19 @@ import pytest
 import uvloop
 
 from littoral.core.errors import Conflict, PeerUnreachable, StartupError
-from littoral.core.http import AnyResponse, Handler, Request, Response, StreamingResponse
+from littoral.core.http import AnyResponse, Handler, Headers, Request, Response, StreamingResponse
 from littoral.core.limits import (
     API_BODY_BYTES,
     API_BODY_S,
     API_HELD_BYTES,
+    API_IDLE_S,
     JOIN_BODY_BYTES,
     PEER_ANSWER_BYTES,
+    PEER_STREAM_BYTES,
     Limit,
     Limits,
 )
+from littoral.drivers import granian_server
 from littoral.drivers.granian_server import TlsFiles
 from littoral.drivers.http_server import HttpServer
 from littoral.drivers.listeners import listen_tcp
@@ -282,7 +285,7 @@ def test_a_body_that_does_not_come_is_not_waited_for():
             answer = await raw(
                 url, b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\nConnection: close\r\n\r\nhalf"
             )
-            assert answer.startswith(b"HTTP/1.1 504 ")
+            assert answer.startswith(b"HTTP/1.1 408 ")
             assert limits.reached[API_BODY_S.name] == 1
 
     uvloop.run(main())
@@ -427,6 +430,23 @@ def test_a_host_that_takes_the_connection_and_says_nothing_times_out():
     uvloop.run(main())
 
 
+def test_who_says_nothing_at_the_gateway_is_not_waited_for():
+    async def app(scope: object, protocol: object) -> None:
+        raise AssertionError("nothing was asked")
+
+    async def main() -> None:
+        with listen_tcp("127.0.0.1:0") as listener:
+            server = granian_server.GranianServer(listener.fileno(), app, Limits({API_IDLE_S.name: 1}))
+            server.start()
+            reader, writer = await asyncio.open_connection(*listener.getsockname())
+            async with asyncio.timeout(10):
+                assert await reader.read() == b""
+            writer.close()
+            assert await server.stop(5)
+
+    uvloop.run(main())
+
+
 def tls_request(ca: TestCa, url: str, data: bytes) -> bytes:
     """The answer to bytes as they are, in HTTP/1.1, until the server closes."""
     context = ssl.create_default_context(cadata=ca.pem.decode())
@@ -440,6 +460,24 @@ def tls_request(ca: TestCa, url: str, data: bytes) -> bytes:
         while piece := secured.recv(65_536):
             answer += piece
         return answer
+
+
+@asynccontextmanager
+async def secured(
+    url: str, ca: TestCa, protocols: Sequence[str] = (), child: tuple[Path, Path] | None = None
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A connection whose TLS handshake is done. protocols: what the client would speak. child: certificate and key."""
+    context = ssl.create_default_context(cadata=ca.pem.decode())
+    if protocols:
+        context.set_alpn_protocols(list(protocols))
+    if child is not None:
+        context.load_cert_chain(*child)
+    host, port = url.removeprefix("https://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port), ssl=context, limit=1024)
+    try:
+        yield reader, writer
+    finally:
+        writer.transport.abort()
 
 
 class TestTls:
@@ -529,8 +567,8 @@ class TestTls:
             ("Content-Length: 1001", b"", 413),
             ("Transfer-Encoding: chunked", b"258\r\n" + b"y" * 600 + b"\r\n0\r\n\r\n", 200),
             ("Transfer-Encoding: chunked", (b"258\r\n" + b"y" * 600 + b"\r\n") * 2 + b"0\r\n\r\n", 413),
-            ("Content-Length: 600", b"half", 504),
-            ("Transfer-Encoding: chunked", b"4\r\nhalf\r\n", 504),
+            ("Content-Length: 600", b"half", 408),
+            ("Transfer-Encoding: chunked", b"4\r\nhalf\r\n", 408),
         ],
     )
     def test_bodies_are_bounded_whether_they_say_how_long_they_are_or_not(
@@ -549,18 +587,114 @@ class TestTls:
 
         uvloop.run(main())
 
+    def test_what_is_announced_and_does_not_come_takes_no_room_from_others(self, ca: TestCa, tmp_path: Path):
+        tls = TlsFiles(*ca.issue("node").write(tmp_path, "node"))
+        limits = Limits({API_HELD_BYTES.name: 1_000_000})
+
+        async def main() -> None:
+            async with (
+                serving(echo, tls, limits) as (url, _),
+                transport(Identity(ca.pem)) as client,
+                secured(url, ca) as (reader, writer),
+            ):
+                writer.write(b"POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 900000\r\n\r\n")
+                # It is asked for its body, so it was looked at.
+                assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100 ")
+                answer = await client.request(url, Request("POST", "/", body=b"x" * 600_000), 10)
+                assert answer.status == 200
+
+        uvloop.run(main())
+
+    def test_strangers_speak_http_1_1_and_who_says_nothing_is_not_waited_for(self, ca: TestCa, tmp_path: Path):
+        tls = TlsFiles(*ca.issue("node").write(tmp_path, "node"))
+
+        async def main() -> None:
+            async with (
+                serving(echo, tls, Limits({API_IDLE_S.name: 1})) as (url, _),
+                secured(url, ca, ["h2", "http/1.1"]) as (reader, writer),
+                transport(Identity(ca.pem)) as client,
+            ):
+                assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == "http/1.1"
+                async with asyncio.timeout(10):
+                    assert await reader.read() == b""
+                assert (await client.request(url, GET, 10)).status == 200
+
+        uvloop.run(main())
+
+    def test_a_child_that_is_no_longer_there_is_not_waited_for(
+        self, ca: TestCa, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr(granian_server, "PONG_S", 1)
+        ca_file = tmp_path / "ca.pem"
+        ca_file.write_bytes(ca.pem)
+        tls = TlsFiles(*ca.issue("parent").write(tmp_path, "parent"), client_ca=ca_file)
+        child = ca.issue("child").write(tmp_path, "child")
+
+        async def main() -> None:
+            async with (
+                serving(echo, tls, Limits({API_IDLE_S.name: 1})) as (url, _),
+                secured(url, ca, ["h2"], child) as (reader, writer),
+            ):
+                assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == "h2"
+                empty_settings = b"\0\0\0\4\0\0\0\0\0"
+                writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + empty_settings)
+                async with asyncio.timeout(10):
+                    await reader.read()
+
+        uvloop.run(main())
+
+    def test_what_a_client_does_not_take_is_not_made_without_end(self, ca: TestCa, tmp_path: Path):
+        tls = TlsFiles(*ca.issue("node").write(tmp_path, "node"))
+        limits = Limits({PEER_STREAM_BYTES.name: 10 << 20})
+        made = 0
+
+        async def handler(request: Request) -> AnyResponse:
+            async def pieces() -> AsyncIterator[bytes]:
+                nonlocal made
+                while True:
+                    made += 1
+                    yield b"x" * (1 << 20)
+
+            return StreamingResponse(200, (), pieces())
+
+        async def main() -> None:
+            async with serving(handler, tls, limits) as (url, server), secured(url, ca) as (reader, writer):
+                writer.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+                await reader.readuntil(b"\r\n\r\n")
+                async with asyncio.timeout(10):
+                    while server.open_streams:
+                        await asyncio.sleep(0)
+                assert made == 10
+                assert limits.reached[PEER_STREAM_BYTES.name] == 1
+
+        uvloop.run(main())
+
+    @pytest.mark.parametrize("streams", [False, True])
+    @pytest.mark.parametrize("name", ["x forged", "", "x: 1"])
+    def test_a_name_that_is_none_is_a_fault_of_the_node(self, ca: TestCa, tmp_path: Path, name: str, *, streams: bool):
+        self._answers_that_they_are_a_fault(ca, tmp_path, 200, ((name, "1"),), streams=streams)
+
+    @pytest.mark.parametrize("streams", [False, True])
+    def test_a_line_break_in_a_header_field_is_a_fault_of_the_node(self, ca: TestCa, tmp_path: Path, *, streams: bool):
+        self._answers_that_they_are_a_fault(ca, tmp_path, 200, (("x", "a\r\nb: c"),), streams=streams)
+
     @pytest.mark.parametrize("streams", [False, True])
     @pytest.mark.parametrize("status", [0, 100, 600])
     def test_what_is_the_status_of_no_answer_is_a_fault_of_the_node(
         self, ca: TestCa, tmp_path: Path, status: int, *, streams: bool
     ):
+        self._answers_that_they_are_a_fault(ca, tmp_path, status, (), streams=streams)
+
+    def _answers_that_they_are_a_fault(
+        self, ca: TestCa, tmp_path: Path, status: int, headers: Headers, *, streams: bool
+    ) -> None:
         tls = TlsFiles(*ca.issue("node").write(tmp_path, "node"))
 
         async def pieces() -> AsyncIterator[bytes]:
             yield b"never"
 
         async def handler(request: Request) -> AnyResponse:
-            return StreamingResponse(status, (), pieces()) if streams else Response(status, (), b"never")
+            return StreamingResponse(status, headers, pieces()) if streams else Response(status, headers, b"never")
 
         async def main() -> None:
             async with serving(handler, tls) as (url, _), transport(Identity(ca.pem)) as client:

@@ -52,6 +52,30 @@ def test_a_request_takes_a_round_trip_and_its_bytes():
     run(main)
 
 
+@pytest.mark.parametrize("dies", [False, True])
+def test_a_fault_of_ours_is_answered_and_heard_of_unless_the_process_dies_of_it(*, dies: bool):
+    fault = AssertionError("a broken invariant")
+
+    async def breaks(request: Request) -> AnyResponse:
+        if dies:
+            network.stop(ROOT)
+        raise fault
+
+    network = SimNetwork(SeededRandom(7))
+
+    async def main() -> None:
+        network.serve(ROOT, breaks)
+        asked = network.transport("a").request(ROOT, GET, 5)
+        if dies:
+            with pytest.raises(PeerUnreachable, match="reset"):
+                await asked
+        else:
+            assert (await asked).status == 500
+        assert network.failures == ([] if dies else [fault])
+
+    run(main)
+
+
 def test_jitter_is_drawn_from_the_seed():
     async def main() -> list[float]:
         network = network_of(echo)
