@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.support.ports import free_base_port
 from tests.support.real_node import RealNode
 
 REPOSITORY = Path(__file__).parents[2]
@@ -32,6 +33,27 @@ def test_another_node_does_not_get_the_name(tmp_path: Path):
                 log = other.refused(us.token("plant-a"))
             assert "cloud knows another node of that name" in log
             assert "move the node with its data directory, and its key" in log
+
+
+def test_who_is_below_a_region_comes_along_with_it():
+    with RealNode("cloud") as cloud, RealNode("us", "region", parent=cloud.start()) as us:
+        us.start(cloud.token("us"))
+        base = free_base_port(2)
+        listen = {"peer": f"127.0.0.1:{base}", "join": f"127.0.0.1:{base + 1}"}
+        with RealNode("eu", "region", parent=cloud, listen=listen) as eu:
+            eu.start(cloud.token("eu"))
+            with RealNode("plant-a", "site", parent=eu) as site:
+                site.start(eu.token("plant-a"))
+                assert site.api("PUT", "/v1/streams/plant-a/log", b"", JSON).status == 201
+                append(site, range(20))
+                site.until(lambda: held(cloud) == list(range(20)))
+                eu.stop()
+                moved = RealNode("eu", "region", parent=us, listen=listen, data_dir=eu.data_dir)
+                with moved:
+                    moved.start(us.token("eu"))
+                    append(site, range(20, 30))
+                    moved.until(lambda: held(us) == held(cloud) == list(range(30)))
+                    moved.until(lambda: moved.api("GET", "/v1/status").json()["link"]["blocked"] == {})
 
 
 def test_a_node_keeps_its_name_and_its_history_as_the_how_to_says(tmp_path: Path):

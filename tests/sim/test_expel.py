@@ -204,11 +204,11 @@ def test_a_move_that_is_not_one_takes_no_connected_child_off_the_list(seed: int)
 
     async def story(all_: Branches) -> None:
         registry = all_.eu.running.registry
-        await all_.eu.running._elsewhere(["plant-a", "nobody"])
+        await registry.note_answer(["plant-a", "nobody"], [], all_.eu.running.peers.connected)
         assert registry.via("plant-a") == "plant-a"
         all_.site.cut_power()
         await all_.tree.until(lambda: not all_.eu.running.peers.connected)
-        await all_.eu.running._elsewhere(["plant-a"])
+        await registry.note_answer(["plant-a"], [], all_.eu.running.peers.connected)
         assert registry.via("plant-a") is None
         assert registry.via("cell-1") is None
         with pytest.raises(NotFound):

@@ -8,10 +8,11 @@ import msgspec
 import pytest
 
 from littoral.core.names import StreamName
-from littoral.core.resources.model import Parent
 from littoral.store.transaction import Transaction
+from littoral.streams.blocked import Blocked
 from littoral.testing.loop import run
 from littoral.testing.tree import SimNode, SimTree
+from littoral.wire.peer import Member
 from tests.support.vertical import LINES, RULE, payload
 
 RECORDS = 40
@@ -58,17 +59,12 @@ class Regions:
                 self.appended.append(record)
             await asyncio.sleep(0.3)
 
-    async def move(self, parent: SimNode) -> None:
+    async def move(self, parent: SimNode, node: SimNode | None = None) -> None:
         """As an operator does: stop, another parent in the document, a token of that parent's."""
-        hub = self.site.running
-        await hub.stop()
-        self.tree.check(hub)
-        self.site.hub = None
-        spec = msgspec.structs.replace(
-            self.site.config.spec, parent=Parent(url=parent.peer_url, join_url=parent.join_url)
-        )
-        self.site.config = msgspec.structs.replace(self.site.config, spec=spec)
-        await self.site.start(await self.tree.token(parent, "plant-a"))
+        node = node or self.site
+        await node.switch_off()
+        node.move_to(parent)
+        await node.start(await self.tree.token(parent, node.name))
 
     def agree(self) -> bool:
         tables = [
@@ -180,5 +176,132 @@ def test_it_may_move_back(seed: int):
         await regions.tree.until(lambda: regions.root.records("plant-a/log") == regions.appended)
         await asyncio.sleep(10)
         assert regions.root.records("plant-a/log") == regions.appended
+
+    simulate(seed, story)
+
+
+class TestRegionWithNodesBelow:
+    """eu is moved below us, with plant-a and cell-1 below it."""
+
+    async def _start(self, regions: Regions) -> SimNode:
+        cell = await regions.tree.start_child("cell-1", "device", regions.site)
+        await regions.tree.until(lambda: regions.root.running.registry.via("cell-1") == "eu")
+        return cell
+
+    def _are_below_us(self, regions: Regions, *names: str) -> bool:
+        via = [(regions.root, "us"), (regions.us, "eu")]
+        return all(node.running.registry.via(name) == child for node, child in via for name in ("eu", *names))
+
+    def _blocked(self, regions: Regions) -> dict[StreamName, Blocked]:
+        return {
+            name: blocked
+            for node in regions.nodes
+            if node.hub is not None and node.hub.uplink is not None
+            for name, blocked in node.hub.uplink.outbox.blocked.items()
+        }
+
+    def test_are_known_at_the_new_parent_by_themselves(self, seed: int):
+        async def story(regions: Regions) -> None:
+            cell = await self._start(regions)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(regions.append())
+                await asyncio.sleep(2)
+                await regions.move(regions.us, regions.eu)
+            await cell.running.keyvalue.put("lines", "of the cell", b"1")
+            await regions.tree.until(lambda: self._are_below_us(regions, "plant-a", "cell-1"), 60)
+            await regions.tree.until(lambda: regions.root.records("plant-a/log") == regions.appended, 60)
+            assert regions.us.records("plant-a/log") == regions.appended
+            await regions.tree.until(lambda: not self._blocked(regions), 60)
+            await regions.tree.until(regions.agree, 60)
+            renewals = {node.name: node.renewals for node in regions.nodes}
+            assert renewals == {"cloud": 0, "us": 0, "eu": 0, "plant-a": 1, "cell-1": 1}, "once each, those below only"
+
+        simulate(seed, story)
+
+    def test_are_known_when_they_come_back_if_they_were_off(self, seed: int):
+        async def story(regions: Regions) -> None:
+            cell = await self._start(regions)
+            await cell.switch_off()
+            await regions.site.switch_off()
+            await regions.move(regions.us, regions.eu)
+            await asyncio.sleep(60)
+            assert not self._are_below_us(regions, "plant-a")
+            await regions.site.start()
+            await regions.tree.until(lambda: self._are_below_us(regions, "plant-a"), 60)
+            await cell.start()
+            await regions.tree.until(lambda: self._are_below_us(regions, "plant-a", "cell-1"), 60)
+            await regions.append()
+            await regions.tree.until(lambda: regions.root.records("plant-a/log") == regions.appended, 60)
+            assert not self._blocked(regions)
+
+        simulate(seed, story)
+
+    def test_may_move_back_and_forth(self, seed: int):
+        """Who lies above them knows them already, and elsewhere."""
+
+        async def story(regions: Regions) -> None:
+            cell = await self._start(regions)
+            for parent in (regions.us, regions.root, regions.us):
+                await regions.move(parent, regions.eu)
+                await asyncio.sleep(40)
+            await regions.tree.until(lambda: self._are_below_us(regions, "plant-a", "cell-1"), 60)
+            await regions.append()
+            await regions.tree.until(lambda: regions.root.records("plant-a/log") == regions.appended, 60)
+            await regions.tree.until(lambda: cell.name in {each.node for each in regions.root.running.report.nodes()})
+            assert not self._blocked(regions)
+            assert max(node.renewals for node in regions.nodes) <= 4
+
+        simulate(seed, story)
+
+    def test_show_their_keys_again_where_those_above_could_not_be_asked(self, seed: int):
+        async def story(regions: Regions) -> None:
+            await self._start(regions)
+            link = regions.tree.network.link("us", regions.root.peer_url)
+            await regions.move(regions.us, regions.eu)
+            link.cut()
+            await asyncio.sleep(60)
+            assert self._blocked(regions)
+            link.restore()
+            await regions.tree.until(
+                lambda: self._are_below_us(regions, "plant-a", "cell-1") and not self._blocked(regions), 120
+            )
+
+        simulate(seed, story)
+
+    def test_a_region_that_names_a_node_of_another_gets_nothing_of_it(self, seed: int):
+        async def story(regions: Regions) -> None:
+            await self._start(regions)
+            subtree, true = regions.us.running.subtree, regions.us.running.subtree.members
+
+            def forged() -> list[Member]:
+                return [*true(), Member("plant-a", "site", {}), Member("cell-1", "device", {})]
+
+            subtree.members = forged  # type: ignore[method-assign]
+            regions.us.running._subtree_changed("plant-a")
+            await regions.append()
+            await asyncio.sleep(60)
+            root = regions.root.running.registry
+            assert (root.via("plant-a"), root.via("cell-1"), root.may_write("us", "plant-a")) == ("eu", "eu", False)
+            known = [member.node for member in root.members(Member("cloud", "cloud", {}))]
+            assert sorted(known) == ["cell-1", "cloud", "eu", "plant-a", "us"], "each once"
+            assert regions.root.records("plant-a/log") == regions.appended
+            assert [node.renewals for node in regions.nodes] == [0, 0, 0, 0, 0], "nor is anybody troubled by it"
+
+        simulate(seed, story)
+
+
+def test_who_joins_below_a_moved_node_gets_what_is_desired_of_it(seed: int):
+    """Though nothing has changed since the move."""
+
+    async def story(regions: Regions) -> None:
+        await regions.move(regions.us, regions.eu)
+        await asyncio.sleep(30)
+        late = await regions.tree.start_child("plant-b", "site", regions.eu)
+        await regions.tree.until(lambda: "temperature" in late.running.rules.runners, 60)
+        await late.running.keyvalue.put("lines", "of the late one", b"1")
+        await regions.tree.until(regions.agree, 60)
+        desired = regions.eu.running.store.stream(StreamName("cloud", "desired"))
+        assert desired is not None
+        assert (desired.via, desired.first) == ("us", 0), "it goes on, and was not begun anew"
 
     simulate(seed, story)

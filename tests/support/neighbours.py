@@ -23,7 +23,7 @@ from littoral.testing.net import Link, SimNetwork
 from littoral.testing.random import SeededRandom
 from littoral.testing.tree import SimNode
 from littoral.wire import peer
-from tests.support.stores import SimStore, records_of
+from tests.support.stores import SimStore, append, records_of
 
 URL = "https://cloud.peer"
 CHILD = "plant-a"
@@ -61,6 +61,9 @@ class OpenFamily:
     def is_elsewhere(self, child: str, node: str) -> bool:
         return False
 
+    def is_unproved(self, child: str, node: str) -> bool:
+        return False
+
 
 class NoSnapshots:
     """Every stream is read from its beginning."""
@@ -89,6 +92,22 @@ class NoSnapshots:
         raise AssertionError
 
 
+class OpenSubtree:
+    """What the child says of itself and those below it: may be changed by a test."""
+
+    def __init__(self, both: "Neighbours") -> None:
+        self._both = both
+
+    def members(self) -> list[peer.Member]:
+        return self._both.members
+
+    def is_away(self, node: str) -> bool:
+        return node in self._both.away
+
+    async def welcomed(self, welcome: peer.Welcome) -> None:
+        pass
+
+
 class Neighbours:
     """Inside `littoral.testing.loop.run` only."""
 
@@ -104,6 +123,7 @@ class Neighbours:
         self.family = OpenFamily()
         self.server = PeerServer(self.parent, self.above.limits, self.family, self.snapshots_of(self.parent))
         self.members = [peer.Member(CHILD, "site", {})]
+        self.away: set[str] = set()
         self.frames: list[list[str]] = []
         """The streams of each frame that reached the parent."""
         self.open_frames = 0
@@ -125,7 +145,7 @@ class Neighbours:
         return Uplink(
             self.child,
             link,
-            lambda: self.members,
+            OpenSubtree(self),
             self.snapshots_of(self.child),
             clock,
             random,
@@ -148,11 +168,7 @@ class Neighbours:
     async def append(
         self, store: Store, name: StreamName, *records: bytes, lane: Lane = "telemetry", reach: Reach = "root"
     ) -> None:
-        def append(tx: Transaction) -> None:
-            tx.open_stream(name, lane=lane, reach=reach)
-            tx.append(name, records)
-
-        await store.submit(append)
+        await store.submit(append(name, *records, lane=lane, reach=reach))
 
     async def until(self, condition: Callable[[], object]) -> None:
         async with asyncio.timeout(UNTIL_S):

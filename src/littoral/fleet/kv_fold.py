@@ -5,6 +5,9 @@ Rules:
 - What the parent sends is applied: the desired state comes from there, too.
 - A child writes the replicated namespaces that are placed on it or on a node below it. Its writes to any other are for
   the dead letters.
+- What was followed from a former parent, and was not applied before the move, is applied as if it came from below: it is
+  said to the present parent, too, as all of the table is then (`littoral.fleet.kv_parent`). The former parent may be lost
+  before it has passed them on, and what is applied here and said to nobody would not win again when it comes from elsewhere.
 - A child's write that is doubtful (`littoral.store.kv`) is refused, everywhere, and put aside at the node that refused
   it. The parent's is applied.
 - A child may know of a namespace a moment before its parent has folded the same record. So nothing is refused while
@@ -23,7 +26,7 @@ from littoral.core.names import StreamName
 from littoral.core.resources import Namespace
 from littoral.core.undecodable import UNDECODABLE
 from littoral.fleet.desired import DesiredFold, desired_in, is_desired
-from littoral.fleet.registry import MEMBERS, is_placed_among
+from littoral.fleet.registry import MEMBERS, SUBTREE, is_placed_among
 from littoral.store.dead_letters import append_dead_letters, dead_letters
 from littoral.store.kv import kv_namespace, stand_in
 from littoral.store.stream import StreamInfo
@@ -160,6 +163,8 @@ class KvFold:
         return APPLIED if merged.won else OUTDONE
 
     def _check_placed(self, tx: Transaction, source: StreamName, namespace: str) -> None:
+        if tx.get_state(SUBTREE, source.origin) is None:
+            return  # It never was below: it was the parent.
         info = tx.stream(source)
         child = info.via if info is not None else source.origin
         wanted = desired_in(tx, Namespace, namespace)

@@ -14,6 +14,11 @@ Kept in the store under these scopes:
 A child that was expelled stays among the children, so that it is refused by its name. One that is elsewhere stays as well:
 only the nodes above know that it is, and one of them that was restored from a backup may be mistaken. It is not listed,
 and when it says hello here it is back.
+
+A child that moves below another takes those along that are known to lie below it. But one that comes with nodes below it
+that are not, because it was elsewhere, or this node was restored, brings only their names: a forged one would take a node
+from where it is. They are below it here once they have shown their keys, which they do when they are told: by renewing
+their certificates, for which all above are asked to sign. So they are known at all of these.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -27,9 +32,10 @@ from littoral.core.limits import CHILDREN, SUBTREE_CHANGES, TOKENS, TREE_NODES, 
 from littoral.core.names import StreamName
 from littoral.core.random import Random
 from littoral.core.resources import Namespace, placement_matches
+from littoral.core.tasks import run_to_end
 from littoral.fleet.desired import DESIRED, is_desired
 from littoral.fleet.inbox import addressee, inbox_of, is_inbox
-from littoral.fleet.pace import Pace
+from littoral.fleet.rate_limiter import RateLimiter
 from littoral.security.enrolment import (
     ChildRecord,
     EnrolRequest,
@@ -84,13 +90,15 @@ class Registry:
         self._gone = gone
         self._children = _load(store, CHILDREN_SCOPE, ChildRecord)
         self._away = set(store.state(AWAY))
+        self._unproved: dict[str, None] = {}
+        """Of whom those above take nothing until they show their keys: as the parent said in this session."""
         self._via = {node: via.decode() for node, via in store.state(SUBTREE).items()}
         self._keys = store.state("keys")
         self._former = _load(store, "former", list[str])
         self._members = _load(store, MEMBERS, list[Member])
         self._greetings: dict[str, object] = {}
         """Of each child, the latest: an older one that waited says what is no longer so."""
-        self._pace = Pace(clock, limits[SUBTREE_CHANGES], CHANGES_EVERY_S)
+        self._rate = RateLimiter(clock, limits[SUBTREE_CHANGES], CHANGES_EVERY_S)
         self._signed = _load(store, "signed", SignedRecord)
 
     # What others ask
@@ -205,7 +213,17 @@ class Registry:
         """See Family.is_elsewhere."""
         return node != child and (self._via.get(node) not in (None, child) or node in self._away)
 
-    # What changes it
+    def is_unproved(self, child: str, node: str) -> bool:
+        """See Family.is_unproved. A child that is moved takes those below it along; but on its word alone they are not
+        below it here, for it could name any node."""
+        return not self._is_below(node, child) or node in self._away or node in self._unproved
+
+    def is_away(self, node: str) -> bool:
+        """Whether a node that was below is elsewhere in the tree now, as far as is known here."""
+        via = self._via.get(node)
+        return via is not None and (node in self._away or via in self._away or via not in self._children)
+
+    # What changes it. Each change is made to its end, also when its request is given up: the store has it by then.
 
     async def greet(self, child: str, members: Sequence[Member]) -> None:
         """See Family.greet: members that are not in the child's subtree are left out.
@@ -214,19 +232,25 @@ class Registry:
         """
         self._greetings[child] = greeting = object()
         kept = list({member.node: member for member in members if self._is_below(member.node, child)}.values())
-        is_back = child in self._away
-        if is_back:
-            await self._put(AWAY, child, None)
-            self._away.discard(child)
+        if child in self._away:
+            await run_to_end(self._note_back(child), f"note that {child} is back")
         if self._members.get(child) == kept:
-            if is_back:
-                self._changed(child)
             return
-        await self._pace.turn()
+        await self._rate.turn()
         if self._greetings[child] is greeting:
-            await self._put(MEMBERS, child, msgspec.msgpack.encode(kept))
-            self._members[child] = kept
-            self._changed(child)
+            await run_to_end(self._note_members(child, kept), f"note members of {child}")
+
+    async def _note_back(self, child: str) -> None:
+        await self._put(AWAY, child, None)
+        self._away.discard(child)
+        # Those above think as this node did.
+        self._unproved[child] = None
+        self._changed(child)
+
+    async def _note_members(self, child: str, members: list[Member]) -> None:
+        await self._put(MEMBERS, child, msgspec.msgpack.encode(members))
+        self._members[child] = members
+        self._changed(child)
 
     async def create_token(self, node: str, join_url: str, ca_fingerprint: bytes, ttl_ms: int) -> str:
         """A join token for a child named `node`. Raises InvalidInput, LimitReached."""
@@ -287,6 +311,9 @@ class Registry:
     async def add_child(self, record: ChildRecord, revoked_ms: int | None = None) -> None:
         """A node is now a direct child, with this key and certificate. revoked_ms: of what was kept of it when it was let
         in; raises Forbidden where it was expelled since."""
+        await run_to_end(self._add_child(record, revoked_ms), f"add child {record.node}")
+
+    async def _add_child(self, record: ChildRecord, revoked_ms: int | None) -> None:
         node = record.node
         held = self._children.get(node)
         if held is not None and held.revoked_ms not in (None, revoked_ms):
@@ -301,64 +328,103 @@ class Registry:
         now = self._children.get(node)
         if now is not None and now.revoked:
             raise expelled("enrol", node)
-        await self.note_below(node, node, record.public_key)
+        await self._note_below(node, node, record.public_key)
 
     async def note_below(self, node: str, via: str, public_key: bytes) -> None:
         """A node with that key lies below the child `via` (or is it). Raises Forbidden as `check_below`: another child
         may have been quicker with the same name."""
+        await run_to_end(self._note_below(node, via, public_key), f"note {node} below {via}")
+
+    async def _note_below(self, node: str, via: str, public_key: bytes) -> None:
         if node != via:
             self.check_below(node, via, public_key)
-        before, key_before = self._via.get(node), self._keys.get(node)
-        if before == via and key_before == public_key and node not in self._away:
+        before = self._via.get(node)
+        if before == via and self.is_known(node, public_key) and node not in self._away:
+            await self._note_proved(node, via)
             return
+        left = node != via and node in self._children
+        await self._place(node, via, public_key, left=left)
+        if node in self._away:
+            self._away.discard(node)
+            self._unproved[node] = None  # Those above are told of it, too.
+        if left:
+            del self._children[node]
+        if before not in (None, via):
+            self._changed(via)
+            self._gone(str(before))
+        await self._note_proved(node, via)
+
+    async def _place(self, node: str, via: str, public_key: bytes, *, left: bool) -> None:
+        """Keep that a node is below a child. left: it was a child itself; who is known to lie below it comes along."""
+        before, key_before = self._via.get(node), self._keys.get(node)
         former = [each for each in self._former.get(node, ()) if each != via]
         if before not in (None, via, node):
             former.append(str(before))
-        left = node != via and node in self._children
+        along = [each for each, through in self._via.items() if left and through == node and each != node]
+        formers = {each: [*(name for name in self._former.get(each, ()) if name != via), node] for each in along}
+        formers[node] = former
         self._via[node], self._keys[node] = via, public_key
+        self._via.update(dict.fromkeys(along, via))
 
         def put(tx: Transaction) -> None:
-            tx.put_state(SUBTREE, node, via.encode())
+            for each, through in formers.items():
+                tx.put_state(SUBTREE, each, via.encode())
+                tx.put_state("former", each, msgspec.msgpack.encode(through) if through else None)
             tx.put_state("keys", node, public_key)
-            tx.put_state("former", node, msgspec.msgpack.encode(former) if former else None)
             tx.put_state(AWAY, node, None)
             if left:
                 tx.put_state(CHILDREN_SCOPE, node, None)
 
         try:
             await self._store.submit(put)
-        except BaseException:
+        except Exception:
+            self._via.update(dict.fromkeys(along, node))
             _restore(self._via, node, before)
             _restore(self._keys, node, key_before)
             raise
-        self._former[node] = former
-        self._away.discard(node)
-        if left:
-            del self._children[node]
-        if before not in (None, via):
-            self._changed(via)
-            self._gone(str(before))
+        self._former |= formers
 
-    async def note_elsewhere(self, nodes: Iterable[str], connected: Collection[str]) -> None:
-        """Of these nodes the parent says that they are elsewhere in the tree now. Those that are `connected` here are not."""
-        moved = [node for node in nodes if node in self._via and node not in self._away and node not in connected]
-        if not moved:
-            return
+    async def _note_proved(self, node: str, via: str) -> None:
+        """A node has shown its key, to those above first: where they took nothing of it, they are told of it anew, and say
+        how far they have its streams. Of many at once in few sessions."""
+        if node in self._unproved:
+            del self._unproved[node]
+            await self._rate.turn()
+            self._changed(via)
+
+    async def note_answer(self, elsewhere: Iterable[str], unproved: Iterable[str], connected: Collection[str]) -> None:
+        """What the parent said at the last hello of those below: these are elsewhere in the tree now, and of these those above
+        take nothing until they show their keys.
+
+        Those that are `connected` here are not elsewhere: they show their keys, too. Who is below a child is told by that
+        one, in its next session."""
+        await run_to_end(self._note_answer(list(elsewhere), unproved, connected), "note the parent's answer")
+
+    async def _note_answer(self, elsewhere: list[str], unproved: Iterable[str], connected: Collection[str]) -> None:
+        now_unproved = dict.fromkeys(node for node in (*elsewhere, *unproved) if node in self._via)
+        moved = [node for node in elsewhere if node in self._via and node not in self._away and node not in connected]
 
         def put(tx: Transaction) -> None:
             for node in moved:
                 tx.put_state(AWAY, node, b"")
 
-        await self._store.submit(put)
-        self._away.update(moved)
+        if moved:
+            await self._store.submit(put)
+            self._away.update(moved)
+        # Not before it is written: where that fails, the next answer finds who is to be asked.
+        before, self._unproved = self._unproved, now_unproved
         for via in dict.fromkeys(self._via[node] for node in moved):
             self._changed(via)
-            # If it is not the node itself, it is told in its next session.
+        asked = [node for node in now_unproved if node not in before]
+        for via in dict.fromkeys(self._via[node] for node in (*moved, *asked)):
             self._gone(via)
 
     async def expel(self, node: str) -> None:
         """Let a direct child in no more, nor anybody through it, until it shows a token that is made later. What it brought
         stays. Raises NotFound."""
+        await run_to_end(self._expel(node), f"expel {node}")
+
+    async def _expel(self, node: str) -> None:
         record = self._children.get(node)
         if record is None:
             raise not_below("expel", node, self._store.node)
@@ -385,19 +451,21 @@ class Registry:
         self._gone(node)
 
     def _forget_unwritten(self, record: ChildRecord, before: ChildRecord | None) -> None:
-        """`record` was refused by the disk. Not where one is only cancelled: it is going to be written all the same; and
-        not where somebody has put another in its place, who sees to that one."""
+        """`record` was refused by the disk; but not where somebody has put another in its place, who sees to that one."""
         if self._children.get(record.node) is record:
             _restore(self._children, record.node, before)
 
     async def note_signed(self, request: SignRequest, via: str, public_key: bytes) -> None:
         """At the root: decide whether to sign for that key, and note it. Raises as `authorise_signing`."""
+        await run_to_end(self._note_signed(request, via, public_key), f"note {request.node} signed")
+
+    async def _note_signed(self, request: SignRequest, via: str, public_key: bytes) -> None:
         record = authorise_signing(
             request,
             via=via,
             root=self._store.node,
             known=self._signed,
-            moves=self.is_known(request.node, public_key),
+            moves=self.is_known(request.node, public_key) or self._is_below(request.node, via),
         )
         before = self._signed.get(record.node)
         if before is None and len(self._signed) >= self._limits[TREE_NODES]:
@@ -412,7 +480,7 @@ class Registry:
         self._signed[record.node] = record
         try:
             await self._put("signed", record.node, msgspec.msgpack.encode(record))
-        except BaseException:
+        except Exception:
             _restore(self._signed, record.node, before)
             raise
 

@@ -23,6 +23,8 @@ import msgspec
 from littoral.core.hlc import HybridClock
 from littoral.core.kv import KvEntry, KvPage
 from littoral.core.names import StreamName
+from littoral.store.meta import put_meta, read_meta_value
+from littoral.store.rows import take_rows
 
 KV_STREAMS = "kv/"
 KV_DOWN_STREAMS = "kv-down/"
@@ -94,10 +96,7 @@ class KvTable:
     def keep_newest(self) -> None:
         """Before a commit: write down the newest timestamp, so that the next start goes on from there."""
         if self._newest > self._kept:
-            self._connection.execute(
-                "INSERT INTO meta(key, value) VALUES(?,?) ON CONFLICT DO UPDATE SET value=excluded.value",
-                (_NEWEST, str(self._newest)),
-            )
+            put_meta(self._connection, _NEWEST, str(self._newest))
             self._kept = self._newest
 
     def abandon(self) -> None:
@@ -265,17 +264,9 @@ def read_snapshot(
     # One more than is wanted tells whether there are more.
     cursor: Any = iter(connection.execute(_SNAPSHOT, (namespace, after, most_entries + 1)))
     horizon = next(cursor)[2]
-    rows: list[KvRow] = []
-    size = 0
-    complete = True
-    for row in cursor:
-        size += len(row[0]) + len(row[1] or b"") + ENTRY_BYTES
-        if len(rows) == most_entries or (rows and size > most_bytes):
-            complete = False
-            break
-        rows.append(row)
-    # The statement ends with its cursor. Not by close(): apsw 3.54 then keeps the cursor for ever.
-    del cursor
+    rows, complete = take_rows(
+        cursor, lambda row: len(row[0]) + len(row[1] or b"") + ENTRY_BYTES, most_bytes, most_entries
+    )
     return rows, complete, horizon
 
 
@@ -302,6 +293,18 @@ def read_horizon(connection: apsw.Connection, namespace: str) -> int:
     return row[0] if row else 0
 
 
+def held_namespaces(connection: apsw.Connection) -> list[str]:
+    """The namespaces that hold anything, tombstones included: one step in an index for each."""
+    found: list[str] = []
+    at = ""
+    while row := connection.execute(
+        "SELECT namespace FROM kv WHERE namespace>? ORDER BY namespace LIMIT 1", (at,)
+    ).fetchone():
+        at = row[0]
+        found.append(at)
+    return found
+
+
 def namespaces_with_tombstones(connection: apsw.Connection, before: int) -> list[str]:
     """The namespaces that hold tombstones older than the timestamp `before`: two steps in an index for each namespace
     that holds any, however many they are."""
@@ -322,5 +325,4 @@ def namespaces_with_tombstones(connection: apsw.Connection, before: int) -> list
 
 def greatest_hlc(connection: apsw.Connection) -> int:
     """The newest timestamp that the table ever held."""
-    row: Any = connection.execute("SELECT value FROM meta WHERE key=?", (_NEWEST,)).fetchone()
-    return int(row[0]) if row else 0
+    return int(read_meta_value(connection, _NEWEST) or 0)

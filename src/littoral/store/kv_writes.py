@@ -20,11 +20,13 @@ from littoral.store.kv import (
     KvRow,
     KvTable,
     Merged,
+    held_namespaces,
     kv_down_stream,
     kv_stream,
     read_entries,
     read_entry,
 )
+from littoral.store.rows import take_rows
 from littoral.store.stream import Reach
 
 _encode_entries = msgspec.msgpack.Encoder().encode
@@ -132,18 +134,17 @@ class KvWrites(HistoryWrites):
         """The table now lacks tombstones that a neighbour has forgotten, up to `hlc`."""
         self._kv.raise_horizon(namespace, hlc)
 
+    def kv_namespaces(self) -> list[str]:
+        """The namespaces of which anything is held."""
+        return held_namespaces(self._connection)
+
     def kv_publish_again(self, namespace: str, after: str, most_entries: int, most_bytes: int) -> str | None:
         """Append what the table holds now, tombstones included, to this node's stream again: the entries with keys
         greater than `after`, at least one if there are any, and no more than either bound. Returns the last key, None
         at the end. Who has an entry already is not disturbed: it does not win again.
         """
-        part: list[KvEntry] = []
-        size = 0
-        for entry in read_entries(self._connection, namespace, after, most_entries):
-            size += len(entry.key) + len(entry.value or b"")
-            if part and size > most_bytes:
-                break
-            part.append(entry)
+        entries = read_entries(self._connection, namespace, after, most_entries)
+        part, _ = take_rows(entries, lambda entry: len(entry.key) + len(entry.value or b""), most_bytes)
         if not part:
             return None
         self._publish_kv(kv_stream(self.node, namespace), part)

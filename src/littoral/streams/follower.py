@@ -27,10 +27,11 @@ from littoral.core.errors import (
 from littoral.core.names import StreamName
 from littoral.core.undecodable import UNDECODABLE
 from littoral.store.batch import StoredBatch
-from littoral.store.replica import Verdict, begins_anew, lineage_parts
+from littoral.store.replica import begins_anew, lineage_parts
 from littoral.store.store import Store
 from littoral.streams.arrival import Arrival, Bringing
 from littoral.streams.bandwidth import EVENT_BYTES
+from littoral.streams.blocked import NOT_TAKEN, Blocked
 from littoral.streams.bootstrap import Snapshots
 from littoral.streams.due_marks import DueMarks
 from littoral.streams.holds import Holds
@@ -125,7 +126,7 @@ class Follower:
         try:
             await self._fetch(mark)
         except InvalidInput as error:
-            self._outbox.block(name, str(error))
+            self._outbox.block(name, "unreadable", str(error))
         except PeerUnreachable:
             raise
         except NotFound:
@@ -168,7 +169,15 @@ class Follower:
         if (info := self._store.stream(name)) is not None and info.via != self._outbox.parent:
             # What stands here of it is as good as what comes, but it was had from a former parent.
             await self._store.submit(lambda tx: tx.follow_from(name, self._outbox.parent))
-        anew = False
+        if (blocked := await self._go_on(name, mark)) is not None and self._snapshots.covers(name):
+            # The parent was restored, perhaps, and took back what it had sent before: what it wrote in between is gone.
+            await self._begin(name)
+            blocked = await self._go_on(name, mark)
+        if blocked is not None:
+            self._outbox.blocked[name] = blocked
+
+    async def _go_on(self, name: StreamName, mark: peer.Mark) -> Blocked | None:
+        """Append what the parent has beyond our copy; returns why that cannot be, if so."""
         while (have := self._have(mark)) < mark.next:
             try:
                 frame = await self.read(name, have)
@@ -176,19 +185,16 @@ class Follower:
                 await self._begin(name)
                 continue
             if not frame:
-                return
+                break
             outcomes = await self._store.submit(partial(take_over_all, frame, self._outbox.parent))
             self._store.counters.judged(outcomes)
             self._state.followed_records += outcomes[-1].next - have
             if self._have(mark) <= have:
-                if outcomes[-1].verdict is Verdict.DIVERGED and self._snapshots.covers(name) and not anew:
-                    # The parent was restored, and then took back what it had sent: what it wrote in between is gone.
-                    anew = True
-                    await self._begin(name)
-                    continue
-                self._outbox.block(name, f"{outcomes[-1].verdict.value} at offset {have} of our copy of the parent's")
-                return
+                verdict = outcomes[0].verdict
+                reason = f"{verdict.value} at offset {have} of our copy of the parent's"
+                return Blocked(NOT_TAKEN.get(verdict, "unreadable"), reason)
             await self._between(name)()
+        return None
 
     def _is_another(self, name: StreamName, mark: peer.Mark) -> bool:
         """Whether there is no copy of the stream here, or one of before its origin was restored: how much of that is

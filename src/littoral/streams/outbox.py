@@ -23,6 +23,7 @@ from littoral.store.batch import StoredBatch
 from littoral.store.store import Store
 from littoral.store.stream import StreamInfo
 from littoral.store.tail import Aged
+from littoral.streams.blocked import Blocked, BlockedKind
 from littoral.streams.holds import Holds
 from littoral.streams.shares import Shares
 from littoral.streams.ttl import SendTtl
@@ -84,7 +85,7 @@ class Outbox:
         """Of what waits of a stream, where it begins and when that was appended, as was asked last."""
         self.expired: dict[Lane, int] = dict.fromkeys(LANES, 0)
         """Records that were stepped over because they were too old, by lane, since the start."""
-        self.blocked: dict[StreamName, str] = {}
+        self.blocked: dict[StreamName, Blocked] = {}
         """Streams the parent cannot take over, with the reason. They are kept here and not sent."""
         self._left: set[StreamName] = set()
         """See `leave`."""
@@ -149,6 +150,10 @@ class Outbox:
         """Up to where the parent has the stream."""
         return self._marks[name]
 
+    def is_ahead(self, name: StreamName) -> bool:
+        """Whether more of the stream is on its way than the parent has, as far as is known."""
+        return self._ahead.get(name, 0) > self._marks[name]
+
     def set_mark(self, name: StreamName, offset: int) -> None:
         """The parent says where its copy ends."""
         before = self._marks.get(name, offset)
@@ -158,9 +163,9 @@ class Outbox:
         if offset < before:
             self._due[self._lane[name]].setdefault(name)
 
-    def block(self, name: StreamName, reason: str) -> None:
+    def block(self, name: StreamName, kind: BlockedKind, reason: str) -> None:
         """Stop sending a stream; the rest goes on."""
-        self.blocked[name] = reason
+        self.blocked[name] = Blocked(kind, reason)
 
     def leave(self, name: StreamName) -> None:
         """Send nothing of a stream in this session, and count nothing of it as waiting: its origin is elsewhere in the tree
@@ -309,7 +314,7 @@ class Outbox:
             # Retention or deletion is on disk and is about to be published; whoever waits for work is woken by that.
             return []
         except StorageCorrupt as damage:
-            self.block(name, str(damage))
+            self.block(name, "damaged", str(damage))
         except Unavailable as error:
             if self._holds is not None:
                 self._holds.hold(name, str(error))

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import msgspec
 
-from littoral.core.errors import Forbidden, Gone, InvalidInput, MethodNotAllowed, NotFound
+from littoral.core.errors import Forbidden, Gone, InvalidInput, NotFound
 from littoral.core.http import AnyResponse, Request, Response, StreamingResponse
 from littoral.core.limits import READ_BYTES, Limits
 from littoral.core.names import StreamName, parse_stream_name
@@ -22,9 +22,9 @@ from littoral.streams.hello_queue import HelloQueue
 from littoral.streams.origins import Origins
 from littoral.streams.take_over import take_over
 from littoral.wire import peer
+from littoral.wire.answers import NO_STORE, method_not_allowed
+from littoral.wire.query import required_number, whole_number
 
-NUMBER_DIGITS_MOST = 18
-"""An offset, and a number of bytes, is below 2^63."""
 IN_ORDER_S = 2.0
 """How long a frame that overtook another waits for it: about as long as that one may take where several are sent at once."""
 HEARTBEAT_S = 5.0
@@ -54,6 +54,10 @@ class Family(Followers, Protocol):
         """Whether `node`, which `child` says is below it, is known to be in another part of the tree."""
         ...
 
+    def is_unproved(self, child: str, node: str) -> bool:
+        """Whether `node`, which `child` says is below it, has to show its key first: here, or to those above."""
+        ...
+
 
 class PeerServer:
     """Answers the peer protocol for authenticated children."""
@@ -67,6 +71,8 @@ class PeerServer:
         self.lost_records = 0
         """Records that children no longer had when we asked: taken by their retention."""
         self._channels = Channels(store, family)
+        self._untold: set[str] = set()
+        """Children whose sessions were ended, and that have not said hello since."""
         self._origins = Origins(store)
         self._hellos = HelloQueue(store.node, limits)
 
@@ -80,7 +86,9 @@ class PeerServer:
         self._channels.review(child)
 
     def end_session(self, child: str) -> None:
-        """Let the child begin anew, if it may: there is something that it is told at its hello."""
+        """Let the child begin anew, if it may: there is something that it is told at its hello. Also one that has said hello
+        and has not opened its channel yet."""
+        self._untold.add(child)
         self._channels.end(child)
 
     async def admit(self, request: Request) -> None:
@@ -104,7 +112,7 @@ class PeerServer:
         if route == ("GET", peer.SNAPSHOT):
             return self._snapshot(child, request)
         if request.path in (peer.HELLO, peer.BATCHES, peer.NOTIFY, peer.READ, peer.SNAPSHOT):
-            raise MethodNotAllowed("call", request.path, f"{request.method} is not what it takes")
+            raise method_not_allowed(request)
         raise NotFound("find", request.path, "there is nothing here for neighbours")
 
     async def _hello(self, child: str, request: Request) -> Response:
@@ -117,6 +125,7 @@ class PeerServer:
                 "Run the same version of Littoral on both",
             )
         await self._family.greet(child, hello.members)
+        self._untold.discard(child)
         marks = []
         for origin, path in hello.streams:
             if not self._family.may_write(child, origin):
@@ -126,7 +135,12 @@ class PeerServer:
         marks += self._unnamed(child, hello)
         spread_s = self._hellos.spread_s(self._family.child_count)
         elsewhere = [each.node for each in hello.members if self._family.is_elsewhere(child, each.node)]
-        return _answer(peer.Welcome(peer.PROTOCOL_VERSION, self._store.node, marks, spread_s, elsewhere))
+        unproved = [each.node for each in hello.members if self._family.is_unproved(child, each.node)]
+        return peer.answer(
+            peer.Welcome(
+                peer.PROTOCOL_VERSION, self._store.node, marks, spread_s, elsewhere, unproved, self._store.lineage
+            )
+        )
 
     def _unnamed(self, child: str, hello: peer.Hello) -> list[peer.Mark]:
         """What is here of the child's own streams that it does not have: it deleted them, or was restored."""
@@ -157,7 +171,7 @@ class PeerServer:
             if outcome.verdict in (Verdict.APPEND, Verdict.TRIM, Verdict.SKIP):
                 self.received_records += outcome.next - max(stored.batch.first, had[stored.batch.name])
             self.lost_records += outcome.lost
-        return _answer(outcomes)
+        return peer.answer(outcomes)
 
     async def _in_order(self, frame: Sequence[StoredBatch]) -> None:
         """Return when what comes before a frame is here: the child has sent it while another was on its way, which it may
@@ -178,7 +192,7 @@ class PeerServer:
         return peer.Mark(name.origin, name.path, info.next, info.lineage) if info else peer.Mark(*name, 0)
 
     def _notify(self, child: str) -> StreamingResponse:
-        headers = [("content-type", "text/event-stream"), ("cache-control", "no-store")]
+        headers = [("content-type", "text/event-stream"), NO_STORE]
         return StreamingResponse(200, headers, self._tails(child))
 
     async def _tails(self, child: str) -> AsyncIterator[bytes]:
@@ -186,6 +200,8 @@ class PeerServer:
 
         A child has one channel: a newer one ends the older, which the child may have lost without our knowing.
         """
+        if child in self._untold:
+            return
         channel = self._channels.open(child)
         try:
             while not channel.ended:
@@ -197,30 +213,30 @@ class PeerServer:
 
     def _read(self, child: str, request: Request) -> Response:
         info = self._followed(child, request)
-        offset = _number(request, "offset", info)
+        offset = required_number(request.query, "offset", "read stream", str(info.name))
         most_bytes = self._most_bytes(request, info)
         if self._snapshots.covers(info.name) and info.name.origin != child:
-            return _answer(self._store.read_stored(info.name, offset, most_bytes))
+            return peer.answer(self._store.read_stored(info.name, offset, most_bytes))
         try:
             # Nothing can bring back what retention took; the child goes on with what there is, and counts the loss.
-            return _answer(self._store.read_stored(info.name, max(offset, info.first), most_bytes))
+            return peer.answer(self._store.read_stored(info.name, max(offset, info.first), most_bytes))
         except Gone:
-            return _answer([])  # Retention is about to be published, and the child is told of the stream again.
+            return peer.answer([])  # Retention is about to be published, and the child is told of the stream again.
 
     def _snapshot(self, child: str, request: Request) -> Response:
         info = self._followed(child, request)
         if not self._snapshots.covers(info.name):
             raise NotFound("snapshot stream", str(info.name), "nothing is folded from it that could be given away")
         if (lineage := request.query.get("lineage")) is not None:
-            check_held(info, lineage, _number(request, "offset", info))
+            check_held(info, lineage, required_number(request.query, "offset", "read stream", str(info.name)))
         cursor, chunked = request.query.get("cursor"), "chunked" in request.query
         most_bytes = self._most_bytes(request, info)
-        return _answer(snapshot_page(self._store, self._snapshots, info, cursor, most_bytes, chunked=chunked))
+        return peer.answer(snapshot_page(self._store, self._snapshots, info, cursor, most_bytes, chunked=chunked))
 
     def _most_bytes(self, request: Request, info: StreamInfo) -> int:
         """As much as the child asks for at once, and no more than we give."""
         most = self._limits[READ_BYTES]
-        return min(most, _number(request, "most", info, str(most)))
+        return min(most, whole_number(request.query, "most", "read stream", str(info.name), most))
 
     def _followed(self, child: str, request: Request) -> StreamInfo:
         name = parse_stream_name(request.query.get("stream", ""))
@@ -229,14 +245,3 @@ class PeerServer:
         if info is None or not (name.origin == child or self._family.follows(child, info)):
             raise NotFound("read stream", str(name), f"{child} does not follow such a stream of {self._store.node}")
         return info
-
-
-def _number(request: Request, key: str, info: StreamInfo, default: str = "") -> int:
-    text = request.query.get(key, default)
-    if not text.isdecimal() or len(text) > NUMBER_DIGITS_MOST:
-        raise InvalidInput("read stream", str(info.name), f"{key} {text[:30]!r} is not a whole number")
-    return int(text)
-
-
-def _answer(body: object) -> Response:
-    return Response(200, [("content-type", peer.MSGPACK)], peer.encode(body))

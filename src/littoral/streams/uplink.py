@@ -7,7 +7,8 @@ Nothing here decides what is stored twice or lost: the receiver's high-water mar
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable
+from typing import Protocol
 
 from littoral.core.backoff import Backoff
 from littoral.core.clock import Clock
@@ -42,6 +43,22 @@ STEADY_S = 15.0
 after its hello is waited for ever longer."""
 
 
+class Subtree(Protocol):
+    """What the node is to its parent, with those below it; wired in `littoral.node`."""
+
+    def members(self) -> list[peer.Member]:
+        """This node and all it knows below it."""
+        ...
+
+    def is_away(self, node: str) -> bool:
+        """Whether a node that was below is elsewhere in the tree now."""
+        ...
+
+    async def welcomed(self, welcome: peer.Welcome) -> None:
+        """Heed what the parent has answered to a hello. Raises LittoralError."""
+        ...
+
+
 class Uplink:
     """Keeps one node in step with its parent."""
 
@@ -49,23 +66,20 @@ class Uplink:
         self,
         store: Store,
         link: ParentLink,
-        members: Callable[[], list[peer.Member]],
+        subtree: Subtree,
         snapshots: Snapshots,
         clock: Clock,
         random: Random,
         limits: Limits,
-        elsewhere: Callable[[Sequence[str]], Awaitable[None]] | None = None,
         blobs: Blobs | None = None,
         ttl: SendTtl | None = None,
         first: Callable[[StreamName], bool] | None = None,
     ) -> None:
-        """members: this node and all it knows below it; snapshots: what is folded here from streams of the parent's;
-        elsewhere: told which of the members the parent knows in another part of the tree; blobs: of this node; ttl: how old
-        what is sent may be; first: which of the parent's streams are followed before the others."""
+        """snapshots: what is folded here from streams of the parent's; blobs: of this node; ttl: how old what is sent may be;
+        first: which of the parent's streams are followed before the others."""
         self._store = store
         self.link = link
-        self._members = members
-        self._elsewhere = elsewhere
+        self._subtree = subtree
         self._clock = clock
         self._backoff = Backoff(random, limits[RETRY_DELAY_MS])
         self.holds = Holds(clock, random, limits[RETRY_DELAY_MS])
@@ -74,6 +88,11 @@ class Uplink:
         self.state = UplinkState(since_ms=clock.wall_ms())
         self._kv_again = KvAgain(store, self.outbox, limits, self._said_again)
         self.blobs = BlobSender(blobs, link, limits, clock) if blobs is not None else None
+        cap_ms = limits[RETRY_DELAY_MS]
+        held = Holds(clock, random, cap_ms)
+        self._follower = Follower(store, link, self.outbox, snapshots, self.state, held, first or (lambda name: False))
+        back = Backoff(random, cap_ms)
+        self._reclaim = Reclaim(store, self.outbox, self._follower.read, self._wake, self.state, back)
         self._sender = Sender(
             store,
             link,
@@ -85,13 +104,9 @@ class Uplink:
             random,
             limits,
             self.holds,
+            self._reclaim.is_behind,
             self.blobs,
         )
-        cap_ms = limits[RETRY_DELAY_MS]
-        held = Holds(clock, random, cap_ms)
-        self._follower = Follower(store, link, self.outbox, snapshots, self.state, held, first or (lambda name: False))
-        back = Backoff(random, cap_ms)
-        self._reclaim = Reclaim(store, self.outbox, self._follower.read, self._wake, self.state, back)
         self._again = asyncio.Event()
         self._greeted_s: float | None = None
         """When the parent answered this session's hello."""
@@ -123,7 +138,7 @@ class Uplink:
             await asyncio.sleep(self._backoff.next_delay_s(least_s=retry_after_s, spread_s=spread_s))
 
     def greet_again(self) -> None:
-        """What `members` answers has changed: tell the parent, by a new session."""
+        """What `Subtree.members` answers has changed: tell the parent, by a new session."""
         self._again.set()
 
     async def call(self, method: str, path: str, body: bytes) -> Response:
@@ -174,15 +189,15 @@ class Uplink:
             raise
 
     async def _hello(self) -> None:
+        self.outbox.begin_session()
         names = self.outbox.names()
-        hello = peer.Hello(
-            peer.PROTOCOL_VERSION, self._store.node, self._members(), [(name.origin, name.path) for name in names]
-        )
+        members = self._subtree.members()
+        streams = [(name.origin, name.path) for name in names]
+        hello = peer.Hello(peer.PROTOCOL_VERSION, self._store.node, members, streams)
         await self.link.connect()
         response = await self.link.call("POST", peer.HELLO, peer.encode(hello))
         welcome = peer.decode(response.body, peer.Welcome, "welcome")
-        if self._elsewhere is not None and welcome.elsewhere:
-            await self._elsewhere(welcome.elsewhere)
+        await self._subtree.welcomed(welcome)
         self.outbox.blocked.clear()
         marks = {StreamName(mark.origin, mark.path): mark for mark in welcome.marks}
         for name in names:
@@ -190,7 +205,7 @@ class Uplink:
             if info is None:
                 continue  # deleted meanwhile
             if mark is None:
-                self.outbox.block(name, f"the parent takes nothing of {name.origin}: enrol it below this node again")
+                self._keep(name)
                 continue
             # What the parent has may be of a stream that was deleted here: this one it does not have at all.
             offset = 0 if begins_anew(info.lineage, mark.lineage) else mark.next
@@ -204,6 +219,19 @@ class Uplink:
         self._sender.keep_marks()
         self._greeted_s = self._clock.monotonic_s()
         self.spread_s = welcome.spread_s
+
+    def _keep(self, name: StreamName) -> None:
+        """The parent takes nothing of a stream's origin."""
+        if self._subtree.is_away(name.origin):
+            self.outbox.leave(name)
+        else:
+            self.outbox.block(
+                name,
+                "unproved",
+                f"the parent takes nothing of {name.origin} before that shows its key, which it does by itself once it is"
+                " connected here; where it was expelled, enrol it below this node again; where it is elsewhere in the tree"
+                " now, it sends this from there",
+            )
 
     async def _await_news(self) -> None:
         await self._again.wait()

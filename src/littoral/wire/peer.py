@@ -2,8 +2,8 @@
 
 The child opens every connection. `hello` begins a session and tells the child where the parent's copies end;
 `batches` ships records up; `notify` is one long response in which the parent announces the tails of the streams
-that the child follows; `read` fetches them, and `snapshot` what is folded from one whose beginning is gone. `blob` fetches pieces of a blob;
-`blob/offer` asks how much of one the parent has, and `blob/piece` brings it more.
+that the child follows; `read` fetches them, and `snapshot` what is folded from one whose beginning is gone. `blob`
+fetches pieces of a blob; `blob/offer` asks how much of one the parent has, and `blob/piece` brings it more.
 """
 
 import zlib
@@ -14,6 +14,7 @@ import zstandard
 
 from littoral.core.errors import InvalidInput
 from littoral.core.hlc import HLC_MOST
+from littoral.core.http import Response
 from littoral.core.lanes import Lane
 from littoral.core.limits import RECORD_BYTES, UPLINK_BATCH_BYTES
 from littoral.core.resources import Tier
@@ -100,6 +101,11 @@ class Welcome(msgspec.Struct, frozen=True):
     few."""
     elsewhere: list[str] = []
     """Of the members, those that the parent knows in another part of the tree: they were moved."""
+    unproved: list[str] = []
+    """Of the members, those of whom the parent, or one above it, takes nothing until they show their keys, by renewing their
+    certificates through their own parents. With those of `elsewhere`, which may be mistaken."""
+    lineage: str = ""
+    """Of the parent's store: one that was restored from a backup has another. A parent that does not say has not changed."""
 
 
 class BlobOffer(msgspec.Struct, frozen=True, array_like=True):
@@ -155,6 +161,11 @@ def decode(data: bytes, kind: type[T], what: str) -> T:
 
 
 encode = msgspec.msgpack.Encoder().encode
+
+
+def answer(message: object) -> Response:
+    """A message as a response."""
+    return Response(200, [("content-type", MSGPACK)], encode(message))
 
 
 def check_crc(data: bytes, crc: int, what: str) -> bytes:

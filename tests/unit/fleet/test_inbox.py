@@ -20,6 +20,8 @@ from littoral.fleet.inbox import (
     read_part,
     reply,
 )
+from littoral.fleet.inbox_folds import JOBS, InboxFold
+from littoral.store.transaction import Transaction
 from littoral.testing.loop import run
 from tests.support.stores import SimStore, records_of
 
@@ -65,9 +67,9 @@ def test_what_is_no_message_says_so():
 @pytest.mark.parametrize(
     ("answer", "cause"),
     [
-        (Answer(199), "199 is no status"),
-        (Answer(600), "600 is no status"),
-        (Answer(-1), "-1 is no status"),
+        (Answer(199), "199 is the status of no answer"),
+        (Answer(600), "600 is the status of no answer"),
+        (Answer(-1), "-1 is the status of no answer"),
         (Answer(204, (), b"x"), "status 204 has no body"),
         (Answer(304, (), b"x"), "status 304 has no body"),
         (Answer(200, [("a b", "c")]), "'a b' is no name of a header"),
@@ -75,11 +77,11 @@ def test_what_is_no_message_says_so():
         (Answer(200, [("a:", "c")]), "'a:' is no name of a header"),
         (Answer(200, [("a\n", "c")]), "is no name of a header"),
         (Answer(200, [("ä", "c")]), "'ä' is no name of a header"),
-        (Answer(200, [("ok", "fine"), ("a", "b\r\nc: d")]), "the header a has a character"),
-        (Answer(200, [("a", "b\n")]), "the header a has a character"),
-        (Answer(200, [("a", "b\0")]), "the header a has a character"),
-        (Answer(200, [("a", "\x7f")]), "the header a has a character"),
-        (Answer(200, [("a", "\u0100")]), "the header a has a character"),
+        (Answer(200, [("ok", "fine"), ("a", "b\r\nc: d")]), "the header field a holds a character"),
+        (Answer(200, [("a", "b\n")]), "the header field a holds a character"),
+        (Answer(200, [("a", "b\0")]), "the header field a holds a character"),
+        (Answer(200, [("a", "\x7f")]), "the header field a holds a character"),
+        (Answer(200, [("a", "\u0100")]), "the header field a holds a character"),
     ],
 )
 def test_what_could_end_a_response_and_begin_another_is_no_answer(answer: Answer, cause: str):
@@ -111,3 +113,27 @@ def test_messages_are_forgotten_when_their_time_is_over_and_where_too_many_are_k
     assert forgettable(deadlines, NOW_MS, 4) == ["long over"]
     assert forgettable(deadlines, NOW_MS, 3) == ["long over", "over"]
     assert forgettable(deadlines, NOW_MS, 0) == ["long over", "over", "just over"]
+
+
+def test_so_many_messages_wait_and_they_are_counted_once_for_all_that_came_together(monkeypatch: pytest.MonkeyPatch):
+    counted: list[str] = []
+    state = Transaction.state
+
+    def counting(tx: Transaction, scope: str) -> dict[str, bytes]:
+        counted.append(scope)
+        return state(tx, scope)
+
+    async def main() -> None:
+        store = SimStore("plant-a").open()
+        fold = InboxFold("plant-a", "eu", Limits({"inbox-messages": 3}))
+        messages = [msgspec.structs.replace(MESSAGE, id=key, deadline_ms=1 << 50) for key in "abbcde"]
+        records = [msgspec.msgpack.encode(message) for message in messages]
+        monkeypatch.setattr(Transaction, "state", counting)
+        await store.submit(lambda tx: fold.apply(tx, inbox_of("eu", "plant-a"), 0, records))
+        assert counted == [JOBS]
+        monkeypatch.undo()
+        assert store.state(JOBS).keys() == {"cloud/a", "cloud/b", "cloud/c"}
+        refused = [read_part(record, OUTBOX) for record in records_of(store, OUTBOX)]
+        assert [(part.id, part.status) for part in refused] == [("d", 429), ("e", 429)]
+
+    run(main)

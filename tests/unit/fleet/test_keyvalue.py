@@ -256,6 +256,7 @@ def test_a_doubtful_write_of_a_childs_is_put_aside_and_the_parents_is_not():
 
 def know(member: Member, space: Namespace, tx: Transaction) -> None:
     """A direct child, and a namespace that is desired."""
+    tx.put_state("subtree", member.node, member.node.encode())
     tx.put_state("members", member.node, msgspec.msgpack.encode([member]))
     record = record_of(space, None)
     tx.put_state(DESIRED, record.key, encode_record(record))
@@ -295,6 +296,7 @@ def test_a_write_waits_while_its_namespace_may_still_be_on_the_way(arrived: bool
             assert tx.append_replica(stored["cloud"], "cloud").verdict is Verdict.APPEND
 
         def write(tx: Transaction) -> None:
+            tx.put_state("subtree", "plant-a", b"plant-a")
             tx.put_state("members", "plant-a", msgspec.msgpack.encode([Member("plant-a", "site", {})]))
             assert tx.append_replica(stored["plant-a"], "plant-a").verdict is Verdict.APPEND
 

@@ -63,6 +63,7 @@ class Region:
 
 def know(tx: Transaction) -> None:
     """A direct child, and a namespace that is desired."""
+    tx.put_state("subtree", "plant-a", b"plant-a")
     tx.put_state("members", "plant-a", msgspec.msgpack.encode([Member("plant-a", "site", {})]))
     record = record_of(LINES, None)
     tx.put_state(DESIRED, record.key, encode_record(record))
@@ -145,6 +146,18 @@ def test_a_write_from_above_is_applied_as_the_parents_and_not_published_upwards(
         assert region.value() == b"ahead"
         assert region.said() == []
         assert await region.store.submit(lambda tx: region.fold.retry(tx, ABOVE, record)) == OUTDONE
+
+    play(story)
+
+
+def test_what_a_former_parent_sent_last_is_applied_and_said_to_the_present_one():
+    async def story(region: Region) -> None:
+        entries = [KvEntry(f"k{n}", b"%d" % n, region.past + 200 + n, "us") for n in range(2)]
+        first, second = (msgspec.msgpack.encode(entry) for entry in entries)
+        await region.store.submit(lambda tx: region.fold.apply(tx, name("us/kv/lines"), 0, [first]))
+        assert await region.store.submit(lambda tx: region.fold.retry(tx, name("us/kv/lines"), second)) == APPLIED
+        assert (region.value("k0"), region.value("k1")) == (b"0", b"1")
+        assert region.said() == entries
 
     play(story)
 

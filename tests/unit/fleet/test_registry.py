@@ -1,7 +1,9 @@
 """Who is below a node, and what each of them may have."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
+from typing import Any
 
 import msgspec
 import pytest
@@ -10,7 +12,7 @@ from littoral.core.errors import Conflict, Forbidden, LimitReached, StorageFull,
 from littoral.core.resources import Namespace
 from littoral.core.resources.model import Metadata, NamespaceSpec, Placement
 from littoral.fleet.registry import CHANGES_EVERY_S, Registry
-from littoral.security.enrolment import SignRequest, enrol_request
+from littoral.security.enrolment import ChildRecord, SignRequest, enrol_request
 from littoral.security.join import parse_token
 from littoral.store.stream import StreamInfo
 from littoral.testing.loop import run
@@ -35,13 +37,15 @@ class Parent:
         self.sim = SimStore(node, **limits)
         self.store = self.sim.open()
         self.above = parent
-        self.changes = 0
+        self.told: list[str] = []
+        """Of changes below a child, and of children whose sessions are to end."""
         self.registry = self.make()
         self.tree = Tree()
 
     def make(self) -> Registry:
+        sim = self.sim
         return Registry(
-            self.store, self.above, self._namespace, self.sim.clock, self.sim.random, self.sim.limits, self._changed
+            self.store, self.above, self._namespace, sim.clock, sim.random, sim.limits, self._changed, self._gone
         )
 
     def _namespace(self, name: str) -> Namespace | None:
@@ -49,7 +53,17 @@ class Parent:
         return Namespace(api_version="littoral/v1", metadata=Metadata(name=name), spec=spec) if spec else None
 
     def _changed(self, child: str) -> None:
-        self.changes += 1
+        self.told.append(f"{child} changed")
+
+    def _gone(self, child: str) -> None:
+        self.told.append(f"{child} gone")
+
+    @property
+    def changes(self) -> int:
+        return sum(1 for each in self.told if each.endswith(" changed"))
+
+    def child(self, node: str) -> ChildRecord:
+        return ChildRecord(node=node, public_key=KEY, serial="1", not_after_ms=HOUR_MS)
 
     async def token(self, node: str, ttl_ms: int = HOUR_MS) -> str:
         return await self.registry.create_token(node, "https://eu:1", b"f" * 32, ttl_ms)
@@ -129,6 +143,68 @@ def test_what_the_disk_refuses_to_note_of_a_child_is_not_so():
             assert parent.registry.child("plant-a") == before
 
     play(story)
+
+
+async def expelled(parent: Parent) -> None:
+    await parent.registry.expel("plant-a")
+
+
+async def let_in_again(parent: Parent) -> None:
+    child = parent.registry.child("plant-a")
+    assert child is not None
+    await parent.registry.add_child(msgspec.structs.replace(child, public_key=OTHER_KEY))
+
+
+async def moved(parent: Parent) -> None:
+    await parent.registry.note_below("cell-1", "plant-b", KEY)
+
+
+async def heard_to_be_elsewhere(parent: Parent) -> None:
+    await parent.registry.note_answer(["cell-1"], ["plant-b"], ())
+
+
+async def back_from_elsewhere(parent: Parent) -> None:
+    await parent.registry.greet("plant-c", [Member("plant-c", "site", {})])
+
+
+async def greeted(parent: Parent) -> None:
+    await parent.registry.greet("plant-b", [Member("plant-b", "site", {"new": "yes"})])
+
+
+async def signed(parent: Parent) -> None:
+    await parent.registry.note_signed(SignRequest(node="cell-9", csr_pem=b""), "plant-a", KEY)
+
+
+@pytest.mark.parametrize(
+    "change", [expelled, let_in_again, moved, heard_to_be_elsewhere, back_from_elsewhere, greeted, signed]
+)
+def test_a_change_whose_request_is_given_up_is_made_to_its_end(
+    change: Callable[[Parent], Coroutine[Any, Any, None]],
+):
+    """The store has it by then: what is in memory, and what others are told, must not differ from it."""
+
+    async def known_after(*, given_up: bool) -> tuple[object, ...]:
+        parent = Parent()
+        for child in ("plant-a", "plant-b", "plant-c"):
+            await parent.registry.add_child(parent.child(child))
+        await parent.registry.note_below("cell-1", "plant-a", KEY)
+        await parent.registry.greet("plant-a", [Member("plant-a", "site", {}), Member("cell-1", "device", {})])
+        await parent.registry.greet("plant-c", [Member("plant-c", "site", {})])
+        await parent.registry.note_answer(["plant-c"], [], ())
+        parent.told.clear()
+        changing = asyncio.get_running_loop().create_task(change(parent))
+        if given_up:
+            for _ in range(3):
+                await asyncio.sleep(0)
+            changing.cancel()
+        await asyncio.wait([changing])
+        assert changing.cancelled() is given_up
+        await asyncio.sleep(1)
+        known = parent.registry
+        of_nodes = (known._via, known._keys, known._former, known._away, known._unproved)
+        return known._children, known._members, known._signed, of_nodes, parent.told
+
+    assert run(partial(known_after, given_up=True)) == run(partial(known_after, given_up=False))
 
 
 def test_a_token_ends_with_its_time():
@@ -310,6 +386,84 @@ def test_a_child_that_moves_below_another_is_no_child_any_more():
         for registry in (parent.registry, parent.make()):
             assert [child.node for child in registry.children()] == ["plant-b"]
             assert registry.may_write("plant-b", "plant-a")
+
+    play(story)
+
+
+def test_a_child_that_moves_below_another_takes_those_below_it_along():
+    async def story(parent: Parent) -> None:
+        for child in ("plant-a", "plant-b"):
+            await parent.enrol(child)
+        await parent.registry.note_below("cell-1", "plant-a", KEY)
+        await parent.registry.note_signed(SignRequest(node="cell-1", csr_pem=b""), "plant-a", KEY)
+        record = parent.registry.child("plant-a")
+        assert record is not None
+        parent.sim.disk.failing = True
+        with pytest.raises(Exception, match="SQLite reports"):
+            await parent.registry.note_below("plant-a", "plant-b", record.public_key)
+        parent.sim.disk.failing = False
+        assert parent.registry.via("cell-1") == "plant-a"
+        await parent.registry.note_below("plant-a", "plant-b", record.public_key)
+        for registry in (parent.registry, parent.make()):
+            assert registry.via("cell-1") == "plant-b"
+            assert registry.may_write("plant-b", "cell-1")
+            # It may have lost its key there.
+            registry.check_below("cell-1", "plant-b", OTHER_KEY)
+        await parent.registry.note_signed(SignRequest(node="cell-1", csr_pem=b""), "plant-b", OTHER_KEY)
+
+    play(story)
+
+
+def test_who_comes_along_with_a_child_is_below_it_once_it_has_shown_its_key():
+    async def story(parent: Parent) -> None:
+        await parent.enrol("plant-a")
+        registry = parent.registry
+        members = [Member("plant-a", "site", {}), Member("cell-1", "device", {})]
+        await registry.greet("plant-a", members)
+        assert [registry.is_unproved("plant-a", node) for node in ("plant-a", "cell-1")] == [False, True]
+        assert not registry.may_write("plant-a", "cell-1")
+        await registry.note_below("cell-1", "plant-a", KEY)
+        assert not registry.is_unproved("plant-a", "cell-1")
+
+    play(story)
+
+
+def test_whom_those_above_take_nothing_of_is_told_once_and_those_above_when_it_has_shown_its_key():
+    async def story(parent: Parent) -> None:
+        for child in ("plant-a", "plant-b"):
+            await parent.enrol(child)
+        await parent.registry.note_below("cell-1", "plant-a", KEY)
+        registry, told, changes = parent.registry, len(parent.told), parent.changes
+        for _ in range(2):
+            await registry.note_answer([], ["cell-1", "plant-b", "nobody"], ["plant-a"])
+        assert parent.told[told:] == ["plant-a gone", "plant-b gone"]
+        assert registry.is_unproved("plant-a", "cell-1")
+        await registry.note_below("cell-1", "plant-a", KEY)
+        assert parent.changes == changes + 1
+        assert not registry.is_unproved("plant-a", "cell-1")
+        assert registry.is_unproved("plant-b", "plant-b")
+        await registry.note_answer([], [], [])
+        assert not registry.is_unproved("plant-b", "plant-b")
+
+    play(story)
+
+
+def test_who_is_taken_to_be_elsewhere_shows_its_key_when_it_is_back():
+    async def story(parent: Parent) -> None:
+        await parent.enrol("plant-a")
+        await parent.registry.note_below("cell-1", "plant-a", KEY)
+        registry = parent.registry
+        await registry.note_answer(["cell-1", "plant-a"], [], [])
+        assert [registry.is_away(node) for node in ("plant-a", "cell-1", "nobody")] == [True, True, False]
+        await registry.note_answer([], [], [])
+        await registry.greet("plant-a", [Member("plant-a", "site", {}), Member("cell-1", "device", {})])
+        assert [registry.is_away(node) for node in ("plant-a", "cell-1")] == [False, True]
+        assert registry.is_unproved("plant-a", "plant-a")
+        assert registry.is_unproved("plant-a", "cell-1")
+        changes = parent.changes
+        await registry.note_below("cell-1", "plant-a", KEY)
+        assert not registry.is_away("cell-1")
+        assert parent.changes == changes + 1
 
     play(story)
 

@@ -48,6 +48,26 @@ class Running:
         return [entry.key for entry in self.store.kv_entries("ns", "", 10_000)]
 
 
+def test_a_parent_that_may_have_lost_them_is_told_of_deletions_from_above_before_they_are_forgotten():
+    async def main() -> None:
+        running = Running(parent=True)
+        tombstone = KvEntry("gone", None, hlc_at(running.sim.clock.wall_ms()), "cloud")
+
+        def lose(tx: Transaction) -> None:
+            tx.kv_merge_from_above("ns", [tombstone])
+            tx.put_state(UNSENT, "ns", b"")
+
+        await running.store.submit(lose)
+        await asyncio.sleep(2 * LIMIT_S)
+        assert running.keys() == ["gone"]
+        await running.store.submit(lambda tx: tx.put_state(UNSENT, "ns", None))
+        await asyncio.sleep(LIMIT_S)
+        assert running.keys() == []
+        assert running.failures == []
+
+    run(main)
+
+
 def test_those_older_than_the_limit_are_forgotten_and_younger_ones_kept():
     async def main() -> None:
         running = Running(parent=False)
