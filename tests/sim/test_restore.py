@@ -9,10 +9,12 @@ from littoral.core.kv import KvEntry
 from littoral.core.names import StreamName
 from littoral.core.resources import Namespace
 from littoral.core.resources.model import Metadata, NamespaceSpec, SpillPlace, Storage, StreamBudget
-from littoral.store.transaction import Transaction
+from littoral.store.database import DATABASE
+from littoral.streams.kv_again import all_shipped
 from littoral.testing.loop import run
 from littoral.testing.store import check_histories
 from littoral.testing.tree import SimNode, SimTree
+from tests.support import stores
 from tests.support.neighbours import uplink_of
 from tests.support.restoring import backed_up, restored
 
@@ -55,14 +57,14 @@ class Two:
         )
 
 
+def reason_of(node: SimNode, stream: StreamName) -> str:
+    """Why it is not sent; empty while it is."""
+    blocked = uplink_of(node).outbox.blocked.get(stream)
+    return "" if blocked is None else blocked.reason
+
+
 async def append(node: SimNode, stream: str, *records: bytes) -> None:
-    name = StreamName(*stream.split("/", 1))
-
-    def job(tx: Transaction) -> None:
-        tx.open_stream(name)
-        tx.append(name, records)
-
-    await node.running.store.submit(job)
+    await node.running.store.submit(stores.append(StreamName(*stream.split("/", 1)), *records))
 
 
 async def put(node: SimNode, key: str, value: bytes | None) -> None:
@@ -72,6 +74,10 @@ async def put(node: SimNode, key: str, value: bytes | None) -> None:
 def value(node: SimNode, key: str) -> bytes | None:
     entry: KvEntry | None = node.running.store.kv_get("factory", key)
     return entry.value if entry else None
+
+
+def tables(node: SimNode) -> dict[str, bytes | None]:
+    return {entry.key: entry.value for entry in node.running.store.kv_entries("factory", "", 100)}
 
 
 def numbered(*numbers: int) -> list[bytes]:
@@ -235,7 +241,7 @@ def test_a_stream_that_was_deleted_and_is_made_anew_is_not_given_what_it_had(see
         await two.tree.until(lambda: len(two.root.records(NOTES)) >= 12)
         gone = StreamName("plant-a", "gone")
         uplink_of(two.site).greet_again()
-        await two.tree.until(lambda: "deleted here before" in uplink_of(two.site).outbox.blocked.get(gone, ""))
+        await two.tree.until(lambda: "deleted here before" in reason_of(two.site, gone))
         assert two.site.records(GONE) == [b"anew"]
         assert two.root.records(GONE) == [b"deleted"]
 
@@ -275,11 +281,214 @@ def test_a_fork_of_what_would_have_to_go_keeps_the_stream_as_it_is(seed: int):
         two.restore()
         await two.tree.until(lambda: two.root.records("plant-a/fork"))
         await two.tree.until(lambda: notes in uplink_of(two.site).outbox.blocked)
-        await two.tree.until(lambda: "it was forked beyond 3" in uplink_of(two.site).outbox.blocked[notes])
+        await two.tree.until(lambda: "it was forked beyond 3" in reason_of(two.site, notes))
         assert two.site.records(NOTES) == [*numbered(0, 1, 2), b"other"]
         assert two.root.records(NOTES) == numbered(*range(12))
 
     play(seed, story)
+
+
+def test_until_both_are_compared_nothing_of_the_node_counts_as_sent(seed: int):
+    """A deletion that counts as sent may be forgotten."""
+
+    async def story(two: Two) -> None:
+        data = await with_lost(two)
+        await restored(two.site, data)
+        two.cut()
+        await two.site.start()
+        await put(two.site, "before", None)
+        two.restore()
+        two.tree.network.link("plant-a", two.root.peer_url).delay_s = 1.0
+        outbox = uplink_of(two.site).outbox
+        await two.tree.until(lambda: outbox.blocked)
+        writes = StreamName("plant-a", "kv/factory")
+        assert "it is compared" in outbox.blocked[writes].reason
+        mark = outbox.mark(writes)
+        assert not await two.site.running.store.submit(lambda tx: all_shipped(tx, "factory", mark))
+        two.tree.network.link("plant-a", two.root.peer_url).delay_s = 0.0
+        await two.tree.until(lambda: value(two.root, "before") is None)
+        await two.is_equal(NOTES, LATER, "plant-a/kv/factory")
+
+    play(seed, story)
+
+
+def test_what_comes_to_the_parent_after_the_node_has_met_it_again_is_fetched_back_too(seed: int):
+    """It was on its way when the store was lost."""
+
+    async def story(two: Two) -> None:
+        await append(two.site, NOTES, *numbered(0, 1, 2))
+        await two.is_equal(NOTES)
+        data = await backed_up(two.site)
+        await two.is_equal(NOTES)
+        link = two.tree.network.link("plant-a", two.root.peer_url)
+        link.delay_s = 5.0
+        await append(two.site, NOTES, *numbered(3, 4))
+        await asyncio.sleep(0.1)
+        link.delay_s = 0.0
+        await restored(two.site, data)
+        await two.site.start()
+        await two.is_equal(NOTES)
+        assert two.root.records(NOTES) == numbered(0, 1, 2), "it came too early for this test"
+        await two.tree.until(lambda: two.root.records(NOTES) == numbered(*range(5)))
+        await append(two.site, NOTES, b"other")
+        await two.tree.until(lambda: two.root.records("plant-a/quarantine/notes") == [b"other"])
+        await two.is_equal(NOTES, "plant-a/quarantine/notes")
+        assert two.site.records(NOTES) == numbered(*range(5))
+        assert uplink_of(two.site).state.sessions == 2
+        await append(two.site, NOTES, b"5")
+        await two.tree.until(lambda: two.root.records(NOTES) == numbered(*range(6)))
+        await two.is_equal(NOTES)
+
+    play(seed, story)
+
+
+@pytest.mark.parametrize(("was_restored", "sessions"), [(False, 1), (True, 2)])
+def test_what_has_gone_another_way_for_good_is_not_compared_again_and_again(
+    seed: int, was_restored: bool, sessions: int
+):
+    """The store was set back with its whole machine: nothing tells what was written since. It may have been restored before."""
+
+    async def story(two: Two) -> None:
+        await append(two.site, NOTES, *numbered(0, 1, 2))
+        await two.is_equal(NOTES)
+        if was_restored:
+            await restored(two.site, await backed_up(two.site))
+            await two.site.start()
+        await append(two.site, NOTES, *numbered(3, 4))
+        await two.is_equal(NOTES)
+        data = await backed_up(two.site)
+        await append(two.site, NOTES, *numbered(5, 6))
+        await two.is_equal(NOTES)
+        await two.site.switch_off()
+        two.site.disk.remove(f"{DATABASE}-wal")
+        two.site.disk.write(DATABASE, data)
+        two.cut()
+        await two.site.start()
+        for record in (b"x", b"y", b"z"):
+            await append(two.site, NOTES, record)
+        two.restore()
+        blocked = uplink_of(two.site).outbox.blocked
+        notes = StreamName("plant-a", "notes")
+        await two.tree.until(lambda: uplink_of(two.site).state.sessions == sessions and notes in blocked)
+        await asyncio.sleep(300)
+        assert uplink_of(two.site).state.sessions == sessions
+        assert reason_of(two.site, notes) == "diverged at offset 7 of the parent's copy"
+        assert two.root.records(NOTES) == numbered(*range(7))
+
+    play(seed, story)
+
+
+class TestRetentionTook:
+    """Some of a stream before the parent had it, or before the node met it again."""
+
+    async def _retain(self, two: Two, batches: int) -> None:
+        name = StreamName("plant-a", "notes")
+        assert await two.site.running.store.submit(lambda tx: tx.retain(name, 0, batches, 1)) == batches
+
+    def test_the_beginning_of_what_was_written_since_the_restore(self, seed: int):
+        async def story(two: Two) -> None:
+            data = await with_lost(two)
+            await restored(two.site, data)
+            two.cut()
+            await two.site.start()
+            for record in (b"x", b"y", b"z"):
+                await append(two.site, NOTES, record)
+            await self._retain(two, 3)
+            two.restore()
+            await two.tree.until(lambda: two.root.records("plant-a/quarantine/notes") == [b"z"])
+            await two.is_equal("plant-a/quarantine/notes")
+            assert two.root.records(NOTES) == numbered(*range(12))
+            assert two.site.records(NOTES) == numbered(*range(3, 12))
+            await append(two.site, NOTES, b"12")
+            await two.tree.until(lambda: two.root.records(NOTES) == numbered(*range(13)))
+
+        play(seed, story)
+
+    def test_what_the_parent_lacked_of_the_backup_and_the_node_is_restored_once_more(self, seed: int):
+        async def story(two: Two) -> None:
+            await append(two.site, NOTES, *numbered(0, 1, 2))
+            await two.is_equal(NOTES)
+            two.cut()
+            await append(two.site, NOTES, *numbered(3, 4))
+            data = await backed_up(two.site)
+            await restored(two.site, data)
+            await two.site.start()
+            await append(two.site, NOTES, b"x")
+            await append(two.site, NOTES, b"y")
+            await self._retain(two, 3)
+            two.restore()
+            await two.tree.until(lambda: two.root.records(NOTES) == [*numbered(0, 1, 2), b"y"])
+            await append(two.site, NOTES, b"z")
+            await two.tree.until(lambda: two.root.records(NOTES) == [*numbered(0, 1, 2), b"y", b"z"])
+            await restored(two.site, data)
+            await two.site.start()
+            await two.tree.until(lambda: two.site.records(NOTES) == [b"y", b"z"])
+            await append(two.site, NOTES, b"on")
+            await two.tree.until(lambda: two.root.records(NOTES)[-1] == b"on")
+            assert not uplink_of(two.site).outbox.blocked
+
+        play(seed, story)
+
+    def test_key_value_writes_that_were_said_again_and_cut_out_with_the_rest(self, seed: int):
+        async def story(two: Two) -> None:
+            await put(two.site, "before", b"1")
+            await two.is_equal("plant-a/kv/factory")
+            data = await backed_up(two.site)
+            await two.is_equal("plant-a/kv/factory")
+            link = two.tree.network.link("plant-a", two.root.peer_url)
+            link.delay_s = 5.0
+            await put(two.site, "late", b"2")
+            await asyncio.sleep(0.1)
+            link.delay_s = 0.0
+            await restored(two.site, data)
+            await two.site.start()
+            await two.is_equal("plant-a/kv/factory")
+            await two.tree.until(lambda: value(two.root, "late") == b"2")
+            two.cut()
+            for number in range(60):
+                await put(two.site, "new", b"%d" % number)
+            await self._retain_writes(two)
+            await two.tree.until(lambda: uplink_of(two.site).state.said_again)
+            two.restore()
+            await two.tree.until(lambda: value(two.root, "new") == b"59")
+            two.cut()
+            await put(two.site, "last", b"3")
+            await self._retain_writes(two)
+            two.restore()
+            await two.tree.until(lambda: value(two.root, "last") == b"3")
+            assert not uplink_of(two.site).outbox.blocked
+
+        play(seed, story)
+
+    async def _retain_writes(self, two: Two) -> None:
+        writes = StreamName("plant-a", "kv/factory")
+        await two.site.running.store.submit(lambda tx: tx.retain(writes, 0, 100, 1))
+
+    def test_what_lies_in_the_middle_of_what_the_parent_has(self, seed: int):
+        async def story(two: Two) -> None:
+            await append(two.site, NOTES, *numbered(0, 1, 2))
+            await two.is_equal(NOTES)
+            data = await backed_up(two.site)
+            await append(two.site, NOTES, b"3")
+            await two.is_equal(NOTES)
+            two.cut()
+            await append(two.site, NOTES, b"4")
+            await append(two.site, NOTES, b"5")
+            await self._retain(two, 3)
+            two.restore()
+            await two.tree.until(lambda: two.root.records(NOTES) == numbered(0, 1, 2, 3, 5))
+            await restored(two.site, data)
+            two.cut()
+            await two.site.start()
+            await append(two.site, NOTES, b"other")
+            two.restore()
+            await two.tree.until(lambda: two.site.records(NOTES) == [b"5"])
+            await two.tree.until(lambda: two.root.records("plant-a/quarantine/notes") == [b"other"])
+            await append(two.site, NOTES, b"6")
+            await two.tree.until(lambda: two.root.records(NOTES) == numbered(0, 1, 2, 3, 5, 6))
+            assert not uplink_of(two.site).outbox.blocked
+
+        play(seed, story)
 
 
 class TestBelowAndAbove:
@@ -332,6 +541,48 @@ class TestBelowAndAbove:
 
         run(main, seed=seed)
 
+    @pytest.mark.parametrize("which", ["cloud", "eu"])
+    @pytest.mark.parametrize("had_any", [True, False])
+    @pytest.mark.parametrize("writes_on", [True, False])
+    def test_give_back_the_writes_that_only_they_have(self, seed: int, which: str, had_any: bool, writes_on: bool):
+        """had_any: the backup has a stream of the namespace. writes_on: the restored node writes before it meets its
+        parent."""
+
+        async def main() -> None:
+            tree, root, region, site = await self._three(seed)
+            restoring = tree.nodes[which]
+            if had_any:
+                await put(restoring, "before", b"1")
+                await tree.until(lambda: value(site, "before") == value(root, "before") == b"1")
+            data = await backed_up(restoring)
+            link = tree.network.link("eu", root.peer_url)
+            if which == "eu":
+                # What the root has is taken back from there, in place of what is written after the restore.
+                await put(region, "sent", b"0")
+                await tree.until(lambda: value(root, "sent") == value(site, "sent") == b"0")
+                link.cut()
+            await put(restoring, "its own", b"2")
+            await put(site, "from below", b"3")
+            await tree.until(lambda: value(site, "its own") == b"2" and value(restoring, "from below") == b"3")
+            link.cut()
+            await restored(restoring, data)
+            await restoring.start()
+            if writes_on:
+                await put(restoring, "after", b"4")
+                await asyncio.sleep(30)
+            link.restore()
+            nodes = (root, region, site)
+            await tree.until(lambda: all(value(node, "its own") == b"2" for node in nodes))
+            await tree.until(lambda: tables(root) == tables(region) == tables(site))
+            assert (value(root, "from below"), value(root, "after")) == (b"3", b"4" if writes_on else None)
+            for node in (region, site):
+                assert uplink_of(node).outbox.blocked == {}
+                check_histories(node.running.store)
+            assert not [letter for node in tree.nodes.values() for letter in node.records(f"{node.name}/dead-letters")]
+            await tree.stop()
+
+        run(main, seed=seed)
+
 
 def test_what_the_parent_has_spilled_where_nothing_is_mounted_is_waited_for_and_all_else_goes_up(seed: int):
     async def main() -> None:
@@ -353,8 +604,7 @@ def test_what_the_parent_has_spilled_where_nothing_is_mounted_is_waited_for_and_
         await root.start()
         await restored(site, data)
         await site.start()
-        blocked = uplink_of(site).outbox.blocked
-        await tree.until(lambda: "tried again later" in blocked.get(StreamName(*RAW.split("/", 1)), ""))
+        await tree.until(lambda: "tried again later" in reason_of(site, StreamName(*RAW.split("/", 1))))
         sessions = uplink_of(site).state.sessions
         for n in range(20):
             await append(site, OTHER, b"%d" % n)

@@ -9,12 +9,14 @@ import msgspec
 from littoral.core.errors import Conflict, InvalidInput, StorageCorrupt
 from littoral.core.lanes import Lane
 from littoral.core.names import StreamName
-from littoral.store.batch import BATCH_COLUMNS, MOST_OFFSET, Batch, StoredBatch, trim
+from littoral.store.batch import BATCH_COLUMNS, CHAIN_START, MOST_OFFSET, Batch, StoredBatch, trim
 from littoral.store.heads import insert_stream, update_stream
+from littoral.store.lineage import WENT_ON, WentOn, read_former
 from littoral.store.replica import FORMER_STREAMS, ReplicaOutcome, Verdict, begins_anew, judge, lineage_of
 from littoral.store.retention_writes import RetentionWrites
 from littoral.store.stream import Reach, StreamInfo
 
+_TAKEN = (Verdict.APPEND, Verdict.TRIM, Verdict.SKIP)
 SPILLED_MOST_BYTES = 8 << 20
 """Of what is compared with one batch: it and a batch more at each end."""
 
@@ -35,17 +37,11 @@ class HistoryWrites(RetentionWrites):
         if name.origin == self.node:
             raise Conflict("replicate stream", str(name), "it is this node's own")
         head = self._heads.get(name)
-        try:
-            batch.check()
-        except StorageCorrupt:
-            return ReplicaOutcome(name.origin, name.path, Verdict.CORRUPT, head.next if head else 0)
-        if head is not None and begins_anew(batch.lineage, head.lineage):
+        verdict = self._verdict(head, stored)
+        if verdict is not Verdict.CORRUPT and head is not None and begins_anew(batch.lineage, head.lineage):
             return self._begin_anew(head, stored, via)
-        verdict = judge(head, stored)
-        if verdict is Verdict.TRIM and head is not None and not self._agrees(head, batch):
-            verdict = Verdict.DIVERGED
-        if verdict in (Verdict.DUPLICATE, Verdict.GAP, Verdict.DIVERGED):
-            return ReplicaOutcome(name.origin, name.path, verdict, head.next if head else 0)
+        if verdict not in _TAKEN:
+            return ReplicaOutcome(*name, verdict, head.next if head else 0)
         if head is None:
             with self.attempt():
                 head = self.open_stream(
@@ -61,25 +57,15 @@ class HistoryWrites(RetentionWrites):
                 head = msgspec.structs.replace(head, first=batch.first)
         if verdict is Verdict.TRIM:
             batch = trim(batch, head.next)
-        self._write_batch(head.id, batch)
-        self._heads.set(
-            msgspec.structs.replace(
-                head,
-                lineage=batch.lineage,
-                next=batch.next,
-                chain=batch.chain,
-                bytes=head.bytes + len(batch.payload),
-                via=via,
-            )
-        )
-        return ReplicaOutcome(name.origin, name.path, verdict, batch.next, lost)
+        self._extend(msgspec.structs.replace(head, via=via), batch)
+        return ReplicaOutcome(*name, verdict, batch.next, lost)
 
     def _begin_anew(self, head: StreamInfo, stored: StoredBatch, via: str) -> ReplicaOutcome:
         """The origin deleted the stream that we hold, and made another of its name. What we hold is not thrown away: the
         origin may have lost it by mistake."""
         name = head.name
         if judge(None, stored) is Verdict.GAP:
-            return ReplicaOutcome(name.origin, name.path, Verdict.GAP, 0)
+            return ReplicaOutcome(*name, Verdict.GAP, 0)
         with self.attempt():
             former = StreamName(name.origin, FORMER_STREAMS + name.path)
             if self._heads.get(former) is not None:
@@ -121,6 +107,17 @@ class HistoryWrites(RetentionWrites):
         self._heads.set(info)
         return info
 
+    def _verdict(self, head: StreamInfo | None, stored: StoredBatch) -> Verdict:
+        """What is to be done with a batch, for a stream that ends with `head`; None: that is not there, or begins with it."""
+        try:
+            stored.batch.check()
+        except StorageCorrupt:
+            return Verdict.CORRUPT
+        verdict = judge(head, stored)
+        if verdict is Verdict.TRIM and head is not None and not self._agrees(head, stored.batch):
+            return Verdict.DIVERGED
+        return verdict
+
     def _agrees(self, head: StreamInfo, batch: Batch) -> bool:
         """Whether a batch that reaches over our tail holds what we hold; not if we hold nothing to compare."""
         rows = self._connection.execute(
@@ -144,16 +141,29 @@ class HistoryWrites(RetentionWrites):
         head = self._heads.get(name)
         if head is None:
             return 0
-        at, lineage = head.next, lineage_of(self._lineage, head.id)
+        if (went_on := self._went_on(head)) is not None:
+            return went_on.next
+        at = head.next
         for first, of in self._connection.execute(
             "SELECT first, lineage FROM batches WHERE stream=? UNION ALL SELECT first, lineage FROM spilled WHERE stream=?"
             " ORDER BY first DESC",
             (head.id, head.id),
         ):
-            if of != lineage:
+            if of != head.lineage:
                 break
             at = int(str(first))
         return at
+
+    def _went_on(self, head: StreamInfo) -> WentOn | None:
+        """The head as it was there. None where it went on before that was noted: what is left of the batches tells then,
+        unless retention took all that is older."""
+        if head.lineage != lineage_of(self._lineage, head.id):
+            return WentOn(head.next, head.chain, head.lineage)
+        if (noted := self.get_state(WENT_ON, str(head.id))) is not None:
+            return msgspec.msgpack.decode(noted, type=WentOn)
+        former = read_former(self._connection)
+        made_since = not former or head.id > former[-1].last
+        return WentOn(0, CHAIN_START, head.lineage) if made_since else None
 
     def take_back(self, stored: StoredBatch) -> ReplicaOutcome:
         """Append a batch of one of this node's own streams, which a neighbour has and the restored store has not. The
@@ -168,17 +178,11 @@ class HistoryWrites(RetentionWrites):
         self._flush(name)
         self._room.check(name, stored.lane)
         head = self._heads.get(name)
-        try:
-            batch.check()
-        except StorageCorrupt:
-            return ReplicaOutcome(*name, Verdict.CORRUPT, head.next if head else 0)
+        verdict = self._verdict(head if head is not None and head.next else None, stored)
+        if verdict not in _TAKEN:
+            return ReplicaOutcome(*name, verdict, head.next if head else 0)
         if head is None:
             head = self.open_stream(name, content_type=stored.content_type, lane=stored.lane, reach=stored.reach)
-        verdict = judge(head if head.next else None, stored)
-        if verdict is Verdict.TRIM and not self._agrees(head, batch):
-            verdict = Verdict.DIVERGED
-        if verdict in (Verdict.DUPLICATE, Verdict.GAP, Verdict.DIVERGED):
-            return ReplicaOutcome(*name, verdict, head.next)
         lost = 0
         if verdict is Verdict.SKIP:
             if self._has_forks(head.id, head.first):
@@ -189,11 +193,7 @@ class HistoryWrites(RetentionWrites):
             head = msgspec.structs.replace(head, first=batch.first, bytes=0)
         if verdict is Verdict.TRIM:
             batch = trim(batch, head.next)
-        self._write_batch(head.id, batch)
-        size = head.bytes + len(batch.payload)
-        self._heads.set(
-            msgspec.structs.replace(head, lineage=batch.lineage, next=batch.next, chain=batch.chain, bytes=size)
-        )
+        self._extend(head, batch)
         return ReplicaOutcome(*name, verdict, batch.next, lost)
 
     def cut_back(self, name: StreamName, at: int, aside: StreamName | None) -> bool:
@@ -207,6 +207,7 @@ class HistoryWrites(RetentionWrites):
         head = self._existing("cut back", name)
         if self._has_forks(head.id, at) or (head.fork is not None and at <= head.fork.inherited):
             return False
+        went_on = self._went_on(head)
         head = self._bring_back(head, at)
         chain, size = head.chain, 0
         cut: Any = self._connection.execute(
@@ -225,7 +226,12 @@ class HistoryWrites(RetentionWrites):
             (head.id, head.id),
         ).fetchone()
         lineage = row[0] if row else head.lineage
-        self._heads.set(msgspec.structs.replace(head, lineage=lineage, next=at, chain=chain, bytes=head.bytes - size))
+        if went_on is not None and went_on.next == at:
+            chain, lineage = went_on.chain, went_on.lineage
+        first = min(head.first, at)  # retention may have taken what was there
+        self._heads.set(
+            msgspec.structs.replace(head, lineage=lineage, first=first, next=at, chain=chain, bytes=head.bytes - size)
+        )
         return True
 
     def _copy_aside(self, head: StreamInfo, at: int, aside: StreamName) -> None:

@@ -11,10 +11,15 @@ import apsw
 import msgspec
 
 from littoral.store.atomic import atomic
+from littoral.store.meta import put_meta, read_meta_value
 from littoral.store.replica import lineage_parts
 from littoral.store.spill import SET_UP
 
 LINEAGE_BYTES = 8
+WENT_ON = "went-on"
+"""Scope of the state: a stream's number -> WentOn."""
+LINEAGE = "lineage"
+"""Row of the table `meta`."""
 _FORMER = "former-lineages"
 
 
@@ -28,30 +33,33 @@ class FormerLineage(msgspec.Struct, frozen=True):
     """When it became another, ms since the epoch."""
 
 
-def read_meta(connection: apsw.Connection) -> dict[str, str]:
-    """What the store says of itself: `node`, `lineage`. Empty for a new one."""
-    rows: Any = connection.execute("SELECT key, value FROM meta").fetchall()
-    return dict(rows)
+class WentOn(msgspec.Struct, frozen=True, array_like=True):
+    """The head that one of the node's own streams had before its latest batches, which are of the store's present lineage.
+    Noted with the first of them, for retention may take that one."""
+
+    next: int
+    chain: bytes
+    lineage: str
 
 
 def read_former(connection: apsw.Connection) -> list[FormerLineage]:
     """What it was, the oldest first."""
-    text = read_meta(connection).get(_FORMER)
+    text = read_meta_value(connection, _FORMER)
     return [] if text is None else msgspec.json.decode(text, type=list[FormerLineage])
 
 
 def begin_lineage(connection: apsw.Connection, lineage: str, now_ms: int) -> FormerLineage:
     """The store is `lineage` from now on; returns what it was."""
     row: Any = connection.execute("SELECT seq FROM sqlite_sequence WHERE name='streams'").fetchone()
-    was = FormerLineage(read_meta(connection)["lineage"], row[0] if row else 0, now_ms)
+    present = read_meta_value(connection, LINEAGE)
+    assert present is not None
+    was = FormerLineage(present, row[0] if row else 0, now_ms)
     former = msgspec.json.encode([*read_former(connection), was]).decode()
     with atomic(connection):
-        connection.execute(
-            "INSERT INTO meta(key, value) VALUES(?,?) ON CONFLICT DO UPDATE SET value=excluded.value", (_FORMER, former)
-        )
-        connection.execute("UPDATE meta SET value=? WHERE key='lineage'", (lineage,))
+        put_meta(connection, _FORMER, former)
+        put_meta(connection, LINEAGE, lineage)
         # It may be on another machine, whose place of spill files is a new one.
-        connection.execute("DELETE FROM meta WHERE key=?", (SET_UP,))
+        put_meta(connection, SET_UP, None)
     return was
 
 

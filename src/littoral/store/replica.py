@@ -2,8 +2,12 @@
 
 is of a later stream by the name     what we hold is of one that its origin deleted: it is set aside as `former/<path>`,
                                      and the batch judged as for a new copy
-batch's lineage is otherwise not ours  chains equal at our tail -> the history went on under a new name: adopt it
-                                     otherwise                -> DIVERGED
+batch's lineage is otherwise not ours, and it
+  begins at our tail                 chains equal -> the history went on under a new name: adopt it
+                                     otherwise    -> DIVERGED
+  begins after our tail              is of another store: the origin's was restored -> as below
+                                     otherwise                                      -> DIVERGED
+  begins before our tail             DIVERGED
 ends at or before our tail           -> DUPLICATE, nothing to do
 begins after our tail                the sender has nothing older -> SKIP what is lost for ever, and say so
                                      otherwise                    -> GAP, ask for our tail
@@ -23,7 +27,7 @@ from enum import Enum
 
 import msgspec
 
-from littoral.store.batch import UNLINKED, StoredBatch
+from littoral.store.batch import UNLINKED, Batch, StoredBatch
 from littoral.store.stream import StreamInfo
 
 FORMER_STREAMS = "former/"
@@ -83,7 +87,7 @@ def judge(head: StreamInfo | None, stored: StoredBatch) -> Verdict:
     batch = stored.batch
     if head is None:
         return Verdict.APPEND if batch.first == 0 else _beyond(0, stored)
-    if batch.lineage != head.lineage and not (batch.first == head.next and batch.chain_before == head.chain):
+    if batch.lineage != head.lineage and not _may_go_on(head, batch):
         return Verdict.DIVERGED
     if batch.next <= head.next:
         return Verdict.DUPLICATE
@@ -92,6 +96,14 @@ def judge(head: StreamInfo | None, stored: StoredBatch) -> Verdict:
     if batch.first < head.next:
         return Verdict.TRIM
     return Verdict.APPEND if batch.chain_before in (head.chain, UNLINKED) else Verdict.DIVERGED
+
+
+def _may_go_on(head: StreamInfo, batch: Batch) -> bool:
+    """Whether a batch of another lineage may be of our history, by what of that can be told."""
+    if batch.first <= head.next:
+        return batch.first == head.next and batch.chain_before == head.chain
+    theirs, ours = lineage_parts(batch.lineage), lineage_parts(head.lineage)
+    return theirs is not None and ours is not None and theirs[0] != ours[0]
 
 
 def _beyond(wanted: int, stored: StoredBatch) -> Verdict:

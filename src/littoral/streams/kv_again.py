@@ -1,4 +1,5 @@
-"""Key-value writes that retention took before they were sent.
+"""Key-value writes that retention took before they were sent, or that the parent may lack though they need not be sent
+(`littoral.fleet.kv_parent`).
 
 There is no snapshot on the way up: the parent's table would lack those writes for ever. So what this node's table holds
 now is appended to the stream once more, part by part; last writer wins makes that harmless.
@@ -8,7 +9,7 @@ now is appended to the stream once more, part by part; last writer wins makes th
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from littoral.core.limits import KV_LIST_KEYS, READ_BYTES, Limits
@@ -32,10 +33,10 @@ def all_shipped(tx: Transaction, namespace: str, mark: int | None = None) -> boo
     """
     name = kv_stream(tx.node, namespace)
     info = tx.stream(name)
-    if info is None:
-        return True
     if tx.get_state(UNSENT, namespace) is not None:
         return False
+    if info is None:
+        return True
     return info.next <= (tx.fold_offset(UPLINK_FOLD, name) if mark is None else mark)
 
 
@@ -44,6 +45,8 @@ class KvAgain:
 
     def __init__(self, store: Store, outbox: Outbox, limits: Limits, said: Callable[[], None]) -> None:
         """said: called for each part that is appended again."""
+        self.moved = asyncio.Event()
+        """Set it when the parent has answered a frame."""
         self._said = said
         self._store = store
         self._outbox = outbox
@@ -52,25 +55,29 @@ class KvAgain:
         """Of each namespace, the offset the parent must have before the next part is due."""
         self._noted: dict[StreamName, int] = {}
         """The first record that a stream still had when it was noted last that some were gone."""
-        self.moved = asyncio.Event()
-        """Set it when the parent has answered a frame."""
+        self._shortened: dict[StreamName, None] = {}
+        """This node's key-value streams that no longer begin where they began."""
+        for info in store.heads():
+            self.changed(info)
 
     def changed(self, info: StreamInfo) -> None:
         """A stream changed: retention may have taken some of it."""
+        if info.first < self._noted.get(info.name, 0):
+            del self._noted[info.name]  # it was cut back (littoral.streams.reclaim)
         if self._is_ours(info) and info.first > self._noted.get(info.name, 0):
+            self._shortened[info.name] = None
             self.moved.set()
 
     async def note(self, frame: Sequence[StoredBatch]) -> None:
         """Before `frame` is sent: once the parent has it, nothing tells any more that records before it were lost."""
-        names = dict.fromkeys(stored.batch.name for stored in frame)
-        await self._note([info for name in names if (info := self._store.stream(name)) is not None])
+        await self._note(dict.fromkeys(stored.batch.name for stored in frame))
 
     async def run(self) -> None:
         """Append again what has to be, until cancelled. Raises LittoralError."""
         while True:
             self.moved.clear()
             # Also where nothing follows that could be sent.
-            await self._note(self._store.streams())
+            await self._note(self._shortened)
             for namespace in self._store.state(UNSENT):
                 if self._is_due(namespace):
                     self._sent_at[namespace] = await self._store.submit(partial(self._append, namespace))
@@ -80,12 +87,14 @@ class KvAgain:
     def _is_ours(self, info: StreamInfo) -> bool:
         return info.name.origin == self._store.node and info.name.path.startswith(KV_STREAMS)
 
-    async def _note(self, infos: Sequence[StreamInfo]) -> None:
+    async def _note(self, names: Iterable[StreamName]) -> None:
         lost = [
             info
-            for info in infos
-            if self._is_ours(info)
+            for info in map(self._store.stream, names)
+            if info is not None
+            and self._is_ours(info)
             and self._outbox.stream_id(info.name) is not None
+            and info.name not in self._outbox.blocked  # perhaps no history that goes up
             and info.first > max(self._outbox.mark(info.name), self._noted.get(info.name, 0))
         ]
 
@@ -102,7 +111,10 @@ class KvAgain:
         info = self._store.stream(name)
         if info is None or self._outbox.stream_id(name) is None:
             return True
-        return max(self._outbox.mark(name), info.first) >= sent_at
+        if name in self._outbox.blocked:
+            return False
+        # One that ends before what was said was cut back (littoral.streams.reclaim).
+        return max(self._outbox.mark(name), info.first) >= sent_at or info.next < sent_at
 
     def _append(self, namespace: str, tx: Transaction) -> int:
         """Append the next part; returns where it ends."""

@@ -5,6 +5,8 @@
                    goes into the stream `quarantine/<path>`, which goes up like any other
     fetch          the parent's records from there on, as long as chains agree
     cannot now     what the parent cannot give, or this disk not take, is tried again ever more rarely; all else goes on
+    too late       what was on its way when the store was lost may come to the parent after the hello: what follows then
+                   diverges there, and a new session looks at it
     at the end     the stream goes on from the parent's history, and is sent again
 
 So the parent never has to give up anything, and what both have written is there in the end. Only a restored store knows
@@ -27,6 +29,7 @@ from littoral.core.errors import (
     Diverged,
     InvalidInput,
     LimitReached,
+    LittoralError,
     NotFound,
     PeerUnreachable,
     StorageCorrupt,
@@ -41,6 +44,7 @@ from littoral.store.replica import Verdict, begins_anew, lineage_parts
 from littoral.store.store import Store
 from littoral.store.stream import StreamInfo
 from littoral.store.transaction import Transaction
+from littoral.streams.blocked import Blocked, BlockedKind
 from littoral.streams.kv_again import UNSENT
 from littoral.streams.outbox import Outbox
 from littoral.streams.uplink_state import UplinkState
@@ -76,6 +80,8 @@ class Reclaim:
         self._state = state
         self._backoff = backoff
         self._marks: list[Mark] = []
+        self._compared: dict[StreamName, int] = {}
+        """Where the parent had each stream when it was compared last, or was to be because it had diverged."""
 
     def begin(self, marks: Iterable[Mark]) -> None:
         """At hello: of which streams the parent has how much. Streams that have to be looked at are not sent for now."""
@@ -87,12 +93,21 @@ class Reclaim:
             if name.origin != self._store.node or not mark.next:
                 continue
             if info is not None and self._has_another(info, mark):
-                self._outbox.block(
-                    name, "the parent has another of its name, which was deleted here before the restore"
-                )
+                reason = "the parent has another of its name, which was deleted here before the restore"
+                self._outbox.block(name, "another", reason)
             elif self._lacks(info, mark):
-                self._outbox.block(name, "it is compared with what the parent has of it")
+                self._outbox.block(name, "compared", "it is compared with what the parent has of it")
+                self._outbox.set_mark(name, 0)  # what it has may be none of ours
                 self._marks.append(mark)
+                self._compared[name] = mark.next
+
+    def is_behind(self, name: StreamName, at_parent: int) -> bool:
+        """Whether a stream whose records diverge at the parent is to be compared, by a new session: where the store was
+        restored, and once for each place up to which the parent has it."""
+        if name.origin != self._store.node or not self._store.former or self._compared.get(name) == at_parent:
+            return False
+        self._compared[name] = at_parent
+        return True
 
     def _has_another(self, info: StreamInfo, mark: Mark) -> bool:
         """Whether the parent's is a stream that had been deleted here when the backup was made."""
@@ -125,36 +140,36 @@ class Reclaim:
                     if _waits_for(name, waiting):
                         waiting.append(mark)
                         continue
-                    reason = await self._take_back(name, mark)
+                    blocked = await self._take_back(name, mark)
                 except PeerUnreachable:
                     raise
                 except (InvalidInput, StorageCorrupt, Conflict, NotFound) as error:
-                    reason = str(error)
+                    blocked = Blocked(_kind(error), str(error))
                 except (LimitReached, Unavailable, StorageError) as error:
                     waiting.append(mark)
-                    reason = f"it is tried again later: {error}"
+                    blocked = Blocked("compared", f"it is tried again later: {error}")
                     least_s = max(least_s, error.retry_after_s if isinstance(error, Unavailable) else 0.0)
-                self._settle(name, reason)
+                self._settle(name, blocked)
             self._marks = waiting
             self._ready()
             if waiting:
                 await asyncio.sleep(self._backoff.next_delay_s(least_s=least_s))
 
-    def _settle(self, name: StreamName, reason: str) -> None:
+    def _settle(self, name: StreamName, blocked: Blocked | None) -> None:
         """Let a stream be sent again, or say why it is not."""
-        if not reason:
+        if blocked is None:
             self._outbox.blocked.pop(name, None)
-        elif self._outbox.blocked.get(name) != reason:
-            self._outbox.block(name, reason)
-            _log.warning("%s: not sent: %s", name, reason)
+        elif self._outbox.blocked.get(name) != blocked:
+            self._outbox.blocked[name] = blocked
+            _log.warning("%s: not sent: %s", name, blocked.reason)
 
-    async def _take_back(self, name: StreamName, mark: Mark) -> str:
+    async def _take_back(self, name: StreamName, mark: Mark) -> Blocked | None:
         """Bring one stream to where the parent has it; returns why it cannot be, if so."""
         offset = await self._begin_at(name)
         while offset < mark.next:
             frame = await self._read(name, offset)
             if not frame:
-                return f"the parent has it up to {mark.next}, and does not give it back"
+                return Blocked("unreadable", f"the parent has it up to {mark.next}, and does not give it back")
             taken = await self._store.submit(partial(self._take, name, frame))
             if taken.put_aside and (aside := _aside(name)) is not None:
                 _log.warning("%s: %d records of since the restore are in %s now", name, taken.put_aside, aside)
@@ -163,7 +178,7 @@ class Reclaim:
             self._state.fetched_back_records += taken.next - offset
             offset = taken.next
         self._outbox.set_mark(name, mark.next)
-        return ""
+        return None
 
     async def _begin_at(self, name: StreamName) -> int:
         """From where on the parent's records are wanted, if it has any there."""
@@ -189,6 +204,15 @@ class Reclaim:
                 )
             at = outcome.next
         return _Taken(at, put_aside)
+
+
+def _kind(error: LittoralError) -> BlockedKind:
+    """What an error of bringing a stream back says of it."""
+    if isinstance(error, Diverged):
+        return "diverged"
+    if isinstance(error, Conflict):
+        return "forked"
+    return "damaged" if isinstance(error, StorageCorrupt) else "unreadable"
 
 
 class _Taken(NamedTuple):

@@ -6,6 +6,8 @@ lanes, and a few for the others.
     not taken    nothing more is posted until all that is on its way is answered; then what follows the parent's marks
     no room      a stream that the parent has no room for is held back, and tried again ever more rarely; the others go on
     a gap        a stream of which the parent wants just what was sent as all there is: held back likewise
+    diverged     a stream is not sent any further; where the parent may have records of it that a restored store lacks, the
+                 session ends, and the next one compares it (littoral.streams.reclaim)
     busy         a parent that answers that it cannot now (429, 503, 507) is asked again, ever more rarely; the session and
                  the other lanes go on
 
@@ -16,6 +18,7 @@ time.
 import asyncio
 import contextlib
 from collections import deque
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -33,6 +36,7 @@ from littoral.store.store import Store
 from littoral.store.stream import StreamInfo
 from littoral.store.transaction import Transaction
 from littoral.streams.blob_sender import BlobSender
+from littoral.streams.blocked import NOT_TAKEN
 from littoral.streams.flow import Flow
 from littoral.streams.holds import Holds
 from littoral.streams.kv_again import KvAgain
@@ -42,7 +46,6 @@ from littoral.streams.parent_link import ParentLink
 from littoral.streams.uplink_state import UplinkState
 from littoral.wire import peer
 
-NOT_TAKEN = (Verdict.DIVERGED, Verdict.CORRUPT, Verdict.REFUSED)
 OUTCOME_BYTES = 16
 """Of a batch's outcome, besides its stream's name."""
 MARKS_EVERY_S = 1.0
@@ -67,7 +70,7 @@ class Posted(NamedTuple):
     ids: dict[StreamName, int | None]
     """Which stream had each name when it was sent."""
     marks: dict[StreamName, int]
-    """Up to where the parent had each, as was known when it was sent."""
+    """Up to where the parent had each, as was known when it was sent; without those of which more was on its way before it."""
     answer: "asyncio.Task[Response | LittoralError]"
 
 
@@ -99,8 +102,10 @@ class Sender:
         random: Random,
         limits: Limits,
         holds: Holds,
+        is_behind: Callable[[StreamName, int], bool],
         blobs: BlobSender | None = None,
     ) -> None:
+        """is_behind: whether a new session is to compare a stream that diverges where the parent's copy ends."""
         self._store = store
         self._link = link
         self._outbox = outbox
@@ -111,6 +116,7 @@ class Sender:
         self._random = random
         self._limits = limits
         self._holds = holds
+        self._is_behind = is_behind
         self._ratio: dict[tuple[Lane, ...], float] = {URGENT: 1.0, SHARED: 1.0}
         """Of packed to unpacked bytes, as it was lately."""
         self._work = {URGENT: asyncio.Event(), SHARED: asyncio.Event()}
@@ -170,10 +176,10 @@ class Sender:
             frame, body = self._within_budget(lanes, frame, body)
         self._note_ratio(lanes, frame, body)
         # Before anything is awaited: a stream that is deleted and made anew meanwhile is not what was taken.
-        self._outbox.posted(frame)
         names = dict.fromkeys(stored.batch.name for stored in frame)
         ids = {name: self._outbox.stream_id(name) for name in names}
-        marks = {name: self._outbox.mark(name) for name in names}
+        marks = {name: self._outbox.mark(name) for name in names if not self._outbox.is_ahead(name)}
+        self._outbox.posted(frame)
         await self._kv_again.note(frame)
         call = self._call(frame, body, ahead=bool(flight.posted), urgent=lanes is URGENT)
         flight.posted.append(Posted(frame, len(body), ids, marks, posts.create_task(call)))
@@ -264,20 +270,17 @@ class Sender:
         if len(outcomes) != len(frame):
             raise InvalidInput("read answer of", self._link.url, f"{len(outcomes)} outcomes for {len(frame)} batches")
         short = False
+        behind: StreamName | None = None
         shipped: dict[Lane, tuple[int, int]] = {}
         for stored, outcome in zip(frame, outcomes, strict=True):
             name = stored.batch.name
             if posted.ids[name] is None or outbox.stream_id(name) != posted.ids[name]:
                 continue  # deleted meanwhile: the answer says nothing of another stream by its name
             short = short or outcome.next < stored.batch.next
-            if outcome.verdict in NOT_TAKEN:
-                outbox.block(name, f"{outcome.verdict.value} at offset {outcome.next} of the parent's copy")
+            if outcome.verdict is Verdict.DIVERGED and self._is_behind(name, outcome.next):
+                behind = name
+            if not self._is_mark(posted, name, outcome):
                 continue
-            if outcome.verdict is Verdict.FULL:
-                self._holds.hold(name, "the parent has no room for it")
-                continue
-            if outcome.verdict is Verdict.GAP and outcome.next == posted.marks[name]:
-                self._holds.hold(name, f"the parent wants it from offset {outcome.next} on, which is not here")
             records, size = shipped.get(stored.lane, (0, 0))
             taken = max(0, outcome.next - max(stored.batch.first, outbox.mark(name)))
             shipped[stored.lane] = records + taken, size + len(stored.batch.payload)
@@ -290,7 +293,24 @@ class Sender:
         self._kv_again.moved.set()
         self._state.shipped_bytes += posted.size
         self.keep_marks()
+        if behind is not None:
+            raise Unavailable("send", str(behind), "the parent has other records of it, which are fetched back first")
         return short
+
+    def _is_mark(self, posted: "Posted", name: StreamName, outcome: ReplicaOutcome) -> bool:
+        """Whether an outcome says how far the parent is; where it cannot go on, the stream is blocked or held back."""
+        if (kind := NOT_TAKEN.get(outcome.verdict)) is not None:
+            self._outbox.block(name, kind, f"{kind} at offset {outcome.next} of the parent's copy")
+            return False
+        if outcome.verdict is Verdict.FULL:
+            self._holds.hold(name, "the parent has no room for it")
+            return False
+        if outcome.verdict is Verdict.GAP:
+            if name not in posted.marks:
+                return False  # It has overtaken what was sent before: the answer to that says it.
+            if outcome.next == posted.marks[name]:
+                self._holds.hold(name, f"the parent wants it from offset {outcome.next} on, which is not here")
+        return True
 
     def keep_marks(self) -> None:
         """Keep on disk up to where the parent has what has changed, if that was not done just now."""

@@ -168,6 +168,23 @@ def test_a_new_lineage_goes_on_only_where_the_histories_agree():
     assert len(transcript(*lines)) == 6
 
 
+def test_a_restored_stream_goes_on_beyond_what_is_lost_and_no_other_does():
+    a, b, _ = history(2, 3, 1, lineage="l.3")
+    (first,) = history(1, lineage="m.1", chain=b.chain, first=5)
+    (after,) = history(1, lineage="m.1", chain=first.chain, first=6)
+    (before,) = history(1, lineage="m.1", chain=a.chain, first=2)
+    (another,) = history(1, lineage="l.2", chain=first.chain, first=6)
+    lines = [
+        (stored(a), Verdict.APPEND, 2),
+        (stored(b), Verdict.APPEND, 5),
+        (stored(another, earliest=6), Verdict.DIVERGED, 5),
+        (stored(before, earliest=2), Verdict.DIVERGED, 5),
+        (stored(after), Verdict.GAP, 5),
+        (stored(after, earliest=6), Verdict.SKIP, 7),
+    ]
+    assert transcript(*lines) == [b"0", b"1", b"2", b"3", b"4", b"6"]
+
+
 @pytest.mark.parametrize("change", [{"crc": 0}, {"chain": b"x" * 16}, {"first": 1, "next": 3}])
 def test_what_was_damaged_on_the_way_is_refused(change: dict[str, object]):
     a, b = history(2, 3)

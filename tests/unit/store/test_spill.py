@@ -8,15 +8,13 @@ import pytest
 
 from littoral.core.errors import Gone, StorageCorrupt, StorageFull, Unavailable
 from littoral.core.resources.model import SpillPlace, Storage, StreamBudget
-from littoral.core.tasks import Tasks
 from littoral.store.batch import StoredBatch
 from littoral.store.lineage import begin_lineage
-from littoral.store.retention import SPILL_AGAIN_S, Retention
+from littoral.store.retention import SPILL_AGAIN_S
 from littoral.store.spill import FILE_BYTES
 from littoral.store.transaction import Transaction
-from littoral.testing.loop import run
-from littoral.testing.offload import at_once
 from littoral.testing.store import check_histories
+from tests.support.retention import Retained, run_story
 from tests.support.stores import SimStore, name, records_of
 
 A, B, C = name("plant-a/a"), name("plant-a/b"), name("plant-a/c")
@@ -32,44 +30,16 @@ def take(stored: StoredBatch, tx: Transaction) -> object:
     return tx.append_replica(stored, "plant-a")
 
 
-class Running:
-    """A store whose streams are kept within their budgets."""
-
-    def __init__(self, bounds: Storage | None = None, **limits: int) -> None:
-        self.sim = SimStore("plant-a", bounds or storage(), **limits)
-        self.warnings: list[str] = []
-        self.failures: list[BaseException] = []
-        self.open()
-
-    def open(self) -> None:
-        self.store = self.sim.open()
-        self.retention = Retention(self.store, self.sim.clock, self.sim.limits, self.warnings.append, at_once)
-        self.tasks = Tasks(self.failures.append)
-        self.tasks.start(self.retention.run(), "retention")
-
-    async def close(self) -> None:
-        await self.tasks.stop()
-        await self.sim.close()
-
-    async def put(self, stream, *records: bytes) -> None:
-        def job(tx):
-            tx.open_stream(stream)
-            tx.append(stream, records)
-
-        await self.store.submit(job)
+class Running(Retained):
+    """With a second place, whose files are looked at."""
 
     async def fill(self, stream=A, count: int = 60, size: int = 1000) -> list[bytes]:
         """Records of their own batch each, and time to move them."""
         records = [self.sim.random.token_bytes(size) for _ in range(count)]
         for record in records:
-            await self.put(stream, record)
+            await self.append(stream, record)
         await asyncio.sleep(5)
         return records
-
-    def held(self, stream=A) -> int:
-        info = self.store.stream(stream)
-        assert info is not None
-        return info.bytes
 
     def files(self) -> dict[str, bytes]:
         """All but the mark, the oldest first."""
@@ -83,20 +53,14 @@ class Running:
 
 
 def play(story, bounds: Storage | None = None, **limits: int) -> None:
-    async def main() -> None:
-        running = Running(bounds, **limits)
-        await story(running)
-        assert running.failures == []
-        await running.close()
-
-    run(main)
+    run_story(story, lambda: Running(bounds or storage(), **limits))
 
 
 class TestReading:
     def test_what_was_spilled_is_read_from_anywhere_and_in_pieces(self):
         async def story(running: Running) -> None:
             records = await running.fill()
-            assert running.held() <= BUDGET
+            assert running.held(A) <= BUDGET
             assert running.files()
             for offset in (0, 1, 25, 39, 41, 59):
                 found = []
@@ -140,10 +104,10 @@ class TestReading:
         async def story(running: Running) -> None:
             # Four batches, with a point between the second and the third, all spilled but what comes after it.
             for _ in range(4):
-                await running.put(A, *(running.sim.random.token_bytes(200_000) for _ in range(5)))
+                await running.append(A, *(running.sim.random.token_bytes(200_000) for _ in range(5)))
             await asyncio.sleep(5)
             await running.store.submit(lambda tx: tx.fork_stream(B, A, 10, asked=""))
-            await running.put(B, b"its own")
+            await running.append(B, b"its own")
             await running.store.submit(lambda tx: tx.delete_stream(A))
             await asyncio.sleep(5)
             assert len(records_of(running.store, B)) == 11
@@ -155,7 +119,7 @@ class TestReading:
 
     def test_a_fork_within_a_spilled_batch(self):
         async def story(running: Running) -> None:
-            await running.put(A, b"one", b"two", b"three")
+            await running.append(A, b"one", b"two", b"three")
             await running.fill()
             await running.store.submit(lambda tx: tx.fork_stream(B, A, 1, part_bytes=2, asked=""))
             assert records_of(running.store, B) == [b"one", b"tw"]
@@ -235,7 +199,7 @@ class TestKeeping:
 
     def test_what_was_written_is_not_to_be_read_there(self):
         async def story(running: Running) -> None:
-            await running.put(A, *(b"the plain text of a record %d" % n for n in range(300)))
+            await running.append(A, *(b"the plain text of a record %d" % n for n in range(300)))
             await running.fill()
             assert all(b"plain text" not in data for data in running.files().values())
 
@@ -251,10 +215,29 @@ class TestKeeping:
 
         play(story)
 
+    def test_what_was_written_since_a_restore_is_cut_out_though_the_place_dropped_its_beginning(self):
+        async def story(running: Running) -> None:
+            await running.append(A, b"before")
+            begin_lineage(running.store.committer._connection, "ab" * 8, 0)
+            await running.close()
+            running.open()
+            records = [record for _ in range(3) for record in await running.fill(count=25)]
+            info = running.store.stream(A)
+            assert info is not None
+            assert info.first > 2
+            assert running.files()
+            assert await running.store.submit(lambda tx: tx.went_on_at(A)) == 1
+            assert await running.store.submit(lambda tx: tx.cut_back(A, 1, B))
+            assert records_of(running.store, A) == []
+            assert records_of(running.store, B) == records[info.first - 1 :]
+            check_histories(running.store)
+
+        play(story, storage(SpillPlace(directory="/mnt/slow", bytes="40000")))
+
     def test_what_was_dropped_while_its_file_was_written_stays_dropped(self):
         async def story(running: Running) -> None:
             for n in range(30):
-                await running.put(B, b"%04d" % n * 250)
+                await running.append(B, b"%04d" % n * 250)
             spilling = await running.store.submit(lambda tx: tx.begin_spill(B, 10))
             assert spilling is not None
             await running.store.submit(lambda tx: tx.cut_back(B, 3, None))
@@ -299,12 +282,12 @@ class TestAPlaceThatIsNotThere:
             assert running.store.read(A, 59, 1000)
             more = await running.fill()
             assert disk.paths() == []
-            assert running.held() > 60_000
+            assert running.held(A) > 60_000
             assert len(running.warnings) == 1
             for path, data in away.items():
                 disk.write(path, data)
             await asyncio.sleep(SPILL_AGAIN_S + 40)
-            assert running.held() <= BUDGET
+            assert running.held(A) <= BUDGET
             assert records_of(running.store, A) == records + more
 
         play(story)
@@ -374,11 +357,11 @@ class TestAPlaceThatIsNotThere:
             disk.capacity_bytes = 0
             with pytest.raises(StorageFull, match="nothing of this stream may be dropped for it"):
                 await running.fill(count=150)
-            assert running.held() > 90_000
+            assert running.held(A) > 90_000
             disk.capacity_bytes = 1 << 30
             await asyncio.sleep(SPILL_AGAIN_S + 40)
             await running.fill(count=10)
-            assert running.held() <= BUDGET
+            assert running.held(A) <= BUDGET
 
         play(story, store_bytes=100_000)
 

@@ -3,12 +3,13 @@
 import msgspec
 
 from littoral.store.batch import CHAIN_START, Batch, StoredBatch, make_batch
-from littoral.store.lineage import begin_lineage
+from littoral.store.check import check_store
+from littoral.store.lineage import WENT_ON, begin_lineage
 from littoral.store.replica import Verdict
 from littoral.store.store import Store
-from littoral.store.transaction import Transaction
 from littoral.testing.loop import run
 from littoral.testing.store import check_histories
+from tests.support import stores
 from tests.support.stores import SimStore, name, records_of
 
 S, ASIDE, FORK = name("plant-a/s"), name("plant-a/aside"), name("plant-a/fork")
@@ -32,11 +33,15 @@ async def took(store: Store, batch: Batch, earliest: int = 0) -> Verdict:
 
 
 async def append(store: Store, *records: bytes) -> None:
-    def job(tx: Transaction) -> None:
-        tx.open_stream(S)
-        tx.append(S, records)
+    await store.submit(stores.append(S, *records))
 
-    await store.submit(job)
+
+async def restored(sim: SimStore) -> Store:
+    """The store as it is, and another lineage from now on."""
+    await sim.close()
+    begin_lineage(sim.open().committer._connection, "00", 1)
+    await sim.close()
+    return sim.open()
 
 
 def numbers(*held: int) -> list[bytes]:
@@ -72,6 +77,7 @@ def test_where_the_neighbour_has_lost_what_is_between_the_stream_begins_with_wha
         await took(store, first)
         assert await took(store, third, earliest=5) is Verdict.SKIP
         assert records_of(store, S) == numbers(5, 6)
+        assert check_store(store.committer._connection).sound, "something is left of what was there"
         await append(store, b"7")
         check_histories(store)
         assert records_of(store, S) == numbers(5, 6, 7)
@@ -84,11 +90,7 @@ def test_what_was_appended_since_the_restore_is_known_and_put_aside():
         sim = SimStore()
         store = sim.open()
         await append(store, *numbers(0, 1, 2))
-        await sim.close()
-        connection = sim.open().committer._connection
-        begin_lineage(connection, "00", 1)
-        await sim.close()
-        store = sim.open()
+        store = await restored(sim)
         assert await store.submit(lambda tx: tx.went_on_at(S)) == 3
         for record in (b"a", b"b", b"c"):
             await append(store, record)
@@ -104,6 +106,67 @@ def test_what_was_appended_since_the_restore_is_known_and_put_aside():
         assert await store.submit(lambda tx: tx.cut_back(S, 3, None))
         assert records_of(store, S) == numbers(0, 1, 2)
         assert await store.submit(lambda tx: tx.went_on_at(name("plant-a/none"))) == 0
+
+    run(main)
+
+
+def test_where_it_went_on_is_known_when_retention_has_taken_all_that_was_there():
+    async def main() -> None:
+        sim = SimStore()
+        store = sim.open()
+        await append(store, *numbers(0, 1, 2))
+        (held,) = store.read(S, 0, 1 << 20)
+        theirs = make_batch(S, held.lineage, 3, numbers(3, 4), 1, held.chain)
+        store = await restored(sim)
+        for record in (b"a", b"b", b"c"):
+            await append(store, record)
+        assert await store.submit(lambda tx: tx.retain(S, 0, 3, 1)) == 3
+        assert records_of(store, S) == [b"c"]
+        assert await store.submit(lambda tx: tx.went_on_at(S)) == 3
+        assert await store.submit(lambda tx: tx.cut_back(S, 3, ASIDE))
+        check_histories(store)
+        assert (records_of(store, S), records_of(store, ASIDE)) == ([], [b"c"])
+        assert await took(store, theirs) is Verdict.APPEND
+        assert await store.submit(lambda tx: tx.went_on_at(S)) == 5
+        await append(store, b"d")
+        assert await store.submit(lambda tx: tx.went_on_at(S)) == 5
+        assert records_of(store, S) == [b"3", b"4", b"d"]
+        await store.submit(lambda tx: tx.delete_stream(S))
+        assert list(store.state(WENT_ON)) == [], "it was made since"
+
+    run(main)
+
+
+def test_a_stream_that_was_made_since_the_restore_went_on_from_nothing_whatever_is_left_of_it():
+    async def main() -> None:
+        sim = SimStore()
+        sim.open()
+        store = await restored(sim)
+        await append(store, b"a")
+        await append(store, b"b")
+        assert await store.submit(lambda tx: tx.retain(S, 0, 1, 1)) == 1
+        assert await store.submit(lambda tx: tx.went_on_at(S)) == 0
+        assert await store.submit(lambda tx: tx.cut_back(S, 0, ASIDE))
+        assert await took(store, history(2)[0]) is Verdict.APPEND
+        assert (records_of(store, S), records_of(store, ASIDE)) == (numbers(0, 1), [b"b"])
+
+    run(main)
+
+
+def test_where_it_went_on_before_that_was_noted_is_where_the_lineage_of_what_is_left_changes():
+    async def main() -> None:
+        sim = SimStore()
+        await append(sim.open(), *numbers(0, 1, 2))
+        store = await restored(sim)
+        await append(store, b"a")
+        await append(store, b"b")
+        info = store.stream(S)
+        assert info is not None
+        await store.submit(lambda tx: tx.put_state(WENT_ON, str(info.id), None))
+        assert await store.submit(lambda tx: tx.went_on_at(S)) == 3
+        assert await store.submit(lambda tx: tx.cut_back(S, 3, ASIDE))
+        check_histories(store)
+        assert (records_of(store, S), records_of(store, ASIDE)) == (numbers(0, 1, 2), [b"a", b"b"])
 
     run(main)
 

@@ -10,6 +10,7 @@ from littoral.core.errors import LimitReached, LittoralError, StorageFull, Unava
 from littoral.core.http import AnyResponse, Request
 from littoral.core.names import StreamName
 from littoral.core.resources.model import Storage, StreamBudget
+from littoral.streams.peer_server import IN_ORDER_S
 from littoral.testing.loop import run
 from littoral.wire import peer
 from littoral.wire.compression import decompress
@@ -121,6 +122,39 @@ def test_several_frames_are_on_their_way_where_the_parent_answers_quickly(seed):
         assert both.below.clock.monotonic_s() - began_s < one_by_one_s / 2.5
         verdicts = both.parent.counters.verdicts
         assert verdicts == {"append": 200}, "nothing was sent twice"
+        await both.stop()
+
+    run(main, seed)
+
+
+def test_a_frame_that_comes_much_later_than_the_one_behind_it_holds_nothing_back_and_nothing_goes_twice(seed):
+    async def main() -> None:
+        both = Neighbours(seed, uplink_batch_bytes=2000)
+        both.link.delay_s = 0.05
+        came, held = 0, set[str]()
+
+        async def one_late(request: Request) -> AnyResponse:
+            nonlocal came
+            if request.path == peer.BATCHES:
+                came += 1
+                if came == 20:
+                    await asyncio.sleep(2 * IN_ORDER_S)
+            held.update(both.uplink.holds.reasons.values())
+            return await both._handle(request)
+
+        both.network.serve(URL, one_late)
+        records = [both.below.random.token_bytes(900) for _ in range(200)]
+        for record in records:
+            await both.append(both.child, S, record)
+        both.start()
+        await both.until(lambda: both.uplink.outbox.depth("telemetry").records == 0)
+        assert both.at_parent(S) == records
+        verdicts = both.parent.counters.verdicts
+        assert verdicts["append"] == 200
+        assert verdicts["gap"] > 0, "it was overtaken"
+        assert set(verdicts) == {"append", "gap"}, "nothing was sent twice"
+        assert both.uplink.state.shipped_records == 200
+        assert held == set()
         await both.stop()
 
     run(main, seed)

@@ -58,7 +58,7 @@ def test_what_the_parent_cannot_give_just_now_ends_no_session_and_comes_in_the_e
             await asyncio.sleep(5)
             assert len(both.at_parent(HOT)) == n + 1
         assert both.uplink.state.sessions == sessions
-        assert error.cause in both.uplink.outbox.blocked[LOST]
+        assert error.cause in both.uplink.outbox.blocked[LOST].reason
         assert 5 < len(asked_s) < 40, "it is asked for again, and ever more rarely"
         there = True
         await both.until(lambda: records_of(both.child, LOST) == [b"0", b"1", b"2"])

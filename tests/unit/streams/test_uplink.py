@@ -14,6 +14,7 @@ from littoral.store.batch import CHAIN_START, StoredBatch, make_batch
 from littoral.store.kv import kv_stream
 from littoral.store.replica import ReplicaOutcome, Verdict
 from littoral.store.transaction import Transaction
+from littoral.streams.blocked import Blocked
 from littoral.streams.follower import SILENCE_S
 from littoral.streams.kv_again import UNSENT
 from littoral.testing.loop import run
@@ -166,6 +167,31 @@ def test_new_members_are_told_at_once_by_a_new_session(seed: int):
     play(story, seed)
 
 
+def test_copies_of_a_node_that_is_elsewhere_are_not_held_back_and_others_wait_for_its_key(seed: int):
+    async def story(both: Neighbours) -> None:
+        copies = [name("cell-1/log"), name("cell-2/log")]
+        batches = [make_batch(copy, "elsewhere.1", 0, [b"1"], 0, CHAIN_START) for copy in copies]
+        theirs = [StoredBatch(batch, "application/json", "telemetry", "root", 0) for batch in batches]
+
+        def arrive(tx: Transaction) -> None:
+            for stored in theirs:
+                assert tx.append_replica(stored, stored.batch.origin).verdict is Verdict.APPEND
+
+        await both.child.submit(arrive)
+        both.away.add("cell-1")
+        both.start()
+        outbox = both.uplink.outbox
+        await both.until(lambda: both.uplink.state.connected)
+        assert list(outbox.blocked) == [copies[1]]
+        assert "before that shows its key" in outbox.blocked[copies[1]].reason
+        assert outbox.depth("telemetry").records == 1, "of cell-2"
+        both.family.origins.add("cell-1")
+        both.uplink.greet_again()
+        await both.until(lambda: both.at_parent(copies[0]) == [b"1"])
+
+    play(story, seed)
+
+
 def test_a_parent_that_is_ahead_blocks_that_stream_and_no_other(seed: int):
     """The child's store was restored: the parent has records that are lost here."""
 
@@ -176,7 +202,7 @@ def test_a_parent_that_is_ahead_blocks_that_stream_and_no_other(seed: int):
         both.uplink = both.make_uplink()
         both.start()
         await both.until(lambda: both.at_parent(name(f"{CHILD}/well")))
-        await both.until(lambda: "older than its own history" in both.uplink.outbox.blocked[S])
+        await both.until(lambda: "older than its own history" in both.uplink.outbox.blocked[S].reason)
         assert both.at_parent(S) == [b"1", b"2", b"3"]
         assert records_of(both.child, S) == [b"other"], "divergence is never discarded"
 
@@ -191,7 +217,7 @@ def test_a_stream_whose_history_forked_is_blocked_and_says_where(seed: int):
         both.uplink = both.make_uplink()
         both.start()
         await both.until(lambda: S in both.uplink.outbox.blocked)
-        assert both.uplink.outbox.blocked[S] == "diverged at offset 1 of the parent's copy"
+        assert both.uplink.outbox.blocked[S] == Blocked("diverged", "diverged at offset 1 of the parent's copy")
 
     play(story, seed)
 
@@ -206,7 +232,8 @@ def test_a_stream_the_parent_has_no_room_for_is_blocked_and_the_others_go_on(see
         await both.append(both.child, S, b"2")
         await both.until(lambda: both.at_parent(S) == [b"1", b"2"])
         await both.until(lambda: both.uplink.outbox.blocked)
-        assert both.uplink.outbox.blocked == {name(f"{CHILD}/new"): "refused at offset 0 of the parent's copy"}
+        refused = Blocked("refused", "refused at offset 0 of the parent's copy")
+        assert both.uplink.outbox.blocked == {name(f"{CHILD}/new"): refused}
         assert both.uplink.state.sessions == 1
 
     play(story, seed)
@@ -280,7 +307,7 @@ def test_a_batch_that_was_damaged_on_the_way_blocks_its_stream(seed: int):
         await both.append(both.child, S, b"reading")
         both.start()
         await both.until(lambda: S in both.uplink.outbox.blocked)
-        assert both.uplink.outbox.blocked[S].startswith("corrupt")
+        assert both.uplink.outbox.blocked[S].kind == "corrupt"
         assert both.at_parent(S) == []
 
     play(story, seed)
@@ -377,7 +404,7 @@ def test_what_comes_down_and_cannot_be_taken_over_blocks_its_stream_only(seed: i
         await both.append(both.parent, good, b"1")
         both.start()
         await both.until(lambda: records_of(both.child, good) == [b"1"])
-        assert "is not what this version" in both.uplink.outbox.blocked[bad]
+        assert "is not what this version" in both.uplink.outbox.blocked[bad].reason
         assert both.uplink.state.sessions == 1
 
     play(story, seed)
@@ -428,6 +455,7 @@ def test_key_value_writes_of_which_retention_left_nothing_are_said_again(seed: i
         await both.child.submit(lambda tx: tx.kv_put("lines", "k", b"kept"))
         stream = kv_stream(CHILD, "lines")
         assert await both.child.submit(lambda tx: tx.retain(stream, 0, 1000)) == 1
+        both.uplink = both.make_uplink()  # The process ends before any of it is noted.
         both.start()
         await both.until(lambda: [said(record) for record in both.at_parent(stream)] == [("k", b"kept")])
         await both.until(lambda: not both.child.state(UNSENT))
