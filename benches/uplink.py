@@ -97,7 +97,7 @@ async def _fill(data_dir: Path, records: int) -> None:
 
 
 def _tail(node: BenchNode, path: str = "bench") -> int:
-    streams = json.loads(node.call("GET", "/v1/streams"))
+    streams = json.loads(node.call("GET", f"/v1/stream-list?plain=1&named={path}"))["streams"]
     return next((each["next"] for each in streams if each["name"] == f"{CHILD}/{path}"), 0)
 
 

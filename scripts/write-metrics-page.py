@@ -13,9 +13,31 @@ from littoral.gateway.meters import Meters
 from littoral.iot.broker_counters import BrokerCounters
 from littoral.node.control import GatewayReport
 from littoral.node.gateway_metrics import GatewayMetrics
-from littoral.node.hub_metrics import broker_metrics, kv_metrics, limit_metrics, status_metrics, store_metrics
-from littoral.node.status import AppStatus, BudgetStatus, LaneStatus, LinkStatus, NodeStatus, RuleStatus
+from littoral.node.hub_metrics import (
+    blob_metrics,
+    broker_metrics,
+    inbox_metrics,
+    kv_metrics,
+    limit_metrics,
+    status_metrics,
+    store_metrics,
+    subscription_metrics,
+)
+from littoral.node.inbox import InboxCounters
+from littoral.node.status import (
+    AppStatus,
+    BlobStatus,
+    BudgetStatus,
+    LaneStatus,
+    LinkStatus,
+    NodeStatus,
+    RuleStatus,
+    SpillStatus,
+)
+from littoral.store.blob_uploads import BlobCounters
 from littoral.store.store import StoreCounters
+from littoral.streams.subscriptions.dispatcher import Counters
+from littoral.streams.subscriptions.service import SubscriptionState
 from littoral.telemetry.metrics import Family, Histogram
 
 PAGE = Path(__file__).parent.parent / "docs" / "reference" / "metrics.md"
@@ -73,6 +95,7 @@ def example_status() -> NodeStatus:
         streams=0,
         dead_letters=0,
         memory_bytes=0,
+        spill=SpillStatus(0, 0, 0),
     )
 
 
@@ -83,6 +106,9 @@ def families() -> Iterable[Family | Histogram]:
     yield from kv_metrics(0, 0, 0)
     yield from broker_metrics(BrokerCounters(closed={"lost": 1}))
     yield from limit_metrics(Limits())
+    yield from subscription_metrics(SubscriptionState(0, 0, 0, {}, Counters()))
+    yield from inbox_metrics(0, 0, InboxCounters(), 0)
+    yield from blob_metrics(BlobStatus(), BlobCounters(), 0)
     gateways = GatewayMetrics()
     meters = Meters()
     meters.observe("factory", 200, 0.001)

@@ -100,7 +100,11 @@ def test_a_node_two_levels_down_is_asked_with_curl_while_it_is_away_and_after_it
                 )
             )
             asked.start()
-            cloud.until(lambda: "waiting" in [each["state"] for each in cloud.api("GET", "/v1/inbox").json()])
+
+            def is_waiting() -> bool:
+                return "waiting" in [each["state"] for each in cloud.api("GET", "/v1/inbox").json()["messages"]]
+
+            cloud.until(is_waiting)
             site.start()
             asked.join()
             assert waiting == [204]

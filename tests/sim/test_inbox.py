@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from littoral.core.http import Request, Response
-from littoral.core.limits import INBOX_ANSWER_BYTES, INBOX_MESSAGE_BYTES
+from littoral.core.errors import StorageError
+from littoral.core.http import AnyResponse, Request, Response
+from littoral.core.limits import INBOX_ANSWER_BYTES, INBOX_LISTED, INBOX_MESSAGE_BYTES
 from littoral.core.names import StreamName
 from littoral.core.resources.model import Requests
 from littoral.core.waiting import Client
@@ -167,6 +168,66 @@ def test_past_its_deadline_nothing_is_done_and_the_caller_is_told_how_to_go_on(s
         assert line.log() == []
 
     simulate(seed, story)
+
+
+def test_what_is_still_being_done_at_its_deadline_is_done_to_its_end(seed: int):
+    """An expulsion that the disk holds up: the child's session ends with it, whoever has stopped waiting by then."""
+
+    async def story(line: Line) -> None:
+        inbox = line.eu.running.inboxes.inbox
+        expel = inbox._handler
+
+        async def on_a_slow_disk(request: Request) -> AnyResponse:
+            line.eu.disk.sync_delay_s = 40.0
+            return await expel(request)
+
+        inbox._handler = on_a_slow_disk
+        answer = await call(line.root, "DELETE", "/v1/nodes/plant-a", headers={"littoral-deadline": "10s"})
+        assert (answer.status, json_of(answer)["kind"]) == (504, "TimedOut")
+        await line.tree.until(lambda: inbox.counters.expired == 1)
+        line.eu.disk.sync_delay_s = 0.0
+        await line.tree.until(lambda: "was expelled" in uplink_of(line.site).state.last_error)
+        assert line.eu.running.registry.below() == {"plant-b"}
+
+    simulate(seed, story)
+
+
+def test_what_goes_on_past_its_deadline_keeps_its_place_among_those_made_at_once(seed: int):
+    async def story(line: Line) -> None:
+        inbox = line.site.running.inboxes.inbox
+        began: list[str] = []
+        ended: list[str] = []
+
+        async def stuck(request: Request) -> AnyResponse:
+            began.append(request.path)
+            await release.wait()
+            ended.append(request.path)
+            return Response(204)
+
+        release, inbox._handler = asyncio.Event(), stuck
+        first = await line.ask("PUT", "/first", littoral_deadline="5s")
+        second = await line.ask("PUT", "/second", littoral_deadline="5s")
+        assert (first.status, second.status, began) == (504, 504, ["/first"])
+        release.set()
+        assert (await line.ask("PUT", "/third")).status == 204
+        assert began == ended == ["/first", "/third"]
+
+    simulate(seed, story, inbox_at_once=1)
+
+
+def test_what_only_waits_is_ended_at_its_deadline(seed: int):
+    async def story(line: Line) -> None:
+        await line.ask("PUT", LOG, **TEXT_FIELDS)
+        query = {"live": "long-poll", "offset": "-1"}
+        answer = await call(
+            line.root, "GET", f"/v1/nodes/plant-a/api{LOG}", headers={"littoral-deadline": "5s"}, query=query
+        )
+        assert answer.status == 504
+        store = line.site.running.store
+        await line.tree.until(lambda: not store._waiters.get(StreamName("plant-a", "log")), limit_s=5)
+        assert (await line.ask("GET", "/v1/status")).status == 200
+
+    simulate(seed, story, inbox_at_once=1)
 
 
 def test_the_same_key_is_the_same_request(seed: int):
@@ -392,8 +453,9 @@ def test_no_record_of_a_child_stops_those_above(path: str, seed: int):
     simulate(seed, story)
 
 
-def test_a_message_at_which_the_node_fails_is_answered_and_done_with(seed: int, caplog: pytest.LogCaptureFixture):
-    """Wherever it fails: raised on, it would fail again after each restart, until its deadline."""
+def test_a_message_at_which_the_node_fails_is_answered_and_done_with(seed: int):
+    """Wherever it fails: raised on, it would fail again after each restart, until its deadline. A simulation ends with
+    it all the same."""
 
     async def story(line: Line) -> None:
         inbox = line.site.running.inboxes.inbox
@@ -404,30 +466,31 @@ def test_a_message_at_which_the_node_fails_is_answered_and_done_with(seed: int, 
         async def unspeakable(_: Request) -> Response:
             return Response(200, [("x", "\ud800")])
 
-        faults = {"_check": fault, "_made": fault, "_handler": unspeakable}
+        faults = {"_check": fault, "_made": fault, "_whole": fault, "_handler": unspeakable}
         for number, (place, wrong) in enumerate(faults.items()):
             right = getattr(inbox, place)
             setattr(inbox, place, wrong)
             answer = await line.ask("PUT", LOG, idempotency_key=f"fault-{number}")
-            assert (answer.status, "The node's log has the reason" in json_of(answer)["remedy"]) == (500, True)
+            assert (answer.status, json_of(answer)["kind"]) == (500, "LittoralError")
+            assert len(line.tree.failures) == number + 1
             setattr(inbox, place, right)
             # It is noted as done: nothing is made of it later.
             held = line.site.running.store
             assert (held.state("inbox"), f"cloud/fault-{number}" in held.state("inbox-done")) == ({}, True)
         assert (await line.ask("PUT", LOG)).status == 201
-        line.tree.raise_failures()
+        assert [type(each) for each in line.tree.failures] == [RecursionError] * 3 + [UnicodeEncodeError]
+        line.tree.failures.clear()
 
     simulate(seed, story)
-    assert "of a kind that nobody has thought of" in caplog.text
 
 
 @pytest.mark.parametrize(
     ("said", "cause"),
     [
-        ({"status": 101}, "101 is no status"),
+        ({"status": 101}, "101 is the status of no answer"),
         ({"status": 204, "body": b"HTTP/1.1 200 OK\r\n\r\n"}, "has no body"),
-        ({"status": 200, "headers": [("x: y\r\n", "z")]}, "is no name of a header"),
-        ({"status": 200, "headers": [("x", "y\r\n\r\nHTTP/1.1 200 OK")]}, "the header x has a character"),
+        ({"status": 200, "headers": [("x: y\r\n", "z")]}, "is no name of a header field"),
+        ({"status": 200, "headers": [("x", "y\r\n\r\nHTTP/1.1 200 OK")]}, "the header field x holds a character"),
         ({"status": 200, "parts": 2, "part": 1}, "this version cannot read it"),
     ],
 )
@@ -554,6 +617,79 @@ def test_events_without_an_end_are_refused(seed: int):
     simulate(seed, story)
 
 
+def test_what_was_asked_is_listed_page_by_page_the_latest_first(monkeypatch: pytest.MonkeyPatch, seed: int):
+    async def story(line: Line) -> None:
+        line.cut()
+        line.root.running.limits._values[INBOX_LISTED.name] = 2
+        reads: list[str] = []
+        monkeypatch.setattr(line.root.running.store, "state_value", lambda scope, key: reads.append(key))
+        for n in range(5):
+            key = f"k{n}"
+            await line.ask("GET", "/v1/status", prefer="respond-async", littoral_deadline="1h", idempotency_key=key)
+            await asyncio.sleep(1)
+        reads.clear()
+        listed: list[list[str]] = []
+        query: dict[str, str] | None = {}
+        while query is not None:
+            page = json_of(await call(line.root, "GET", "/v1/inbox", query=query))
+            listed.append([each["id"] for each in page["messages"]])
+            query = {"cursor": page["cursor"]} if page["cursor"] else None
+        assert listed == [["k4", "k3"], ["k2", "k1"], ["k0"]]
+        assert len(reads) == 5, "each is looked up once, however many there are"
+        one = json_of(await call(line.root, "GET", "/v1/inbox", query={"limit": "1", "cursor": page["cursor"] or ""}))
+        assert [each["id"] for each in one["messages"]] == ["k4"]
+        for wrong in ({"cursor": "k4"}, {"limit": "all"}):
+            assert (await call(line.root, "GET", "/v1/inbox", query=wrong)).status == 400
+
+    simulate(seed, story)
+
+
+def test_what_is_looked_at_for_each_request_does_not_grow_with_what_is_remembered(
+    monkeypatch: pytest.MonkeyPatch, seed: int
+):
+    async def story(line: Line) -> None:
+        asking = line.root.running.inboxes.asking
+        for _ in range(3):
+            await line.ask("GET", "/v1/status")
+        assert (len(asking._asked), asking.waiting, asking._unanswered) == (3, 0, {"eu": {}})
+
+        def unneeded() -> list[str]:
+            raise AssertionError("there is room without forgetting any")
+
+        monkeypatch.setattr(asking, "_forgettable", unneeded)
+        assert (await line.ask("GET", "/v1/status")).status == 200
+        line.cut()
+        await line.ask("GET", "/v1/status", prefer="respond-async", littoral_deadline="60s")
+        line.root.cut_power()
+        await asyncio.sleep(1)
+        await line.root.start()
+        asking = line.root.running.inboxes.asking
+        assert asking.waiting == 1
+        await asyncio.sleep(61)
+        assert asking.waiting == 0
+
+    simulate(seed, story)
+
+
+def test_a_disk_that_cannot_be_read_for_a_moment_ends_no_node(monkeypatch: pytest.MonkeyPatch, seed: int):
+    async def story(line: Line) -> None:
+        store = line.site.running.store
+        refused = []
+
+        def refuses(scope: str, key: str) -> bytes | None:
+            refused.append(key)
+            monkeypatch.undo()
+            raise StorageError("read state", scope, "the disk does not answer")
+
+        await line.ask("PUT", LOG, **TEXT_FIELDS)
+        monkeypatch.setattr(store, "state_value", refuses)
+        assert (await line.ask("POST", LOG, b"one", **TEXT_FIELDS)).status == 204
+        assert len(refused) == 1
+        line.tree.raise_failures()
+
+    simulate(seed, story)
+
+
 def test_a_full_inbox_refuses(seed: int):
     async def story(line: Line) -> None:
         line.root.running.limits._values["inbox-messages"] = 3
@@ -592,7 +728,7 @@ def test_all_is_forgotten_in_the_end(seed: int):
         await asyncio.sleep(3600 + 30 + 130)
         assert line.root.running.store.state("asked") == {}
         assert line.site.running.store.state("inbox-done") == {}
-        assert (await call(line.root, "GET", "/v1/inbox")).body == b"[]"
+        assert json_of(await call(line.root, "GET", "/v1/inbox")) == {"messages": [], "cursor": None}
 
     simulate(seed, story)
 

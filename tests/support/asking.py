@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from littoral.core.http import Request, Response
-from littoral.drivers.problem import answer
 from littoral.testing.tree import SimNode
+from littoral.wire.problem import answer
 
 
 async def call(
@@ -20,7 +20,8 @@ async def call(
     """What the node's operator API answers to its operator."""
     hub = node.running
     fields = {"authorization": f"Bearer {hub.operator_token}", **(headers or {})}
-    response = await answer(hub.operator_api.handle, Request(method, path, query or {}, fields, body))
+    request = Request(method, path, query or {}, fields, body)
+    response = await answer(hub.operator_api.handle, request, hub.seams.fault)
     assert isinstance(response, Response)
     return response
 

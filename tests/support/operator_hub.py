@@ -15,6 +15,7 @@ from littoral.drivers.clock import SystemClock
 from littoral.drivers.disk import LocalDisk
 from littoral.drivers.http_server import HttpServer
 from littoral.drivers.listeners import listen_tcp
+from littoral.drivers.problem import unexpected_response
 from littoral.drivers.random import SystemRandom
 from littoral.drivers.transport import HttpTransport
 from littoral.node.hub import open_hub
@@ -43,8 +44,9 @@ class Facts:
 
 
 @contextlib.contextmanager
-def serving_root(data_dir: Path, name: str = "cloud", address: str = "127.0.0.1:0") -> Iterator[str]:
-    """Run the root `name`; gives the URL of its operator API. `data_dir` is then what --data-dir takes."""
+def serving_root(data_dir: Path, name: str = "cloud", address: str = "127.0.0.1:0", **limits: int) -> Iterator[str]:
+    """Run the root `name`; gives the URL of its operator API. `data_dir` is then what --data-dir takes. limits: those that
+    are not the defaults."""
     with listen_tcp(address) as listener:
         address = f"127.0.0.1:{listener.getsockname()[1]}"
         (data_dir / "run").mkdir(parents=True, exist_ok=True)
@@ -54,7 +56,7 @@ def serving_root(data_dir: Path, name: str = "cloud", address: str = "127.0.0.1:
 
         def serve() -> None:
             try:
-                uvloop.run(_serve(name, data_dir, listener.fileno(), address, ready, stop))
+                uvloop.run(_serve(name, data_dir, listener.fileno(), address, limits, ready, stop))
             except BaseException as error:  # noqa: BLE001 -- raised again in the thread of the test
                 failures.append(error)
                 ready.set()
@@ -72,9 +74,16 @@ def serving_root(data_dir: Path, name: str = "cloud", address: str = "127.0.0.1:
 
 
 async def _serve(
-    name: str, data_dir: Path, fd: int, address: str, ready: threading.Event, stop: threading.Event
+    name: str,
+    data_dir: Path,
+    fd: int,
+    address: str,
+    limits: Mapping[str, int],
+    ready: threading.Event,
+    stop: threading.Event,
 ) -> None:
-    spec = NodeSpec(tier="cloud", listen=Listen(join="127.0.0.1:1"), status_interval="1s")
+    bounds = {key.replace("_", "-"): value for key, value in limits.items()}
+    spec = NodeSpec(tier="cloud", listen=Listen(join="127.0.0.1:1"), status_interval="1s", limits=bounds)
     config = Node(api_version="littoral/v1", metadata=Metadata(name=name), spec=spec)
     seams = Seams(
         clock=SystemClock(),
@@ -84,6 +93,7 @@ async def _serve(
         joining=lambda ca: HttpTransport(),
         peers=lambda identity: HttpTransport(),
         offload=asyncio.to_thread,
+        fault=unexpected_response,
     )
     hub = await open_hub(config, seams, Facts({"api": address, "join": "127.0.0.1:1"}))
     hub.start(None)

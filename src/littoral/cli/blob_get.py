@@ -14,7 +14,7 @@ from littoral.cli.output import progress
 from littoral.cli.targets import at_node
 from littoral.core.errors import InvalidInput, NotFound, StorageCorrupt, Unavailable
 from littoral.node.blob_api import PATH
-from littoral.store.blob_rows import ALGORITHM, blob_digest
+from littoral.store.blob_rows import blob_digest, blob_name
 
 PARTIAL = ".partial"
 
@@ -43,7 +43,7 @@ def get(
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != wanted:
             aside.unlink()
-            cause = f"what came has the digest {ALGORITHM}{found}"
+            cause = f"what came has the digest {blob_name(found)}"
             raise StorageCorrupt("get blob", digest, cause, "Run the command again: it begins anew")
         aside.rename(target)
     except OSError as error:

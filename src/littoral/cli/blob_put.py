@@ -19,7 +19,7 @@ from littoral.cli.output import progress
 from littoral.cli.targets import at_node
 from littoral.core.errors import InvalidInput
 from littoral.node.blob_api import PATH, Announcement
-from littoral.store.blob_rows import ALGORITHM
+from littoral.store.blob_rows import blob_name
 from littoral.wire.peer import BlobMark
 
 
@@ -37,7 +37,7 @@ def put(
     """
     with _opened(file) as source:
         digest, size = _measured(source)
-        announcement = Announcement(f"{ALGORITHM}{digest}", size, "up" if send else "")
+        announcement = Announcement(blob_name(digest), size, "up" if send else "")
         _send(api, source, announcement)
     print(announcement.digest)
 

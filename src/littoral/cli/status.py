@@ -82,8 +82,8 @@ def _link_problems(report: NodeStatus) -> Iterator[str]:
         yield f"{report.node}: link: {budget_text(link.budget)}"
     for stream, reason in link.held.items():
         yield f"{report.node}: stream {stream} waits: {reason}"
-    for stream, reason in link.blocked.items():
-        yield f"{report.node}: stream {stream}: {reason}"
+    for stream, blocked in link.blocked.items():
+        yield f"{report.node}: stream {stream}: {blocked.reason}"
 
 
 def _row(nodes: Nodes, report: NodeStatus) -> list[Cell]:

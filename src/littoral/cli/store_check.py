@@ -56,8 +56,10 @@ def check(
 
 
 def check_file(file: Path, key: StoreKey | None, place: SpillPlace | None) -> CheckReport:
-    """Check the store in `file`; place: where its spill files are, if that is known. Raises NotFound, StartupError for a key that is not the store's, IncompatibleStore,
-    StorageError."""
+    """Check the store in `file`; place: where its spill files are, if that is known.
+
+    Raises NotFound, StartupError for a key that is not the store's, IncompatibleStore, StorageError.
+    """
     with translated("check", str(file)):
         connection = open_untouched(str(file.absolute()), key)
         try:

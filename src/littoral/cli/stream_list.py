@@ -6,8 +6,8 @@ import typer
 
 from littoral.cli.client import ApiClient
 from littoral.cli.output import print_json, print_table, size
+from littoral.cli.streams import listed
 from littoral.cli.targets import at_node
-from littoral.node.operator_api import StreamEntry
 
 
 @at_node
@@ -15,7 +15,7 @@ def list_streams(
     api: ApiClient, *, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
 ) -> None:
     """List the streams that the node holds: its own, and copies of others'."""
-    entries = api.get("/v1/streams", list[StreamEntry])
+    entries = list(listed(api))
     if as_json:
         print_json(entries)
         return

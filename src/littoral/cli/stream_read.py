@@ -10,10 +10,11 @@ import typer
 
 from littoral.cli.client import ApiClient
 from littoral.cli.output import progress
-from littoral.cli.streams import Slice, follow, slices, tail_of
+from littoral.cli.streams import Slice, follow, listed, slices, tail_of
 from littoral.cli.targets import at_node
 from littoral.core.errors import InvalidInput, LittoralError, NotFound
-from littoral.node.operator_api import StreamEntry
+from littoral.core.names import parse_stream_name
+from littoral.node.stream_desk import StreamEntry
 from littoral.wire.durable_streams import is_json, is_text
 from littoral.wire.json_messages import split_messages
 
@@ -79,7 +80,8 @@ def tail(
 
 def _entry(api: ApiClient, name: str) -> StreamEntry:
     tail_of(api, name)  # Says what is wrong with the name, where something is.
-    for entry in api.get("/v1/streams", list[StreamEntry]):
+    origin, path = parse_stream_name(name)
+    for entry in listed(api, named=path, text=f"{origin}/"):
         if entry.name == name:
             return entry
     raise NotFound("read stream", name, "there is no such stream on this node", "`littoral stream list` names them")

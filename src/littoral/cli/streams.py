@@ -8,6 +8,7 @@ from littoral.cli.client import ApiClient, header
 from littoral.core.errors import LittoralError, Unavailable
 from littoral.core.http import Response
 from littoral.core.names import parse_stream_name
+from littoral.node.stream_desk import LIST, StreamEntries, StreamEntry
 from littoral.wire.durable_streams import (
     DEFAULT_CONTENT_TYPE,
     STREAM_CLOSED,
@@ -29,6 +30,15 @@ class Slice(NamedTuple):
     body: bytes
     first: int
     next: int
+
+
+def listed(api: ApiClient, **wanted: str) -> Iterator[StreamEntry]:
+    """The streams of a node, by name; wanted: of the query of LIST."""
+    after: str | None = ""
+    while after is not None:
+        page = api.get(LIST, StreamEntries, {"plain": "1", "after": after, **wanted})
+        yield from page.streams
+        after = page.next_page
 
 
 class Tail(NamedTuple):

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -13,19 +13,19 @@ class Tasks:
     def __init__(self, failed: Callable[[BaseException], None]) -> None:
         self._failed = failed
         # In the order in which they were started: they are ended in that order, and a simulation repeats exactly.
-        self._running: dict[asyncio.Task[None], None] = {}
+        self._running: dict[asyncio.Task[Any], None] = {}
 
     def __len__(self) -> int:
         return len(self._running)
 
-    def start(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
+    def start(self, work: Coroutine[None, None, T], name: str) -> asyncio.Task[T]:
         """Run `work` until it ends or `stop` is called."""
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._running[task] = None
         task.add_done_callback(self._done)
         return task
 
-    def _done(self, task: asyncio.Task[None]) -> None:
+    def _done(self, task: asyncio.Task[Any]) -> None:
         self._running.pop(task, None)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._failed(error)

@@ -6,7 +6,6 @@
 A message goes from inbox to inbox down to its target. Nobody connects to a child for it.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
@@ -20,6 +19,7 @@ from littoral.core.names import StreamName
 from littoral.core.undecodable import UNDECODABLE
 from littoral.store.stream import Span
 from littoral.store.transaction import Transaction
+from littoral.wire.http_fields import BODILESS, flaw_of
 from littoral.wire.problem import problem_response
 
 INBOX = "inbox"
@@ -93,11 +93,6 @@ class AnswerPart(msgspec.Struct, frozen=True, kw_only=True):
     """In the first part."""
     body: bytes = b""
 
-
-_FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
-"""RFC 9110, sections 5.1 and 5.5."""
-_WITHOUT_BODY = (204, 304)
 
 encode = msgspec.msgpack.Encoder().encode
 _message = msgspec.msgpack.Decoder(Message).decode
@@ -201,22 +196,11 @@ def joined(records: Sequence[bytes], ticket: bytes, source: StreamName) -> Answe
 def check_answer(answer: Answer, source: StreamName) -> None:
     """Whether the answer can be passed on as an HTTP response: who gave it may be anybody's node, and what goes on into a
     connection must not end the response there and begin another. Raises InvalidInput."""
-    cause = _flaw(answer)
+    cause = flaw_of(answer.status, answer.headers)
+    if answer.body and answer.status in BODILESS:
+        cause = f"an answer with status {answer.status} has no body"
     if cause:
         raise InvalidInput("read answer in", str(source), cause)
-
-
-def _flaw(answer: Answer) -> str:
-    if not 200 <= answer.status <= 599:
-        return f"{answer.status} is no status of an answer"
-    if answer.body and answer.status in _WITHOUT_BODY:
-        return f"an answer with status {answer.status} has no body"
-    for name, value in answer.headers:
-        if not _FIELD_NAME.fullmatch(name):
-            return f"{name[:40]!r} is no name of a header"
-        if not _FIELD_VALUE.fullmatch(value):
-            return f"the header {name[:40]} has a character that none may have"
-    return ""
 
 
 def refusal(error: LittoralError) -> Answer:

@@ -116,6 +116,7 @@ class InboxFold:
         return bool(self._parent) and info.via == self._parent and info.name == inbox_of(self._parent, self._node)
 
     def apply(self, tx: Transaction, source: StreamName, first: int, records: Sequence[bytes]) -> None:
+        waiting = len(tx.state(JOBS))
         for offset, data in enumerate(records, first):
             message = read_message(data, source)
             if message.target != self._node:
@@ -123,7 +124,7 @@ class InboxFold:
             elif message.kind == "cancel":
                 self._cancel(tx, message)
             else:
-                self._take(tx, message, source, offset)
+                waiting += self._take(tx, message, source, offset, waiting)
 
     def _pass_on(self, tx: Transaction, message: Message) -> None:
         try:
@@ -136,7 +137,8 @@ class InboxFold:
         except (LimitReached, NotFound, TimedOut, TooLarge) as error:
             refuse(tx, message, error, self._limits)
 
-    def _take(self, tx: Transaction, message: Message, source: StreamName, offset: int) -> None:
+    def _take(self, tx: Transaction, message: Message, source: StreamName, offset: int, waiting: int) -> int:
+        """waiting: how many do. Returns by how many that is more now."""
         done, held = tx.get_state(DONE, message.key), tx.get_state(JOBS, message.key)
         job = Job(source=source, offset=offset, ticket=message.ticket, deadline_ms=message.deadline_ms)
         if held is not None:
@@ -146,17 +148,18 @@ class InboxFold:
         elif done is not None:
             before_done = read_state(done, Done)
             if before_done.ticket == message.ticket:
-                return
+                return 0
             job = msgspec.structs.replace(job, answered=before_done)
-        elif len(tx.state(JOBS)) >= self._limits[INBOX_MESSAGES]:
+        elif waiting >= self._limits[INBOX_MESSAGES]:
             self._limits.hit(INBOX_MESSAGES)
             remedy = "Ask again later, or raise the limit in its document"
             cause = (
                 f"so many messages wait there already: {self._limits[INBOX_MESSAGES]}, its limit {INBOX_MESSAGES.name}"
             )
             refuse(tx, message, LimitReached("ask", self._node, cause, remedy), self._limits)
-            return
+            return 0
         tx.put_state(JOBS, message.key, encode(job))
+        return int(held is None)
 
     def _cancel(self, tx: Transaction, message: Message) -> None:
         held = tx.get_state(JOBS, message.key)

@@ -83,4 +83,4 @@ async def answer_kv_call(keyvalue: KeyValue, request: Request, may_ask: Callable
         answer = KvAnswer(entry=await keyvalue.delete(call.namespace, call.key))
     else:
         answer = KvAnswer(entry=await keyvalue.put(call.namespace, call.key, call.value))
-    return Response(200, [("content-type", peer.MSGPACK)], peer.encode(answer))
+    return peer.answer(answer)

@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 from collections.abc import Callable, Iterable
 from functools import partial
+from heapq import nsmallest
 from typing import Literal
 
 import msgspec
@@ -44,6 +45,7 @@ from littoral.fleet.registry import Registry, not_below
 from littoral.node.inbox import FORGET_EVERY_S, answer_bytes_most, read_records
 from littoral.store.store import Store
 from littoral.store.transaction import Transaction
+from littoral.wire.query import is_whole_number
 
 TICKET_BYTES = 16
 ID_BYTES = 9
@@ -63,6 +65,14 @@ class AskedEntry(msgspec.Struct, frozen=True):
     """Of the answer, once it is here; 410 where it was cancelled before it was made."""
     asked_ms: int
     deadline_ms: int
+
+
+class AskedPage(msgspec.Struct, frozen=True):
+    """Answer of GET /v1/inbox."""
+
+    messages: list[AskedEntry]
+    cursor: str | None
+    """Give it to the next call; None at the end."""
 
 
 class Asking:
@@ -85,6 +95,10 @@ class Asking:
         self._random = random
         self._warn = warn
         self._asked = {key: read_state(data, Asked) for key, data in store.state(ASKED).items()}
+        self._unanswered: dict[str, dict[str, None]] = {}
+        """Via a child, those that were not answered when they were looked at last."""
+        for key, asked in self._asked.items():
+            self._unanswered.setdefault(asked.via, {})[key] = None
         self._sending: dict[str, asyncio.Future[None]] = {}
         """Those that are not on disk yet."""
         self._waiters: dict[str, list[asyncio.Future[None]]] = {}
@@ -92,8 +106,16 @@ class Asking:
     @property
     def waiting(self) -> int:
         """Messages that are not answered, and may be."""
-        now_ms = self._clock.wall_ms()
-        return sum(1 for each in self._asked.values() if each.is_waiting(now_ms))
+        return sum(len(self._waiting_for(via)) for via in self._unanswered)
+
+    def _waiting_for(self, via: str) -> list[Asked]:
+        """Messages via that child that are not answered, and may be: a few of those that are remembered."""
+        now_ms, unanswered = self._clock.wall_ms(), self._unanswered.get(via, {})
+        held = {id_: self._asked.get(id_) for id_ in unanswered}
+        waiting = {id_: asked for id_, asked in held.items() if asked is not None and asked.is_waiting(now_ms)}
+        for id_ in held.keys() - waiting.keys():
+            del unanswered[id_]
+        return list(waiting.values())
 
     # Asking
 
@@ -135,6 +157,7 @@ class Asking:
         sending = self._store.submit(partial(_put, asked, message, self._limits))
         # Before anything is awaited: a second request with the key finds it, and hears with the first whether it was sent.
         self._asked[message.id], self._sending[message.id] = asked, sending
+        self._unanswered.setdefault(via, {})[message.id] = None
         sending.add_done_callback(partial(self._sent, message.id))
         # Also where the caller does not wait for it: what was begun is sent.
         await asyncio.shield(sending)
@@ -146,12 +169,12 @@ class Asking:
             del self._asked[id_]
 
     def _check_room(self, message: Message, via: str, size: int) -> None:
-        limits, now_ms = self._limits, self._clock.wall_ms()
+        limits = self._limits
         if size > limits[INBOX_MESSAGE_BYTES]:
             limits.hit(INBOX_MESSAGE_BYTES)
             cause = f"the request has {size} bytes; at most {limits[INBOX_MESSAGE_BYTES]} are allowed"
             raise TooLarge("ask for", message.subject, cause, f"Send less, or raise limit {INBOX_MESSAGE_BYTES.name}")
-        waiting = [each.size for each in self._asked.values() if each.via == via and each.is_waiting(now_ms)]
+        waiting = [each.size for each in self._waiting_for(via)]
         for limit, used in ((INBOX_MESSAGES, len(waiting) + 1), (INBOX_BYTES, sum(waiting) + size)):
             if used > limits[limit]:
                 limits.hit(limit)
@@ -160,7 +183,8 @@ class Asking:
                     "See GET /v1/inbox; cancel some, or wait until they are answered or their deadlines have passed"
                 )
                 raise LimitReached("ask for", message.subject, cause, remedy)
-        if len(self._asked) - len(self._forgettable()) >= limits[INBOX_KEPT]:
+        most = limits[INBOX_KEPT]
+        if len(self._asked) >= most and len(self._asked) - len(self._forgettable()) >= most:
             limits.hit(INBOX_KEPT)
             cause = f"{len(self._asked)} messages are remembered until their deadlines: limit {INBOX_KEPT.name}"
             raise LimitReached("ask for", message.subject, cause, "Ask with earlier deadlines")
@@ -199,10 +223,13 @@ class Asking:
 
     # Looking
 
-    def entries(self) -> list[AskedEntry]:
-        """All that are remembered, the latest first."""
-        known = [self.entry(id_) for id_ in self._asked]
-        return sorted(known, key=lambda each: (-each.asked_ms, each.id))
+    def page(self, cursor: str, most: int) -> AskedPage:
+        """Those that are remembered, the latest first: as many as that, from `cursor` on. Raises InvalidInput."""
+        after = _place(cursor) if cursor else (0, "")
+        places = ((-asked.asked_ms, id_) for id_, asked in self._asked.items())
+        shown = nsmallest(most + 1, (place for place in places if not cursor or place > after))
+        entries = [self.entry(id_) for _, id_ in shown[:most]]
+        return AskedPage(entries, f"{entries[-1].asked_ms}/{entries[-1].id}" if len(shown) > most else None)
 
     def entry(self, id_: str) -> AskedEntry:
         """One of them. Raises NotFound."""
@@ -319,6 +346,13 @@ def _put(asked: Asked, message: Message, limits: Limits, tx: Transaction) -> Non
 def _forget(ids: list[str], tx: Transaction) -> None:
     for id_ in ids:
         tx.put_state(ASKED, id_, None)
+
+
+def _place(cursor: str) -> tuple[int, str]:
+    asked_ms, _, id_ = cursor.partition("/")
+    if not is_whole_number(asked_ms):
+        raise InvalidInput("list", "messages", f"{cursor[:120]!r} is no cursor", "Use that of the page before")
+    return -int(asked_ms), id_
 
 
 def _digest(message: Message) -> bytes:

@@ -27,7 +27,8 @@ from littoral.security.identity import load_identity
 from littoral.security.store_key import StoreKey
 from littoral.store.check import check_store
 from littoral.store.database import DATABASE, copy_database, open_database, open_untouched, translated
-from littoral.store.lineage import LINEAGE_BYTES, FormerLineage, begin_lineage, read_meta
+from littoral.store.lineage import LINEAGE_BYTES, FormerLineage, begin_lineage
+from littoral.store.meta import read_meta_value
 
 BEFORE_RESTORE = f"{DATABASE}.before-restore"
 _RESTORING = f"{DATABASE}.restoring"
@@ -177,7 +178,7 @@ def _owner(store: Path, key: StoreKey | None) -> str | None:
     """Whose store it is; None if there is none, or it does not say so any more."""
     try:
         with contextlib.closing(open_untouched(str(store), key)) as connection:
-            return read_meta(connection).get("node")
+            return read_meta_value(connection, "node")
     except (LittoralError, apsw.Error):
         return None
 

@@ -19,24 +19,24 @@ from typing import Literal
 
 import msgspec
 
-from littoral.core.errors import InvalidInput, MethodNotAllowed, Unavailable
+from littoral.core.errors import InvalidInput, Unavailable
 from littoral.core.http import AnyResponse, Request, Response, StreamingResponse
 from littoral.core.limits import BLOB_PIECE_BYTES, BLOBS_LISTED, Limits
 from littoral.core.offload import Offload
 from littoral.core.undecodable import UNDECODABLE
-from littoral.store.blob_rows import ALGORITHM, BlobRow, blob_digest
+from littoral.store.blob_rows import ALGORITHM, BlobRow, blob_digest, blob_name
 from littoral.store.blobs import Blobs
 from littoral.streams.blob_fetcher import BlobFetcher
+from littoral.wire.answers import NO_STORE, json_answer, method_not_allowed
 from littoral.wire.byte_range import Unsatisfiable, byte_range
 from littoral.wire.peer import BlobMark, BlobSize
+from littoral.wire.query import whole_number
 
 PATH = "/v1/blobs"
 PATIENCE_S = 60.0
 """How long a reader waits for bytes that are fetched from above: a few tries of a request that is not answered."""
 LOOK_AGAIN_S = 0.1
 """How often it is looked whether a blob that has come is right."""
-DIGITS_MOST = 18
-NO_STORE = ("cache-control", "no-store")
 
 
 class Announcement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -84,20 +84,20 @@ class BlobApi:
         name = request.path.removeprefix(PATH).removeprefix("/")
         match (request.method, bool(name)):
             case ("GET", False):
-                return _json(self._page(request.query))
+                return json_answer(self._page(request.query))
             case ("POST", False):
-                return _json(await self._announce(request))
+                return json_answer(await self._announce(request))
             case ("PUT", _):
                 return await self._put(request, blob_digest(name) if name else None)
             case ("PATCH", True):
                 offset = _number(request.query, "offset", 0)
-                return _json(await self._blobs.append(blob_digest(name), offset, request.body))
+                return json_answer(await self._blobs.append(blob_digest(name), offset, request.body))
             case ("GET" | "HEAD", True):
                 return await self._get(request, blob_digest(name))
             case ("DELETE", True):
                 await self._blobs.drop(blob_digest(name))
                 return Response(204)
-        raise MethodNotAllowed("call", request.path[:120], f"{request.method} is not what it takes")
+        raise method_not_allowed(request)
 
     def _page(self, query: Mapping[str, str]) -> BlobPage:
         after = query.get("cursor", "")
@@ -108,7 +108,7 @@ class BlobApi:
 
     def _entry(self, row: BlobRow) -> BlobEntry:
         return BlobEntry(
-            f"{ALGORITHM}{row.digest}",
+            blob_name(row.digest),
             row.size,
             self._blobs.have(row.digest),
             _state(row, self._blobs.parent),
@@ -129,21 +129,21 @@ class BlobApi:
         data = request.body
         found = await self._offload(lambda: hashlib.sha256(data).hexdigest())
         if digest not in (None, found):
-            raise InvalidInput("put blob", f"{ALGORITHM}{digest}", f"the digest of what came is {ALGORITHM}{found}")
+            raise InvalidInput("put blob", blob_name(digest), f"the digest of what came is {blob_name(found)}")
         mark = await self._blobs.begin(found, len(data), send=_send(request.query))
         while not mark.complete:
             mark = await self._blobs.append(found, mark.have, data[mark.have :])
             if not mark.complete:
                 # Some of it had come before a restart, and is looked at once more.
                 await asyncio.sleep(LOOK_AGAIN_S)
-        return _json({"digest": f"{ALGORITHM}{found}", "size": len(data)}, 201)
+        return json_answer({"digest": blob_name(found), "size": len(data)}, 201)
 
     async def _get(self, request: Request, digest: str) -> AnyResponse:
         size = await self._fetcher.size(digest)
         headers = [
             ("content-type", "application/octet-stream"),
             ("accept-ranges", "bytes"),
-            ("etag", f'"{ALGORITHM}{digest}"'),
+            ("etag", f'"{blob_name(digest)}"'),
             NO_STORE,
         ]
         try:
@@ -174,7 +174,7 @@ class BlobApi:
         data = await self._fetcher.read(digest, offset, most, PATIENCE_S)
         if not data:
             cause = f"for {PATIENCE_S:g} s nothing has come from the parent"
-            raise Unavailable("read blob", f"{ALGORITHM}{digest}", cause, "Ask again: what has come stays here")
+            raise Unavailable("read blob", blob_name(digest), cause, "Ask again: what has come stays here")
         return data
 
 
@@ -196,12 +196,7 @@ def _send(query: Mapping[str, str]) -> bool:
 
 
 def _number(query: Mapping[str, str], key: str, default: int) -> int:
-    text = query.get(key)
-    if text is None:
-        return default
-    if not text.isdecimal() or len(text) > DIGITS_MOST:
-        raise InvalidInput("read request for", "blobs", f"{key} {text[:30]!r} is not a whole number")
-    return int(text)
+    return whole_number(query, key, "read request for", "blobs", default)
 
 
 async def _nothing() -> AsyncIterator[bytes]:
@@ -209,7 +204,3 @@ async def _nothing() -> AsyncIterator[bytes]:
     empty: tuple[bytes, ...] = ()
     for piece in empty:
         yield piece
-
-
-def _json(body: object, status: int = 200) -> Response:
-    return Response(status, [("content-type", "application/json"), NO_STORE], msgspec.json.encode(body))

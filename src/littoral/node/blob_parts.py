@@ -6,6 +6,7 @@ from littoral.core.backoff import Backoff
 from littoral.core.limits import RETRY_DELAY_MS, Limits
 from littoral.core.tasks import Tasks
 from littoral.node.blob_api import BlobApi
+from littoral.node.hub_metrics import blob_metrics
 from littoral.node.seams import Seams
 from littoral.node.status import BlobStatus
 from littoral.store.blobs import Blobs
@@ -13,7 +14,7 @@ from littoral.streams.blob_fetcher import BlobFetcher
 from littoral.streams.blob_sender import BlobSender
 from littoral.streams.blob_server import BlobServer
 from littoral.streams.parent_link import ParentLink
-from littoral.telemetry.metrics import Family, Sample
+from littoral.telemetry.metrics import Family
 
 
 class BlobParts:
@@ -49,20 +50,5 @@ class BlobParts:
 
     def metrics(self) -> Iterator[Family]:
         """The same, and what has come and gone."""
-        status, counters = self.status(), self._blobs.counters
-        yield _gauge("littoral_blobs", "Blobs that are here, or on their way here.", status.count)
-        yield _gauge("littoral_blobs_bytes", "Their bytes.", status.bytes)
-        yield _gauge("littoral_blobs_to_send", "Blobs that wait to go to the parent.", status.to_send)
-        yield _gauge("littoral_blobs_to_send_bytes", "Their bytes.", status.to_send_bytes)
-        yield _counter("littoral_blobs_received_bytes", "Bytes added to blobs here.", counters.received_bytes)
-        yield _counter("littoral_blobs_evicted", "Blobs dropped to make room, which the parent has.", counters.evicted)
-        sent = self._sender.sent_bytes if self._sender is not None else 0
-        yield _counter("littoral_blobs_sent_bytes", "Bytes of blobs that the parent has taken.", sent)
-
-
-def _gauge(name: str, text: str, value: int) -> Family:
-    return Family(name, "gauge", text, [Sample(float(value))])
-
-
-def _counter(name: str, text: str, value: int) -> Family:
-    return Family(name, "counter", text, [Sample(float(value))])
+        sent_bytes = self._sender.sent_bytes if self._sender is not None else 0
+        return blob_metrics(self.status(), self._blobs.counters, sent_bytes)

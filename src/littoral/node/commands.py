@@ -19,6 +19,7 @@ from littoral.core.limits import Limits
 from littoral.core.undecodable import UNDECODABLE
 from littoral.node.status import NodeStatus
 from littoral.streams.uplink import Uplink
+from littoral.wire.answers import json_answer
 
 Command = Literal["diagnose", "greet"]
 HARMLESS: tuple[Command, ...] = ("diagnose", "greet")
@@ -91,8 +92,7 @@ class Commands:
         except UNDECODABLE as error:
             remedy = f'Send {{"command": "{HARMLESS[0]}"}}; there are {", ".join(self._table)}'
             raise InvalidInput("run command", "", str(error), remedy) from error
-        headers = [("content-type", "application/json"), ("cache-control", "no-store")]
-        return Response(200, headers, msgspec.json.encode(self._table[order.command]()))
+        return json_answer(self._table[order.command]())
 
     def _diagnose(self) -> Diagnosis:
         reached = {name: count for name, count in self._limits.reached.items() if count}

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from littoral.gateway.meters import BUCKETS_MS, Meters
 from littoral.node.control import GatewayReport
-from littoral.telemetry.metrics import Family, Histogram, Sample
+from littoral.telemetry.metrics import Family, Histogram, Sample, gauge
 
 
 class GatewayMetrics:
@@ -32,8 +32,8 @@ class GatewayMetrics:
             for status, count in meter.statuses.items()
         ]
         yield Family("littoral_http_requests", "counter", "HTTP responses, by app and status.", samples)
-        inflight = float(sum(report.meters.inflight for report in self._reports.values()))
-        yield Family("littoral_http_inflight", "gauge", "HTTP requests under way.", [Sample(inflight)])
+        inflight = sum(report.meters.inflight for report in self._reports.values())
+        yield gauge("littoral_http_inflight", "HTTP requests under way.", inflight)
         bounds_s = [bound / 1000 for bound in BUCKETS_MS]
         for app, meter in total.apps.items():
             yield Histogram(

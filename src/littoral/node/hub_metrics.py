@@ -1,57 +1,50 @@
 """The hub's parts as Prometheus metrics. Names are documented in docs/reference/metrics.md."""
 
 from collections.abc import Iterator
-from typing import Literal
+
+import msgspec
 
 from littoral.core.limits import Limits
 from littoral.iot.broker_counters import BrokerCounters
-from littoral.node.status import BudgetStatus, LinkStatus, NodeStatus, SpillStatus
+from littoral.node.inbox import InboxCounters
+from littoral.node.status import BlobStatus, BudgetStatus, LinkStatus, NodeStatus, SpillStatus
+from littoral.store.blob_uploads import BlobCounters
 from littoral.store.store import StoreCounters
 from littoral.streams.subscriptions.service import SubscriptionState
-from littoral.telemetry.metrics import Family, Sample
+from littoral.telemetry.metrics import Family, Sample, counter, gauge
 
 
 def status_metrics(status: NodeStatus) -> Iterator[Family]:
     """What the status report says, as metrics."""
-    yield _one("littoral_up", "gauge", "1 while the hub runs.", 1)
-    yield _one("littoral_hub_memory_bytes", "gauge", "Resident memory of the hub.", status.memory_bytes)
-    yield _one("littoral_hub_start_time_seconds", "gauge", "When the hub started.", status.started_ms / 1000)
-    yield _one("littoral_streams", "gauge", "Streams in the store.", status.streams)
-    yield _one(
+    yield gauge("littoral_up", "1 while the hub runs.", 1)
+    yield gauge("littoral_hub_memory_bytes", "Resident memory of the hub.", status.memory_bytes)
+    yield gauge("littoral_hub_start_time_seconds", "When the hub started.", status.started_ms / 1000)
+    yield gauge("littoral_streams", "Streams in the store.", status.streams)
+    yield counter(
         "littoral_dead_letters",
-        "counter",
         "Records put aside because they could not be applied.",
         status.dead_letters_ever,
     )
-    yield _one(
+    yield gauge(
         "littoral_dead_letters_open",
-        "gauge",
         "Of those, neither retried with success nor dropped.",
         status.dead_letters,
     )
-    yield _one("littoral_children", "gauge", "Enrolled children.", len(status.children))
-    yield _one("littoral_children_connected", "gauge", "Children that hold a channel.", len(status.connected))
-    yield _one("littoral_mqtt_publishes", "counter", "MQTT messages taken in.", status.readings)
-    yield _one("littoral_mqtt_clients", "gauge", "MQTT clients connected.", status.clients)
+    yield gauge("littoral_children", "Enrolled children.", len(status.children))
+    yield gauge("littoral_children_connected", "Children that hold a channel.", len(status.connected))
+    yield counter("littoral_mqtt_publishes", "MQTT messages taken in.", status.readings)
+    yield gauge("littoral_mqtt_clients", "MQTT clients connected.", status.clients)
     if status.spill is not None:
         yield from _spill(status.spill)
     if status.link is not None:
         link = status.link
-        yield _one(
-            "littoral_uplink_connected", "gauge", "1 while the node is in session with its parent.", link.connected
-        )
-        yield _one("littoral_uplink_sessions", "counter", "Sessions begun.", link.sessions)
-        yield _one("littoral_uplink_shipped_records", "counter", "Records the parent took over.", link.shipped_records)
-        yield _one("littoral_uplink_shipped_bytes", "counter", "Bytes of answered frames.", link.shipped_bytes)
-        yield _one(
-            "littoral_uplink_followed_records", "counter", "Records taken over from the parent.", link.followed_records
-        )
-        yield _one(
-            "littoral_uplink_blocked_streams", "gauge", "Streams the parent cannot take over.", len(link.blocked)
-        )
-        yield _one(
-            "littoral_uplink_held_streams", "gauge", "Streams the parent has no room for at present.", len(link.held)
-        )
+        yield gauge("littoral_uplink_connected", "1 while the node is in session with its parent.", link.connected)
+        yield counter("littoral_uplink_sessions", "Sessions begun.", link.sessions)
+        yield counter("littoral_uplink_shipped_records", "Records the parent took over.", link.shipped_records)
+        yield counter("littoral_uplink_shipped_bytes", "Bytes of answered frames.", link.shipped_bytes)
+        yield counter("littoral_uplink_followed_records", "Records taken over from the parent.", link.followed_records)
+        yield gauge("littoral_uplink_blocked_streams", "Streams the parent cannot take over.", len(link.blocked))
+        yield gauge("littoral_uplink_held_streams", "Streams the parent has no room for at present.", len(link.held))
         yield from _snapshots(link)
         if link.budget is not None:
             yield from _budget(link.budget)
@@ -62,58 +55,70 @@ def status_metrics(status: NodeStatus) -> Iterator[Family]:
 
 def store_metrics(counters: StoreCounters) -> Iterator[Family]:
     """What the store counts."""
-    yield _one("littoral_store_commits", "counter", "Synced group commits.", counters.commits)
-    yield _one("littoral_store_jobs", "counter", "Jobs in them.", counters.jobs)
-    yield _one("littoral_appended_records", "counter", "Records appended to own streams.", counters.appended_records)
-    yield _one(
-        "littoral_replicated_records", "counter", "Records of other nodes' streams stored.", counters.replicated_records
-    )
+    yield counter("littoral_store_commits", "Synced group commits.", counters.commits)
+    yield counter("littoral_store_jobs", "Jobs in them.", counters.jobs)
+    yield counter("littoral_appended_records", "Records appended to own streams.", counters.appended_records)
+    yield counter("littoral_replicated_records", "Records of other nodes' streams stored.", counters.replicated_records)
 
 
 def subscription_metrics(state: SubscriptionState) -> Iterator[Family]:
     """What is known of subscriptions to streams."""
     counters = state.counters
-    yield _one("littoral_subscriptions", "gauge", "Subscriptions to streams.", state.total)
-    yield _one("littoral_subscriptions_failing", "gauge", "Of those, the last try to wake failed.", state.failing)
-    yield _one("littoral_subscriptions_waking", "gauge", "Of those, being woken now.", state.waking)
-    yield _one("littoral_subscription_wakes", "counter", "Wakes that the node began.", counters.wakes)
-    yield _one("littoral_webhooks_delivered", "counter", "Webhooks answered with 2xx.", counters.delivered)
-    yield _one(
-        "littoral_subscription_failures", "counter", "Tries to wake that failed, by either way.", counters.failed
-    )
-    yield _one(
-        "littoral_subscription_leases_expired", "counter", "Wakes that nobody finished in time.", counters.expired
-    )
+    yield gauge("littoral_subscriptions", "Subscriptions to streams.", state.total)
+    yield gauge("littoral_subscriptions_failing", "Subscriptions whose last try to wake failed.", state.failing)
+    yield gauge("littoral_subscriptions_waking", "Subscriptions that are being woken now.", state.waking)
+    yield counter("littoral_subscription_wakes", "Wakes that the node began.", counters.wakes)
+    yield counter("littoral_webhooks_delivered", "Webhooks answered with 2xx.", counters.delivered)
+    yield counter("littoral_subscription_failures", "Tries to wake that failed, by either way.", counters.failed)
+    yield counter("littoral_subscription_leases_expired", "Wakes that nobody finished in time.", counters.expired)
 
 
 def kv_metrics(forgotten: int, refused: int, dropped: int) -> Iterator[Family]:
     """What is counted of deletions that are long past."""
-    yield _one("littoral_kv_forgotten_tombstones", "counter", "Tombstones older than kv-tombstone-seconds.", forgotten)
-    yield _one(
+    yield counter("littoral_kv_forgotten_tombstones", "Tombstones older than kv-tombstone-seconds.", forgotten)
+    yield counter(
         "littoral_kv_refused_writes",
-        "counter",
         "Late writes of children's to keys that may have been deleted since; they are in the dead letters.",
         refused,
     )
-    yield _one(
-        "littoral_kv_dropped_entries", "counter", "Entries found deleted after this node had been away.", dropped
-    )
+    yield counter("littoral_kv_dropped_entries", "Entries found deleted after this node had been away.", dropped)
 
 
 def broker_metrics(counters: BrokerCounters) -> Iterator[Family]:
     """What the broker counts."""
-    yield _one("littoral_mqtt_received_bytes", "counter", "Bytes read from MQTT clients.", counters.received_bytes)
-    yield _one("littoral_mqtt_stored", "counter", "QoS 1 publishes stored and acknowledged.", counters.stored)
-    yield _one(
+    yield counter("littoral_mqtt_received_bytes", "Bytes read from MQTT clients.", counters.received_bytes)
+    yield counter("littoral_mqtt_stored", "QoS 1 publishes stored and acknowledged.", counters.stored)
+    yield counter(
         "littoral_mqtt_store_failures",
-        "counter",
         "Batches of QoS 1 publishes that could not be stored and were not acknowledged.",
         counters.store_failures,
     )
-    yield _one("littoral_mqtt_dropped", "counter", "Messages dropped for slow or absent subscribers.", counters.dropped)
-    yield _one("littoral_mqtt_refused", "counter", "Connections refused.", counters.refused)
+    yield counter("littoral_mqtt_dropped", "Messages dropped for slow or absent subscribers.", counters.dropped)
+    yield counter("littoral_mqtt_refused", "Connections refused.", counters.refused)
     closed = [Sample(float(count), {"reason": reason}) for reason, count in counters.closed.items()]
     yield Family("littoral_mqtt_closed", "counter", "Connections closed, by reason.", closed)
+
+
+def inbox_metrics(asked: int, taken: int, counters: InboxCounters, expelled: int) -> Iterator[Family]:
+    """What waits, and what became of what was asked. asked: messages that wait for nodes below; taken: here."""
+    waiting = [Sample(float(asked), {"side": "asked"}), Sample(float(taken), {"side": "taken"})]
+    text = "Messages that are not answered: asked of nodes below, and taken from above."
+    yield Family("littoral_inbox_waiting", "gauge", text, waiting)
+    outcomes: dict[str, int] = msgspec.structs.asdict(counters)
+    samples = [Sample(float(count), {"outcome": outcome}) for outcome, count in outcomes.items()]
+    yield Family("littoral_inbox_messages", "counter", "Messages from above, by what became of them.", samples)
+    yield gauge("littoral_children_expelled", "Children that were expelled, and not let in again.", expelled)
+
+
+def blob_metrics(status: BlobStatus, counters: BlobCounters, sent_bytes: int) -> Iterator[Family]:
+    """What is here of blobs, and what has come and gone."""
+    yield gauge("littoral_blobs", "Blobs that are here, or on their way here.", status.count)
+    yield gauge("littoral_blobs_bytes", "Bytes of all blobs, whole or coming.", status.bytes)
+    yield gauge("littoral_blobs_to_send", "Blobs that wait to go to the parent.", status.to_send)
+    yield gauge("littoral_blobs_to_send_bytes", "Bytes of blobs that wait to go to the parent.", status.to_send_bytes)
+    yield counter("littoral_blobs_received_bytes", "Bytes added to blobs here.", counters.received_bytes)
+    yield counter("littoral_blobs_evicted", "Blobs dropped to make room, which the parent has.", counters.evicted)
+    yield counter("littoral_blobs_sent_bytes", "Bytes of blobs that the parent has taken.", sent_bytes)
 
 
 def limit_metrics(limits: Limits) -> Iterator[Family]:
@@ -152,27 +157,23 @@ def _lanes(status: NodeStatus) -> Iterator[Family]:
 
 
 def _spill(spill: SpillStatus) -> Iterator[Family]:
-    yield _one("littoral_spill_files", "gauge", "Files in the spill directory.", spill.files)
-    yield _one("littoral_spill_bytes", "gauge", "Bytes of these files.", spill.bytes)
-    yield _one(
-        "littoral_spill_moved_bytes", "counter", "Payload bytes moved to the spill directory.", spill.moved_bytes
-    )
-    yield _one(
-        "littoral_spill_refused", "gauge", "1 while nothing can be moved to the spill directory.", bool(spill.refused)
-    )
+    yield gauge("littoral_spill_files", "Files in the spill directory.", spill.files)
+    yield gauge("littoral_spill_bytes", "Bytes of the files in the spill directory.", spill.bytes)
+    yield counter("littoral_spill_moved_bytes", "Payload bytes moved to the spill directory.", spill.moved_bytes)
+    yield gauge("littoral_spill_refused", "1 while nothing can be moved to the spill directory.", bool(spill.refused))
 
 
 def _snapshots(link: LinkStatus) -> Iterator[Family]:
     text = "Chunks of snapshots taken over from the parent."
-    yield _one("littoral_uplink_snapshot_chunks", "counter", text, link.snapshot_chunks)
+    yield counter("littoral_uplink_snapshot_chunks", text, link.snapshot_chunks)
     text = "Chunks that were not what their digests said, and were asked for again."
-    yield _one("littoral_uplink_snapshot_chunks_refused", "counter", text, link.refused_chunks)
+    yield counter("littoral_uplink_snapshot_chunks_refused", text, link.refused_chunks)
     text = "Snapshots that went on where a cut or a restart had left them."
-    yield _one("littoral_uplink_snapshots_resumed", "counter", text, link.resumed_snapshots)
+    yield counter("littoral_uplink_snapshots_resumed", text, link.resumed_snapshots)
     text = "Records of a restored store that were put aside, for the parent has others in their place."
-    yield _one("littoral_uplink_put_aside_records", "counter", text, link.put_aside_records)
+    yield counter("littoral_uplink_put_aside_records", text, link.put_aside_records)
     text = "Records that a restored store lacked and got back from the parent."
-    yield _one("littoral_uplink_fetched_back_records", "counter", text, link.fetched_back_records)
+    yield counter("littoral_uplink_fetched_back_records", text, link.fetched_back_records)
 
 
 def _budget(budget: BudgetStatus) -> Iterator[Family]:
@@ -181,11 +182,11 @@ def _budget(budget: BudgetStatus) -> Iterator[Family]:
     most = [Sample(size, {"period": period}) for period, size in budget.most.items()]
     yield Family("littoral_uplink_budget_bytes", "gauge", "What a UTC day and month may carry.", most)
     exhausted = budget.state == "exhausted"
-    yield _one("littoral_uplink_budget_exhausted", "gauge", "1 while the budget of a day or month is spent.", exhausted)
+    yield gauge("littoral_uplink_budget_exhausted", "1 while the budget of a day or month is spent.", exhausted)
     text = "Bytes of both directions, with an estimate of what HTTP and TLS add."
-    yield _one("littoral_uplink_budget_carried_bytes", "counter", text, budget.carried_bytes)
+    yield counter("littoral_uplink_budget_carried_bytes", text, budget.carried_bytes)
     text = "How long what was sent has waited for the rate."
-    yield _one("littoral_uplink_budget_waited_seconds", "counter", text, budget.waited_s)
+    yield counter("littoral_uplink_budget_waited_seconds", text, budget.waited_s)
 
 
 def _rules(status: NodeStatus) -> Iterator[Family]:
@@ -213,7 +214,3 @@ def _apps(status: NodeStatus) -> Iterator[Family]:
     yield Family(
         "littoral_function_restarts", "counter", "Workers that ended unasked and were started again.", restarts
     )
-
-
-def _one(name: str, kind: Literal["counter", "gauge"], text: str, value: float) -> Family:
-    return Family(name, kind, text, [Sample(float(value))])

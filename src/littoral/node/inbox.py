@@ -27,13 +27,12 @@ from littoral.core.errors import (
     TimedOut,
     TooLarge,
 )
-from littoral.core.http import AnyResponse, Handler, Request, Response, StreamingResponse
+from littoral.core.http import Handler, Request, Response, StreamingResponse
 from littoral.core.limits import INBOX_ANSWER_BYTES, INBOX_AT_ONCE, INBOX_KEPT, Limits
 from littoral.core.names import StreamName
 from littoral.core.resources.model import Requests
 from littoral.core.tasks import Tasks
-from littoral.drivers.problem import answer as answered_by
-from littoral.drivers.problem import unexpected_response
+from littoral.core.waiting import Client
 from littoral.fleet.inbox import (
     ENVELOPE_BYTES,
     Answer,
@@ -53,6 +52,8 @@ from littoral.store.store import Store
 from littoral.store.stream import Span
 from littoral.store.stubborn import commit_stubbornly
 from littoral.store.transaction import Transaction
+from littoral.wire.problem import Fault
+from littoral.wire.problem import answer as answered_by
 
 FORGET_EVERY_S = 60.0
 READ_AGAIN_S = 1.0
@@ -90,19 +91,23 @@ class Inbox:
         requests: Requests,
         handler: Handler,
         failed: Callable[[BaseException], None],
+        fault: Fault,
         warn: Callable[[str], None],
     ) -> None:
         """requests: what the node's document lets be asked; handler: its operator API, for one who may use it.
-        failed: told of a fault of ours; warn: told in words why an answer cannot be stored."""
+        failed: told of a fault of ours; fault: the same, while a message is answered; warn: told in words why an answer cannot be stored."""
         self._store = store
         self._limits = limits
         self._clock = clock
         self._requests = requests
         self._handler = handler
+        self._fault = fault
         self._warn = warn
         self._tasks = Tasks(failed)
         self._room = asyncio.Semaphore(limits[INBOX_AT_ONCE])
         self._under_way: set[str] = set()
+        self._overdue: dict[str, asyncio.Task[Answer]] = {}
+        """Requests that go on past their messages' deadlines."""
         self._done: dict[str, int] = {}
         """Deadlines of what was answered."""
         self._wake = asyncio.Event()
@@ -142,11 +147,11 @@ class Inbox:
             await self._tasks.stop()
 
     def _begin_new(self) -> None:
-        jobs = {key: read_state(data, Job) for key, data in self._store.state(JOBS).items()}
+        held = self._store.state(JOBS)
+        jobs = {key: read_state(data, Job) for key, data in held.items() if key not in self._under_way}
         for key, job in sorted(jobs.items(), key=lambda each: (each[1].source, each[1].offset)):
-            if key not in self._under_way:
-                self._under_way.add(key)
-                self._tasks.start(self._do(key, job), f"inbox {key}")
+            self._under_way.add(key)
+            self._tasks.start(self._do(key, job), f"inbox {key}")
 
     async def _forget(self) -> None:
         over = forgettable(self._done, self._clock.wall_ms(), self._limits[INBOX_KEPT] - 1)
@@ -173,9 +178,18 @@ class Inbox:
                 await self._answer(key, job)
             finally:
                 self._under_way.discard(key)
-        if self._store.state_value(JOBS, key) is not None:
-            # It was asked again meanwhile, by one that has not heard of the answer.
-            self._wake.set()
+            if self._is_asked_again(key):
+                self._wake.set()
+            if (making := self._overdue.pop(key, None)) is not None:
+                # It keeps its place.
+                await asyncio.wait([making])
+
+    def _is_asked_again(self, key: str) -> bool:
+        """By one that has not heard of the answer. It is looked once more where the disk cannot be read now."""
+        try:
+            return self._store.state_value(JOBS, key) is not None
+        except StorageError:
+            return True
 
     def _say(self, failure: str) -> None:
         if failure:
@@ -210,11 +224,11 @@ class Inbox:
                 remember = isinstance(refused, _Cancelled)
                 answer = refusal(refused)
             else:
-                answer = await self._made(message)
+                answer = await self._made(key, message)
         except LittoralError as error:
             answer = refusal(error)
-        except Exception:  # noqa: BLE001 -- the boundary of a message: raised on, it would come again after each restart
-            answer = answer_of(unexpected_response(message.method, message.path))
+        except Exception as error:  # noqa: BLE001 -- the boundary of a message: else it came again after each restart
+            answer = answer_of(self._fault(message.method, message.path, error))
         await self._note(key, message, answer, remember=remember)
         if remember:
             self._done[key] = message.deadline_ms
@@ -224,8 +238,8 @@ class Inbox:
         try:
             finish = partial(self._finish, key, message, answer, remember=remember)
             await commit_stubbornly(self._store, finish, self._say)
-        except Exception:  # noqa: BLE001 -- as above
-            fault = answer_of(unexpected_response(message.method, message.path))
+        except Exception as error:  # noqa: BLE001 -- as above
+            fault = answer_of(self._fault(message.method, message.path, error))
             finish = partial(self._finish, key, message, fault, remember=remember)
             await commit_stubbornly(self._store, finish, self._say)
 
@@ -241,8 +255,10 @@ class Inbox:
             if is_cancelled:
                 raise _Cancelled("run", f"message {message.id}", f"{message.asker} cancelled it before it was begun")
         except LittoralError as error:
-            outcome = "expired" if isinstance(error, TimedOut) else "refused"
-            setattr(self.counters, outcome, getattr(self.counters, outcome) + 1)
+            if isinstance(error, TimedOut):
+                self.counters.expired += 1
+            else:
+                self.counters.refused += 1
             return error
         return None
 
@@ -277,22 +293,33 @@ class Inbox:
             remedy = "Ask with earlier deadlines, or raise the limit in its document"
             raise LimitReached("ask for", message.subject, cause, remedy)
 
-    async def _made(self, message: Message) -> Answer:
-        """What the operator API answers. Raises LittoralError."""
+    async def _made(self, key: str, message: Message) -> Answer:
+        """What the operator API answers. Raises TimedOut at the deadline: what only waits is ended then, and what changes
+        something goes on to its end."""
+        self.counters.made += 1
+        client = Client()
+        making = self._tasks.start(self._make(message, client), f"make {key}")
+        await asyncio.wait([making], timeout=(message.deadline_ms - self._clock.wall_ms()) / 1000)
+        if making.done():
+            return making.result()
+        client.leave()
+        self._overdue[key] = making
+        self.counters.expired += 1
+        cause = f"{self._store.node} had not done with it at its deadline; what it changes may be changed"
+        raise TimedOut("ask for", message.subject, cause, "Give it a later deadline")
+
+    async def _make(self, message: Message, client: Client) -> Answer:
+        client.answered_here()
         request = Request(
             message.method, message.path, message.query, message.headers, message.body, remote=message.asker
         )
-        self.counters.made += 1
-        left_s = (message.deadline_ms - self._clock.wall_ms()) / 1000
-        try:
-            async with asyncio.timeout(left_s):
-                return answer_of(await self._whole(message, await answered_by(self._handler, request)))
-        except TimeoutError:
-            self.counters.expired += 1
-            cause = f"{self._store.node} had not done with it at its deadline; what it changes may be changed"
-            raise TimedOut("ask for", message.subject, cause, "Give it a later deadline") from None
+        response = await answered_by(partial(self._whole, message), request, self._fault)
+        assert isinstance(response, Response)
+        return answer_of(response)
 
-    async def _whole(self, message: Message, response: AnyResponse) -> Response:
+    async def _whole(self, message: Message, request: Request) -> Response:
+        """Raises LittoralError."""
+        response = await self._handler(request)
         most = self._limits[INBOX_ANSWER_BYTES]
         if isinstance(response, StreamingResponse):
             async with aclosing(cast("AsyncGenerator[bytes, None]", response.chunks)) as chunks:

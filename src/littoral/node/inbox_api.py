@@ -3,7 +3,8 @@
 *      /v1/nodes/NODE/api/PATH     the request PATH of that node's own operator API
 POST   /v1/nodes/NODE/commands     POST /v1/commands of it
 DELETE /v1/nodes/NODE              expel it
-GET    /v1/inbox /v1/inbox/ID      what was asked lately; what became of one
+GET    /v1/inbox?cursor&limit      what was asked lately, page by page
+GET    /v1/inbox/ID                what became of one
 GET    /v1/inbox/ID/answer         its answer, as it came
 DELETE /v1/inbox/ID                cancel it
 
@@ -15,17 +16,17 @@ Prefer: respond-async              do not wait: 202, and the answer is asked for
 import re
 from collections.abc import Mapping
 
-import msgspec
-
 from littoral.core.clock import Clock
-from littoral.core.errors import Conflict, InvalidInput, LittoralError, MethodNotAllowed, NotFound
+from littoral.core.errors import Conflict, InvalidInput, LittoralError, NotFound
 from littoral.core.http import AnyResponse, Handler, Headers, Request, Response
+from littoral.core.limits import INBOX_LISTED, Limits
 from littoral.core.names import check_node_name
 from littoral.core.resources import parse_duration_ms
 from littoral.core.waiting import while_client_waits
 from littoral.fleet.inbox import DEADLINE_MOST_MS, Message
 from littoral.fleet.registry import Registry, not_below
-from littoral.node.asking import Asking
+from littoral.node.asking import AskedPage, Asking
+from littoral.wire.answers import json_answer, method_not_allowed
 from littoral.wire.inbox import (
     ASKED_PATH,
     DEADLINE_DEFAULT,
@@ -38,9 +39,7 @@ from littoral.wire.inbox import (
     addressed,
 )
 from littoral.wire.problem import problem_response
-
-JSON = ("content-type", "application/json")
-NO_STORE = ("cache-control", "no-store")
+from littoral.wire.query import whole_number
 
 HOP_BY_HOP = frozenset(
     ("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer")
@@ -60,6 +59,7 @@ class InboxApi:
         node: str,
         asking: Asking,
         registry: Registry,
+        limits: Limits,
         clock: Clock,
         here: Handler,
     ) -> None:
@@ -67,6 +67,7 @@ class InboxApi:
         self._node = node
         self._asking = asking
         self._registry = registry
+        self._limits = limits
         self._clock = clock
         self._here = here
 
@@ -85,7 +86,7 @@ class InboxApi:
         if slash:
             raise NotFound("find", request.path[:120], "the operator API has no such resource")
         if request.method != "DELETE":
-            raise MethodNotAllowed("call", request.path, f"{request.method} is not what it takes")
+            raise method_not_allowed(request)
         return await self._expel(name, request)
 
     # Asking
@@ -98,8 +99,8 @@ class InboxApi:
         id_ = await self._asking.ask(message)
         told = ((MESSAGE_HEADER, id_), (NODE_HEADER, target))
         if "respond-async" in request.headers.get(PREFER_HEADER, "").lower():
-            body = msgspec.json.encode(self._asking.entry(id_))
-            return Response(202, (JSON, NO_STORE, ("location", f"{ASKED_PATH}/{id_}"), *told), body)
+            accepted = json_answer(self._asking.entry(id_), 202)
+            return Response(202, (*accepted.headers, ("location", f"{ASKED_PATH}/{id_}"), *told), accepted.body)
         try:
             with while_client_waits():
                 response = await self._asking.wait(id_)
@@ -141,9 +142,9 @@ class InboxApi:
         parts = request.path.removeprefix(ASKED_PATH).strip("/").split("/")
         match (request.method, *parts):
             case ("GET", ""):
-                return _json(self._asking.entries())
+                return json_answer(self._page(request.query))
             case ("GET", id_):
-                return _json(self._asking.entry(id_))
+                return json_answer(self._asking.entry(id_))
             case ("GET", id_, "answer"):
                 answer = self._asking.answer(id_)
                 return Response(answer.status, (*_passed_on(answer.headers), (MESSAGE_HEADER, id_)), answer.body)
@@ -151,8 +152,13 @@ class InboxApi:
                 await self._asking.cancel(id_)
                 return Response(204)
             case (_, _) | (_, _, "answer"):
-                raise MethodNotAllowed("call", request.path[:120], f"{request.method} is not what it takes")
+                raise method_not_allowed(request)
         raise NotFound("find", request.path[:120], "the operator API has no such resource")
+
+    def _page(self, query: Mapping[str, str]) -> AskedPage:
+        most = self._limits[INBOX_LISTED]
+        limit = whole_number(query, "limit", "list", "messages", most)
+        return self._asking.page(query.get("cursor", ""), max(1, min(limit, most)))
 
 
 def _inner(request: Request, path: str) -> Request:
@@ -190,7 +196,3 @@ def _key(headers: Mapping[str, str]) -> str:
         cause = "it has 1 to 100 of A-Z, a-z, 0-9, '.', '_', '~' and '-'"
         raise InvalidInput("use Idempotency-Key", repr(text[:120]), cause, "Draw a UUID")
     return text
-
-
-def _json(body: object) -> Response:
-    return Response(200, (JSON, NO_STORE), msgspec.json.encode(body))

@@ -7,10 +7,11 @@ from littoral.core.http import AnyResponse, Request
 from littoral.fleet.inbox_folds import AnswerFold, InboxFold
 from littoral.node.asking import Asking
 from littoral.node.commands import Commands, Warnings
+from littoral.node.hub_metrics import inbox_metrics
 from littoral.node.inbox import Inbox
 from littoral.node.inbox_api import InboxApi
 from littoral.store.folder import Folder
-from littoral.telemetry.metrics import Family, Sample
+from littoral.telemetry.metrics import Family
 
 if TYPE_CHECKING:
     from littoral.node.hub import Hub
@@ -33,9 +34,10 @@ class Inboxes:
             parent.requests if parent is not None else "none",
             self._here,
             hub.note_failure,
+            hub.seams.fault,
             hub.warn,
         )
-        self.api = InboxApi(hub.name, self.asking, hub.registry, clock, self._here)
+        self.api = InboxApi(hub.name, self.asking, hub.registry, limits, clock, self._here)
         self._inbox_fold = InboxFold(hub.name, hub.identity.facts.parent or "", limits)
         self._answer_fold = AnswerFold(hub.name)
 
@@ -58,25 +60,5 @@ class Inboxes:
 
     def metrics(self) -> Iterator[Family]:
         """What waits, and what became of what was asked."""
-        counters = self.inbox.counters
-        asked = [
-            Sample(float(self.asking.waiting), {"side": "asked"}),
-            Sample(float(self.inbox.waiting), {"side": "taken"}),
-        ]
-        text = "Messages that are not answered: asked of nodes below, and taken from above."
-        yield Family("littoral_inbox_waiting", "gauge", text, asked)
-        outcomes = {
-            "made": counters.made,
-            "repeated": counters.repeated,
-            "refused": counters.refused,
-            "expired": counters.expired,
-            "unknown": counters.unknown,
-        }
-        samples = [Sample(float(count), {"outcome": outcome}) for outcome, count in outcomes.items()]
-        yield Family("littoral_inbox_messages", "counter", "Messages from above, by what became of them.", samples)
-        yield Family(
-            "littoral_children_expelled",
-            "gauge",
-            "Children that were expelled, and not let in again.",
-            [Sample(float(self._hub.registry.expelled_count))],
-        )
+        inbox, expelled = self.inbox, self._hub.registry.expelled_count
+        return inbox_metrics(self.asking.waiting, inbox.waiting, inbox.counters, expelled)

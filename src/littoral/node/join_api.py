@@ -1,7 +1,7 @@
 """The join listener: server TLS only, for nodes that have no certificate, or one that has expired."""
 
 from littoral.core.clock import Clock
-from littoral.core.errors import MethodNotAllowed, NotFound
+from littoral.core.errors import NotFound
 from littoral.core.http import AnyResponse, Request, Response
 from littoral.fleet.registry import Registry
 from littoral.node.enrolment import JOIN_CA, JOIN_ENROL, JOIN_RENEW
@@ -18,6 +18,7 @@ from littoral.security.enrolment import (
 )
 from littoral.security.requests import check_request
 from littoral.wire import peer
+from littoral.wire.answers import method_not_allowed
 
 
 class JoinApi:
@@ -43,7 +44,7 @@ class JoinApi:
         if route == ("POST", JOIN_RENEW):
             return await self._renew(peer.decode(request.body, RenewRequest, "renewal request"))
         if request.path in (JOIN_CA, JOIN_ENROL, JOIN_RENEW):
-            raise MethodNotAllowed("call", request.path, f"{request.method[:20]} is not what it takes")
+            raise method_not_allowed(request)
         raise NotFound("find", request.path[:120], "the join listener only enrols and renews")
 
     async def _enrol(self, request: EnrolRequest) -> Response:
@@ -65,4 +66,4 @@ class JoinApi:
         record = child_record(signed, node=node, public_key=public_key)
         await self._registry.add_child(record, child.revoked_ms if child is not None else None)
         answer = EnrolmentAnswer(certificate_pem=signed.certificate_pem, ca_pem=signed.ca_pem, parent=self._facts)
-        return Response(200, [("content-type", peer.MSGPACK)], peer.encode(answer))
+        return peer.answer(answer)

@@ -13,13 +13,14 @@ from collections.abc import Mapping
 
 import msgspec
 
-from littoral.core.errors import InvalidInput, MethodNotAllowed, NotFound
+from littoral.core.errors import InvalidInput, NotFound
 from littoral.core.http import Request, Response
 from littoral.core.limits import DEAD_LETTERS_AT_ONCE
 from littoral.node.letter_desk import Filter, LetterDesk
+from littoral.wire.answers import json_answer, method_not_allowed
+from littoral.wire.query import is_whole_number, whole_number
 
 PATH = "/v1/dead-letters"
-DIGITS_MOST = 18
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -42,21 +43,21 @@ class LetterApi:
         match (request.method, *parts):
             case ("GET", ""):
                 limit = _number(request.query, "limit") or DEAD_LETTERS_AT_ONCE.default
-                return _json(self._desk.page(_number(request.query, "after") or 0, limit, _filter(request.query)))
+                return json_answer(self._desk.page(_number(request.query, "after") or 0, limit, _filter(request.query)))
             case ("POST", "retry" | "drop" as act):
                 after, until = _number(request.query, "after") or 0, _number(request.query, "until")
-                return _json(await self._desk.step(act, _filter(request.query), after, until))
+                return json_answer(await self._desk.step(act, _filter(request.query), after, until))
             case ("GET", "groups"):
-                return _json(await self._desk.groups())
+                return json_answer(await self._desk.groups())
             case ("GET", text):
-                return _json(self._desk.show(_offset(text)))
+                return json_answer(self._desk.show(_offset(text)))
             case ("POST", text, "retry"):
-                return _json(Outcome(_offset(text), await self._desk.retry(_offset(text))))
+                return json_answer(Outcome(_offset(text), await self._desk.retry(_offset(text))))
             case ("POST", text, "drop"):
                 await self._desk.drop(_offset(text))
-                return _json(Outcome(_offset(text), "dropped"))
+                return json_answer(Outcome(_offset(text), "dropped"))
             case (_, _) | (_, _, "retry" | "drop"):
-                raise MethodNotAllowed("call", request.path[:120], f"{request.method} is not what it takes")
+                raise method_not_allowed(request)
         raise NotFound("find", request.path[:120], "the operator API has no such resource")
 
 
@@ -64,23 +65,13 @@ def _filter(query: Mapping[str, str]) -> Filter:
     return Filter(query.get("source", ""), query.get("reason", ""))
 
 
-def _number(query: Mapping[str, str], name: str) -> int | None:
-    text = query.get(name)
-    if text is None:
-        return None
-    if not text.isdecimal() or len(text) > DIGITS_MOST:
-        raise InvalidInput("call", PATH, f"{name} {text[:20]!r} is no whole number")
-    return int(text)
+def _number(query: Mapping[str, str], key: str) -> int | None:
+    return whole_number(query, key, "call", PATH, None)
 
 
 def _offset(text: str) -> int:
-    if not text.isdecimal() or len(text) > DIGITS_MOST:
+    if not is_whole_number(text):
         raise InvalidInput(
             "find", f"dead letter {text[:40]!r}", "it is no offset", "`littoral dlq list` names the open ones"
         )
     return int(text)
-
-
-def _json(body: object) -> Response:
-    headers = [("content-type", "application/json"), ("cache-control", "no-store")]
-    return Response(200, headers, msgspec.json.encode(body))

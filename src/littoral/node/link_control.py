@@ -10,10 +10,11 @@ from typing import Literal
 import msgspec
 
 from littoral.core.errors import InvalidInput, NotFound, Unauthenticated
-from littoral.core.http import AnyResponse, Request, Response
+from littoral.core.http import AnyResponse, Request
 from littoral.core.undecodable import UNDECODABLE
 from littoral.drivers.link import WanLink
 from littoral.security.operator import is_operator
+from littoral.wire.answers import json_answer
 
 LINKS = "/v1/links"
 DELAY_MOST_MS = 60_000
@@ -52,7 +53,7 @@ class LinkControl:
         if not is_operator(request.headers.get("authorization"), self._token):
             raise Unauthenticated("steer links", "", "the token of the local tree was not shown")
         if request.method == "GET" and request.path == LINKS:
-            return _json([self._entry(name) for name in sorted(self._links)])
+            return json_answer([self._entry(name) for name in sorted(self._links)])
         name = request.path.removeprefix(f"{LINKS}/")
         link = self._links.get(name)
         if request.method != "POST" or link is None:
@@ -71,13 +72,9 @@ class LinkControl:
             await link.restore()
         else:
             link.delay(order.delay_ms)
-        return _json(self._entry(name))
+        return json_answer(self._entry(name))
 
     def _entry(self, name: str) -> LinkEntry:
         statistics = self._links[name].statistics()
         state: Literal["up", "cut"] = "up" if statistics.state == "up" else "cut"
         return LinkEntry(name, state, statistics.delay_ms, statistics.bytes_up, statistics.bytes_down)
-
-
-def _json(body: object) -> Response:
-    return Response(200, [("content-type", "application/json")], msgspec.json.encode(body))

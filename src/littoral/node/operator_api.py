@@ -11,8 +11,7 @@ POST   /v1/resources        [Submission]    change it; at the root only
 GET    /v1/kv/NAMESPACE?prefix&cursor&limit GET|PUT|DELETE /v1/kv/NAMESPACE/KEY
 *      /v1/dead-letters                     what could not be applied: see littoral.node.letter_api
 *      /v1/blobs                            large files: see littoral.node.blob_api
-GET    /v1/streams                          all streams of this node
-GET    /v1/stream-list /v1/stream-view/...  a page of them, and the end of one, for people: see littoral.node.stream_desk
+GET    /v1/stream-list /v1/stream-view/...  streams, page by page, and the end of one: see littoral.node.stream_desk
 *      /v1/streams/ORIGIN/PATH              the Durable Streams protocol; /v1/stream/PATH for this node's own
 *      /v1/stream/__ds/...                  subscriptions to streams: see littoral.streams.subscriptions.api
 """
@@ -23,7 +22,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from littoral.core.errors import Conflict, InvalidInput, MethodNotAllowed, NotFound, Unauthenticated
+from littoral.core.errors import Conflict, InvalidInput, NotFound, Unauthenticated
 from littoral.core.http import AnyResponse, Handler, Request, Response
 from littoral.core.kv import KeyValue
 from littoral.core.limits import KV_LIST_KEYS
@@ -40,22 +39,24 @@ from littoral.node.status import NodeStatus
 from littoral.node.stream_desk import LIST, VIEW, StreamDesk
 from littoral.security.operator import is_operator
 from littoral.store.store import Store
-from littoral.store.stream import StreamInfo
 from littoral.streams.access import AccessList
 from littoral.streams.server import OWN_PREFIX, PREFIX
 from littoral.streams.subscriptions.api import SubscriptionApi, is_control
 from littoral.streams.subscriptions.record import Owner
 from littoral.streams.subscriptions.rights import Caller
+from littoral.wire.answers import NO_STORE, json_answer, method_not_allowed
 from littoral.wire.inbox import ASKED_PATH, COMMANDS_PATH, NODES_PATH
+from littoral.wire.query import whole_number
 
-JSON = [("content-type", "application/json")]
-NO_STORE = ("cache-control", "no-store")
 TOKEN_TTL_S = 3600
 TOKEN_TTL_MOST_S = 30 * 86_400
 """A token is a secret that lies about until it is used."""
-LIMIT_DIGITS_MOST = 9
 OPERATOR = Caller(Owner(operator=True), AccessList([]))
 OPEN_PATHS = ("/healthz", "/metrics")
+STREAM_PATHS = (PREFIX, OWN_PREFIX)
+INBOX_PATHS = (NODES_PATH, f"{ASKED_PATH}/")
+LETTER_PATHS = f"{LETTERS}/"
+BLOB_PATHS = f"{BLOBS}/"
 
 
 class TokenOrder(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
@@ -63,20 +64,6 @@ class TokenOrder(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fie
 
     node: str
     ttl_s: Annotated[int, Meta(ge=1, le=TOKEN_TTL_MOST_S)] = TOKEN_TTL_S
-
-
-class StreamEntry(msgspec.Struct, frozen=True):
-    """One line of GET /v1/streams."""
-
-    name: str
-    lane: str
-    content_type: str
-    first: int
-    next: int
-    bytes: int
-    closed: bool
-    reach: str
-    via: str
 
 
 class Applied(msgspec.Struct, frozen=True):
@@ -142,7 +129,7 @@ class OperatorApi:
         if is_control(path):  # Some of it is called by those who were woken, with the token of the wake.
             return await self._subscriptions.handle(request, lambda: self._operator(request))
         self._operator(request)
-        return await self.answer(request)
+        return await self._authorised(request)
 
     def _operator(self, request: Request) -> Caller:
         """The operator, if that is who asks. Raises Unauthenticated."""
@@ -160,19 +147,24 @@ class OperatorApi:
         path = request.path
         if path in OPEN_PATHS and request.method in ("GET", "HEAD"):
             return self._open(path)
-        if path == COMMANDS_PATH and request.method == "POST":
-            return self._commands.handle(request)
-        if path.startswith((NODES_PATH, f"{ASKED_PATH}/")) or path == ASKED_PATH:
-            return await self._inbox.handle(request)
         if is_control(path):
             return await self._subscriptions.handle(request, lambda: OPERATOR)
-        if path.startswith((PREFIX, OWN_PREFIX)):
+        return await self._authorised(request)
+
+    async def _authorised(self, request: Request) -> AnyResponse:
+        """Answer what is neither open nor a control address, of one who may ask. Raises LittoralError."""
+        path = request.path
+        if path.startswith(STREAM_PATHS):
             return await self._streams(request)
+        if path == COMMANDS_PATH and request.method == "POST":
+            return self._commands.handle(request)
+        if path.startswith(INBOX_PATHS) or path == ASKED_PATH:
+            return await self._inbox.handle(request)
         if path.startswith("/v1/kv/"):
             return await self._kv(request)
-        if path == LETTERS or path.startswith(f"{LETTERS}/"):
+        if path == LETTERS or path.startswith(LETTER_PATHS):
             return await self._letters.handle(request)
-        if path == BLOBS or path.startswith(f"{BLOBS}/"):
+        if path == BLOBS or path.startswith(BLOB_PATHS):
             return await self._blobs.handle(request)
         if path == LIST or path.startswith(VIEW):
             return await self._stream_desk.handle(request)
@@ -186,22 +178,20 @@ class OperatorApi:
     async def _plain(self, request: Request) -> Response:
         match (request.method, request.path):
             case ("GET", "/v1/status"):
-                return _json(self._status())
+                return json_answer(self._status())
             case ("GET", "/v1/nodes"):
-                return _json(self._nodes())
+                return json_answer(self._nodes())
             case ("GET", "/v1/resources"):
-                return _json(self._resources())
-            case ("GET", "/v1/streams"):
-                return _json([_entry(info) for info in self._store.streams()])
+                return json_answer(self._resources())
             case ("POST", "/v1/tokens"):
                 return await self._new_token(request)
             case ("POST", "/v1/resources"):
                 return await self._apply(request)
             case (
                 _,
-                "/v1/commands" | "/v1/status" | "/v1/nodes" | "/v1/resources" | "/v1/streams" | "/v1/tokens",
+                "/v1/commands" | "/v1/status" | "/v1/nodes" | "/v1/resources" | "/v1/tokens",
             ):
-                raise MethodNotAllowed("call", request.path, f"{request.method} is not what it takes")
+                raise method_not_allowed(request)
         raise NotFound("find", request.path[:120], "the operator API has no such resource")
 
     async def _new_token(self, request: Request) -> Response:
@@ -217,7 +207,7 @@ class OperatorApi:
                 f"node {self._store.node} takes no children",
                 "Give it spec.listen.peer and spec.listen.join",
             )
-        return _json({"token": await self._create_token(order.node, order.ttl_s * 1000)})
+        return json_answer({"token": await self._create_token(order.node, order.ttl_s * 1000)})
 
     async def _apply(self, request: Request) -> Response:
         if not self._is_root:
@@ -233,20 +223,17 @@ class OperatorApi:
         for record in records:
             check_record(record)
         changed = await self._store.submit(lambda tx: submit_desired(tx, records))
-        return _json(Applied(changed))
+        return json_answer(Applied(changed))
 
     async def _kv(self, request: Request) -> Response:
         namespace, slash, key = request.path.removeprefix("/v1/kv/").partition("/")
         if not slash:
             if request.method != "GET":
-                raise MethodNotAllowed("call", request.path[:120], f"{request.method} is not what it takes")
-            limit = request.query.get("limit", str(KV_LIST_KEYS.default))
-            if not limit.isdecimal() or len(limit) > LIMIT_DIGITS_MOST:
-                raise InvalidInput("list keys of", namespace, f"limit {limit[:20]!r} is no whole number of keys")
-            page = await self._keyvalue.list(
-                namespace, request.query.get("prefix", ""), request.query.get("cursor"), int(limit)
-            )
-            return _json({"keys": page.keys, "cursor": page.cursor})
+                raise method_not_allowed(request)
+            query = request.query
+            limit = whole_number(query, "limit", "list keys of", namespace, KV_LIST_KEYS.default)
+            page = await self._keyvalue.list(namespace, query.get("prefix", ""), query.get("cursor"), limit)
+            return json_answer({"keys": page.keys, "cursor": page.cursor})
         match request.method:
             case "GET" | "HEAD":
                 value = await self._keyvalue.get(namespace, key)
@@ -259,22 +246,4 @@ class OperatorApi:
             case "DELETE":
                 await self._keyvalue.delete(namespace, key)
                 return Response(204)
-        raise MethodNotAllowed("call", request.path[:120], f"{request.method} is not what it takes")
-
-
-def _entry(info: StreamInfo) -> StreamEntry:
-    return StreamEntry(
-        str(info.name),
-        info.lane,
-        info.content_type,
-        info.first,
-        info.next,
-        info.bytes,
-        info.closed,
-        info.reach,
-        info.via,
-    )
-
-
-def _json(body: object) -> Response:
-    return Response(200, [*JSON, NO_STORE], msgspec.json.encode(body))
+        raise method_not_allowed(request)

@@ -55,4 +55,4 @@ class PeerApi:
         self._registry.check_below(signing.node, child, public_key)
         answer = await self._signer.sign(signing, child)
         await self._registry.note_below(signing.node, child, public_key)
-        return Response(200, [("content-type", peer.MSGPACK)], peer.encode(answer))
+        return peer.answer(answer)

@@ -16,6 +16,7 @@ from littoral.streams.server import StreamServer
 from littoral.streams.subscriptions.api import SubscriptionApi, is_control
 from littoral.streams.subscriptions.record import Owner
 from littoral.streams.subscriptions.rights import Caller
+from littoral.wire.answers import NO_STORE
 from littoral.wire.durable_streams import EXPOSED_HEADERS, STREAM_FORKED_FROM
 
 PREFLIGHT_S = 600
@@ -35,7 +36,7 @@ class PublicStreams:
     async def handle(self, request: Request) -> AnyResponse:
         """Answer one request. Refusals are answers too."""
         if request.path == "/healthz":
-            return Response(200, [("content-type", "text/plain"), ("cache-control", "no-store")], b"ok\n")
+            return Response(200, [("content-type", "text/plain"), NO_STORE], b"ok\n")
         response = await self._answer(request)
         shared = self._shared_with(request)
         if not shared:

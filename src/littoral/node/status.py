@@ -7,6 +7,7 @@ import msgspec
 from littoral.core.lanes import Lane
 from littoral.core.resources import Tier
 from littoral.streams.bandwidth import Period
+from littoral.streams.blocked import Blocked
 
 STATUS = "status"
 STATUS_BYTES = 256 * 1024
@@ -58,7 +59,7 @@ class LinkStatus(msgspec.Struct, frozen=True):
     """Records of a restored store that the parent has others in place of."""
     fetched_back_records: int = 0
     """Records that a restored store lacked, and the parent had."""
-    blocked: dict[str, str] = {}
+    blocked: dict[str, Blocked] = {}
     """Streams the parent cannot take over, with the reason."""
     budget: BudgetStatus | None = None
     """None where the link may carry all it can."""

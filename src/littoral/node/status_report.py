@@ -26,16 +26,14 @@ from littoral.node.status import (
     SubscriptionStatus,
 )
 from littoral.store.dead_letters import DEAD_LETTERS
-from littoral.store.replica import Verdict
 from littoral.store.stream import StreamInfo
 from littoral.store.transaction import Transaction
+from littoral.streams.blocked import NOT_TAKEN
 from littoral.streams.link_budget import LinkBudget
 from littoral.streams.uplink import Uplink
 
 if TYPE_CHECKING:
     from littoral.node.hub import Hub
-
-NOT_TAKEN = (Verdict.DIVERGED.value, Verdict.CORRUPT.value, Verdict.REFUSED.value)
 
 
 class ProcessFacts(Protocol):
@@ -102,14 +100,16 @@ class StatusReport:
             clients=hub.broker.statistics().connections,
             rules=dict(self._rules()),
             apps=dict(self._facts.apps()),
-            streams=len(hub.store.streams()),
+            streams=len(hub.store.heads()),
             dead_letters=hub.dead_letters.open_count(),
             memory_bytes=self._facts.memory_bytes(),
             addresses=dict(self._facts.addresses()),
             dead_letters_ever=dead.next if dead else 0,
             blobs=hub.blob_parts.status(),
             not_taken={
-                verdict: count for verdict in NOT_TAKEN if (count := hub.store.counters.verdicts.get(verdict, 0))
+                verdict: count
+                for verdict in NOT_TAKEN.values()
+                if (count := hub.store.counters.verdicts.get(verdict, 0))
             },
             restored_ms=[former.restored_ms for former in hub.store.former],
             subscriptions=self._subscriptions(),
@@ -121,12 +121,12 @@ class StatusReport:
         return [self.now(), *self._below()]
 
     def _below(self) -> Iterator[NodeStatus]:
-        below = self._hub.registry.below()
-        for info in self._hub.store.streams():
-            # Not of one that was expelled or moved, whose reports are still here.
-            if info.name.path == STATUS and info.name.origin in below and info.count:
+        # Not of one that was expelled or moved, whose reports are still here.
+        for node in sorted(self._hub.registry.below()):
+            info = self._hub.store.stream(StreamName(node, STATUS))
+            if info is not None and info.count:
                 status = self._reported(info)
-                if status is not None and status.node == info.name.origin:
+                if status is not None and status.node == node:
                     yield status
 
     def _reported(self, info: StreamInfo) -> NodeStatus | None:
@@ -164,7 +164,7 @@ class StatusReport:
             resumed_snapshots=state.resumed_snapshots,
             put_aside_records=state.put_aside_records,
             fetched_back_records=state.fetched_back_records,
-            blocked={str(name): reason for name, reason in uplink.outbox.blocked.items()},
+            blocked={str(name): blocked for name, blocked in uplink.outbox.blocked.items()},
             held={str(name): reason for name, reason in uplink.holds.reasons.items()},
             budget=_budget(uplink.budget) if uplink.budget is not None else None,
         )

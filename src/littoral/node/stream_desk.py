@@ -1,11 +1,12 @@
 """The operator API's part for looking at streams: a page of their list, and the end of one.
 
-GET /v1/stream-list?text&lane&kind&type&named&order&descending&skip&limit&plain
+GET /v1/stream-list?text&lane&kind&type&named&after&order&descending&skip&limit&plain
 GET /v1/stream-view/ORIGIN/PATH?before|after&limit
 
-text: only names that contain it. lane, kind, type (the media type), named (the path): only streams of that; lane takes several,
-between commas. plain: without ages and rates, so that nothing is read of the streams. Both answers are bounded, however many streams there are and however long they are: what is asked of each
-stream is asked only of those on the page. To read a stream's data there is the Durable Streams protocol.
+text: only names that contain it. lane, kind, type (the media type), named (the path): only streams of that; lane takes
+several, between commas. after: only names after it, for who asks page by page. plain: without ages and rates, so that
+nothing is read of the streams. Both answers are bounded, however many streams there are and however long they are: what
+is asked of each stream is asked only of those on the page. To read a stream's data there is the Durable Streams protocol.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from typing import Literal, get_args
 
 import msgspec
 
-from littoral.core.errors import Gone, InvalidInput, LittoralError, MethodNotAllowed, NotFound
+from littoral.core.errors import Gone, InvalidInput, LittoralError, NotFound
 from littoral.core.http import Request, Response
 from littoral.core.lanes import LANES
 from littoral.core.limits import LISTED_STREAMS, READ_BYTES, VIEWED_RECORDS, Limits
@@ -26,7 +27,9 @@ from littoral.store.replica import FORMER_STREAMS
 from littoral.store.store import Store
 from littoral.store.stream import StreamInfo
 from littoral.streams.reclaim import QUARANTINE
+from littoral.wire.answers import json_answer, method_not_allowed
 from littoral.wire.durable_streams import media_type
+from littoral.wire.query import whole_number
 
 LIST = "/v1/stream-list"
 VIEW = "/v1/stream-view/"
@@ -38,7 +41,6 @@ RECORD_HEAD_BYTES = 16 * 1024
 SCANNED_AT_ONCE = 1000
 """Streams that are compared with a filter before others have their turn: a millisecond or two."""
 TEXT_MOST = 200
-DIGITS_MOST = 18
 
 Key = Callable[[StreamInfo], float | str]
 """What streams are sorted by."""
@@ -47,8 +49,8 @@ Kind = Literal["", "own", "copies", "open", "closed", "forks", "aside"]
 Order = Literal["name", "lane", "records", "bytes", "share", "first", "next", "created"]
 
 
-class StreamRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A stream, for a person."""
+class StreamEntry(msgspec.Struct, frozen=True):
+    """A stream, for a program."""
 
     name: str
     lane: str
@@ -56,6 +58,15 @@ class StreamRow(msgspec.Struct, frozen=True, kw_only=True):
     first: int
     next: int
     bytes: int
+    closed: bool
+    reach: str
+    via: str
+    """The neighbour it comes from; empty for a stream of this node's own."""
+
+
+class StreamRow(StreamEntry, frozen=True, kw_only=True):
+    """A stream, for a person."""
+
     budget_bytes: int
     """What it may hold here."""
     policy: BudgetPolicy
@@ -64,10 +75,6 @@ class StreamRow(msgspec.Struct, frozen=True, kw_only=True):
     """Up to which offset its records are in the second place for them; 0 where none is."""
     retention_ms: int | None
     """How old its records may become; None where they may be of any age."""
-    closed: bool
-    reach: str
-    via: str
-    """The neighbour it comes from; empty for a stream of this node's own."""
     created_ms: int
     ttl_s: int | None
     expires_at: str | None
@@ -83,6 +90,19 @@ class StreamRow(msgspec.Struct, frozen=True, kw_only=True):
     """Of their payloads, as they are stored."""
     problem: str = ""
     """Why its records cannot be read, if so."""
+
+
+class StreamEntries(msgspec.Struct, frozen=True):
+    """A part of the list, for a program."""
+
+    streams: list[StreamEntry]
+    found: int
+    """How many there are of what was asked for."""
+
+    @property
+    def next_page(self) -> str | None:
+        """What to ask for with `after`, where the list is in the order of names; None at its end."""
+        return self.streams[-1].name if len(self.streams) < self.found else None
 
 
 class StreamPage(msgspec.Struct, frozen=True):
@@ -127,12 +147,15 @@ class Filter(msgspec.Struct, frozen=True):
     kind: Kind = ""
     media_type: str = ""
     path: str = ""
+    after: str = ""
+    """Only names that come after this one."""
 
     def takes(self, info: StreamInfo) -> bool:
         """Whether the stream is one of them."""
         return (
             (not self.lanes or info.lane in self.lanes)
             and (not self.path or info.name.path == self.path)
+            and (not self.after or str(info.name) > self.after)
             and (not self.kind or _is(info, self.kind))
             and (not self.media_type or media_type(info.content_type) == self.media_type)
             and (not self.text or self.text in str(info.name))
@@ -150,10 +173,10 @@ class StreamDesk:
     async def handle(self, request: Request) -> Response:
         """Answer one request. Raises LittoralError."""
         if request.method != "GET":
-            raise MethodNotAllowed("call", request.path[:120], f"{request.method} is not what it takes")
+            raise method_not_allowed(request)
         if request.path == LIST:
-            return _json(await self._page(request.query))
-        return _json(self._view(parse_stream_name(request.path.removeprefix(VIEW)), request.query))
+            return json_answer(await self._page(request.query))
+        return json_answer(self._view(parse_stream_name(request.path.removeprefix(VIEW)), request.query))
 
     async def _page(self, query: Mapping[str, str]) -> StreamPage:
         order = _word(query, "order", get_args(Order)) or "name"
@@ -303,7 +326,12 @@ def _filter(query: Mapping[str, str]) -> Filter:
         )
     kind = _word(query, "kind", get_args(Kind))
     return Filter(
-        text, lanes, msgspec.convert(kind, Kind), query.get("type", "")[:TEXT_MOST], query.get("named", "")[:TEXT_MOST]
+        text,
+        lanes,
+        msgspec.convert(kind, Kind),
+        query.get("type", "")[:TEXT_MOST],
+        query.get("named", ""),
+        query.get("after", ""),
     )
 
 
@@ -316,15 +344,5 @@ def _word(query: Mapping[str, str], name: str, words: tuple[str, ...]) -> str:
     return word
 
 
-def _number(query: Mapping[str, str], name: str) -> int | None:
-    text = query.get(name)
-    if text is None:
-        return None
-    if not text.isdecimal() or len(text) > DIGITS_MOST:
-        raise InvalidInput("look at", "streams", f"{name} {text[:20]!r} is no whole number")
-    return int(text)
-
-
-def _json(body: object) -> Response:
-    headers = [("content-type", "application/json"), ("cache-control", "no-store")]
-    return Response(200, headers, msgspec.json.encode(body))
+def _number(query: Mapping[str, str], key: str) -> int | None:
+    return whole_number(query, key, "look at", "streams", None)

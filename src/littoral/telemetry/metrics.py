@@ -26,6 +26,16 @@ class Family(msgspec.Struct, frozen=True):
     samples: list[Sample]
 
 
+def gauge(name: str, text: str, value: float) -> Family:
+    """A gauge without labels."""
+    return Family(name, "gauge", text, [Sample(float(value))])
+
+
+def counter(name: str, text: str, value: float) -> Family:
+    """A counter without labels."""
+    return Family(name, "counter", text, [Sample(float(value))])
+
+
 class Histogram(msgspec.Struct, frozen=True):
     """A histogram for one set of labels."""
 

@@ -174,6 +174,16 @@ def test_bytes_are_read_as_base64_or_raw(cloud):
     assert cloud("stream", "read", "cloud/blob", "--raw") == b"\0\xff"
 
 
+def test_a_list_of_several_pages_is_listed_whole(tmp_path: Path):
+    with serving_root(tmp_path, listed_streams=1):
+        for name in ("cloud/a", "cloud/z"):
+            assert littoral("stream", "append", name, "1", "--create", "--data-dir", tmp_path).returncode == 0
+        said = littoral("stream", "list", "--json", "--data-dir", tmp_path).stdout
+        names = [each["name"] for each in json.loads(said)]
+        assert names == sorted({"cloud/a", "cloud/z", *names})
+        assert littoral("stream", "read", "cloud/z", "--data-dir", tmp_path).stdout == b"1\n"
+
+
 def test_appending_to_no_stream_says_how_to_make_it(data_dir: Path):
     done = littoral("stream", "append", "cloud/none", "1", "--data-dir", data_dir)
     assert done.returncode == 1

@@ -6,6 +6,7 @@ from littoral.cli.nodes import Nodes
 from littoral.cli.output import age, size
 from littoral.cli.status import problems
 from littoral.node.status import LinkStatus, NodeStatus, RuleStatus
+from littoral.streams.blocked import Blocked
 
 LINK = LinkStatus("cloud", True, 1_000, "", 1, 0, 0, 0)
 CLOUD = NodeStatus(
@@ -35,7 +36,9 @@ def test_the_node_that_was_asked_knows_its_own_link():
 
 def test_problems_name_node_and_part():
     rule = RuleStatus(1, 0, 0, 0, 0, 2, 0, problem="no such namespace")
-    sick = replace(PLANT, rules={"heat": rule}, link=replace(LINK, blocked={"plant-a/x": "it has diverged"}))
+    sick = replace(
+        PLANT, rules={"heat": rule}, link=replace(LINK, blocked={"plant-a/x": Blocked("diverged", "it has diverged")})
+    )
     assert list(problems(sick)) == [
         "plant-a: stream plant-a/x: it has diverged",
         "plant-a: rule heat: no such namespace",

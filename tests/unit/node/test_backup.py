@@ -20,22 +20,13 @@ from littoral.security.store_key import StoreKey
 from littoral.store.check import check_store
 from littoral.store.database import copy_database, open_untouched
 from littoral.store.lineage import is_lost, read_former
-from littoral.store.transaction import Transaction
 from tests.support.damage import change, tear
 from tests.support.format_1 import FORMAT_1
-from tests.support.stores import local_store, name, records_of
+from tests.support.stores import append, local_store, name, records_of
 
 S = name("plant-a/s")
 KEY, OTHER = StoreKey(bytes(range(32))), StoreKey(bytes(range(1, 33)))
 TEXT = b"some text that anybody could read in the file"
-
-
-def append(*records: bytes) -> Callable[[Transaction], None]:
-    def job(tx: Transaction) -> None:
-        tx.open_stream(S)
-        tx.append(S, records)
-
-    return job
 
 
 def made(directory: Path, *records: bytes, node: str = "plant-a", key: StoreKey | None = None) -> Path:
@@ -82,13 +73,13 @@ class TestBackUp:
     def test_is_one_commit_of_a_store_that_is_written_to(self, tmp_path):
         async def main() -> int:
             async with local_store(tmp_path / "a") as store:
-                await store.submit(append(b"0", b"0"))
+                await store.submit(append(S, b"0", b"0"))
                 copying = asyncio.create_task(
                     asyncio.to_thread(back_up, tmp_path / "a" / "store.db", tmp_path / "b.db", None)
                 )
                 count = 1
                 while not copying.done() or count < 50:
-                    await store.submit(append(b"%d" % count, b"%d" % count))
+                    await store.submit(append(S, b"%d" % count, b"%d" % count))
                     count += 1
                 await copying
                 return count
@@ -106,7 +97,7 @@ class TestBackUp:
     def test_of_what_the_log_holds_and_the_file_does_not(self, tmp_path):
         async def main() -> None:
             async with local_store(tmp_path / "a") as store:
-                await store.submit(append(TEXT))
+                await store.submit(append(S, TEXT))
                 assert TEXT not in (tmp_path / "a" / "store.db").read_bytes()
                 back_up(tmp_path / "a" / "store.db", tmp_path / "b.db", None)
 
@@ -153,7 +144,7 @@ class TestRestore:
                 info = store.stream(S)
                 assert info is not None
                 assert info.lineage == f"{done.was.lineage}.1"
-                await store.submit(append(b"3"))
+                await store.submit(append(S, b"3"))
                 after = store.stream(S)
                 assert after is not None
                 assert after.lineage == f"{done.lineage}.1"
@@ -277,7 +268,7 @@ class TestEncryption:
     def test_nothing_of_what_is_stored_can_be_read_in_the_files(self, tmp_path):
         async def main(key: StoreKey | None, directory: Path) -> tuple[bool, bool]:
             async with local_store(directory, key=key) as store:
-                await store.submit(append(TEXT))
+                await store.submit(append(S, TEXT))
                 await store.submit(lambda tx: tx.kv_put("ns", "key", TEXT))
                 in_log = in_files(directory)
             return in_log, in_files(directory)

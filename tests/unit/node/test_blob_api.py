@@ -14,7 +14,7 @@ from littoral.store.blobs import open_blobs
 from littoral.streams.blob_fetcher import BlobFetcher
 from littoral.testing.loop import run
 from littoral.testing.store import SimStore
-from tests.unit.store.test_blobs import MIB, content, in_a_second
+from tests.support.blobs import MIB, content, in_a_second
 
 
 @pytest.mark.parametrize("after_s", [0.5, 1.5, 2.5, 3.5, 4.5])

@@ -114,7 +114,10 @@ def test_what_cannot_be_done_says_why_and_what_to_do(seed: int):
         assert (await root.refusal("PUT", "/v1/dead-letters"))[0] == 405
         assert (await root.refusal("GET", "/v1/dead-letters/3/drop"))[0] == 405
         assert (await root.refusal("POST", "/v1/dead-letters/3/burn"))[0] == 404
-        assert (await root.refusal("GET", "/v1/dead-letters", after="-1"))[:2] == (400, "after '-1' is no whole number")
+        assert (await root.refusal("GET", "/v1/dead-letters", after="-1"))[:2] == (
+            400,
+            "after '-1' is not a whole number",
+        )
 
     play(story, seed)
 

@@ -154,7 +154,7 @@ def test_status_nodes_streams_and_resources(seed: int):
         assert (await site.json("GET", "/v1/status"))["link"]["parent"] == "cloud"
         await tree.until(lambda: root.node.records("plant-a/status"))
         assert [each["node"] for each in await root.json("GET", "/v1/nodes")] == ["cloud", "plant-a"]
-        names = [each["name"] for each in await root.json("GET", "/v1/streams")]
+        names = [each["name"] for each in (await root.json("GET", "/v1/stream-list"))["streams"]]
         assert "cloud/desired" in names
         assert "plant-a/status" in names
         kinds = [f"{each['kind']}/{each['name']}" for each in await root.json("GET", "/v1/resources")]

@@ -5,10 +5,11 @@ import base64
 import json
 from collections.abc import Awaitable, Callable
 
+import msgspec
 import pytest
 
 from littoral.core.lanes import Lane
-from littoral.node.stream_desk import RECORD_HEAD_BYTES
+from littoral.node.stream_desk import RECORD_HEAD_BYTES, StreamEntries
 from littoral.store.transaction import Transaction
 from littoral.testing.loop import run
 from littoral.testing.tree import SimTree
@@ -76,8 +77,26 @@ def test_no_page_is_longer_than_the_limit(seed: int):
     async def story(desk: Desk) -> None:
         await three(desk)
         assert len(await desk.names(text="note", limit="1000")) == 2
+        whole = sorted(str(info.name) for info in desk.node.running.store.streams())
+        names: list[str] = []
+        after: str | None = ""
+        while after is not None:
+            page = msgspec.convert(await desk.json("GET", LIST, plain="1", after=after), StreamEntries)
+            assert len(page.streams) <= 2
+            names += [entry.name for entry in page.streams]
+            after = page.next_page
+        assert names == whole
 
     play(story, seed, listed_streams=2)
+
+
+def test_a_stream_with_a_long_path_is_found_by_it(seed: int):
+    async def story(desk: Desk) -> None:
+        path = "/".join(["p" * 99] * 3)
+        await desk.put(f"cloud/{path}", b"")
+        assert await desk.names(named=path) == [f"cloud/{path}"]
+
+    play(story, seed)
 
 
 def test_a_row_says_what_the_stream_holds_how_old_it_is_and_how_fast_it_grows(seed: int):
@@ -138,12 +157,12 @@ def test_a_large_record_is_cut_and_its_size_is_said(seed: int):
         (LIST, {"lane": "fast"}, 400, "there is no lane 'fast'"),
         (LIST, {"order": "color"}, 400, "order 'color' is not known"),
         (LIST, {"kind": "x"}, 400, "kind 'x' is not known"),
-        (LIST, {"skip": "-1"}, 400, "skip '-1' is no whole number"),
-        (LIST, {"limit": "9" * 19}, 400, "is no whole number"),
+        (LIST, {"skip": "-1"}, 400, "skip '-1' is not a whole number"),
+        (LIST, {"limit": "9" * 19}, 400, "is not a whole number"),
         (LIST, {"text": "x" * 201}, 400, "longer than 200 characters"),
         (f"{VIEW}/cloud/none", {}, 404, "there is no such stream on this node"),
         (f"{VIEW}/cloud", {}, 400, "it names no node"),
-        (f"{VIEW}/cloud/desired", {"before": "x"}, 400, "before 'x' is no whole number"),
+        (f"{VIEW}/cloud/desired", {"before": "x"}, 400, "before 'x' is not a whole number"),
     ],
 )
 def test_what_is_refused(path: str, query: dict[str, str], status: int, said: str, seed: int):

@@ -4,24 +4,29 @@ import msgspec
 
 from littoral.core.clock import Clock
 from littoral.core.errors import LittoralError
-from littoral.core.http import Response
 from littoral.core.names import parse_stream_name
 from littoral.node.local_tree import LocalTree
-from littoral.node.operator_api import StreamEntry
 from littoral.node.operator_client import OperatorClient
 from littoral.node.status import NodeStatus
+from littoral.node.stream_desk import LIST, StreamEntries, StreamEntry
 
 WINDOWS, ALERTS = "windows", "alerts"
 ASK_S = 2.0
 """A node of this machine that does not answer by then is being restarted."""
 
-_streams = msgspec.json.Decoder(list[StreamEntry])
+_page = msgspec.json.Decoder(StreamEntries)
 
 
 async def streams_of(client: OperatorClient, timeout_s: float = ASK_S) -> list[StreamEntry]:
-    """All streams that a node holds."""
-    response: Response = await client.call("GET", "/v1/streams", timeout_s=timeout_s)
-    return _streams.decode(response.body)
+    """All streams that a node holds. timeout_s: of each page of their list."""
+    streams: list[StreamEntry] = []
+    after: str | None = ""
+    while after is not None:
+        query = {"plain": "1", "after": after}
+        page = _page.decode((await client.call("GET", LIST, query=query, timeout_s=timeout_s)).body)
+        streams += page.streams
+        after = page.next_page
+    return streams
 
 
 def held(streams: list[StreamEntry], path: str) -> int:

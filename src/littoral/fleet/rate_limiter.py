@@ -1,11 +1,11 @@
-"""Holding back what comes too often, without losing any of it."""
+"""A rate limiter that holds back what comes too often, without losing any of it."""
 
 import asyncio
 
 from littoral.core.clock import Clock
 
 
-class Pace:
+class RateLimiter:
     """Lets some through at once, and then all that wait together, every so often."""
 
     def __init__(self, clock: Clock, at_once: int, every_s: float) -> None:
