@@ -286,6 +286,26 @@ def test_a_power_cut_while_a_region_begins_anew_or_forgets(number: int, takes_ef
     simulate(seed * 100 + number, story)
 
 
+def test_a_tombstone_that_the_parent_has_of_us_does_not_make_what_was_deleted_later_live(seed: int):
+    async def story(sites: Sites) -> None:
+        await sites.put(sites.region, "k", b"first")
+        await sites.until(lambda: all("lines/k" in living(node) for node in sites.nodes))
+        sites.cut(sites.site, sites.region)
+        await sites.put(sites.site, "k", None)
+        await asyncio.sleep(1.0)
+        await sites.put(sites.region, "k", b"written later")
+        await sites.until(lambda: living(sites.root).get("lines/k") == b"written later")
+        await sites.put(sites.root, "k", None)
+        # So that the deletion comes to the site by no stream any more, but only as what the parent has forgotten.
+        await sites.fill(sites.root)
+        await sites.until(lambda: "k" not in tombstones(sites.region) and "lines/k" not in living(sites.region))
+        sites.restore(sites.site, sites.region)
+        await sites.agree()
+        assert "lines/k" not in living(sites.site)
+
+    simulate(seed, story)
+
+
 ROUNDS = 60
 KEYS = [f"key-{n}" for n in range(6)]
 

@@ -105,7 +105,8 @@ class FoldSnapshots:
         sent = all_shipped(tx, namespace) or all_shipped(tx, namespace, self._sent_to.get(namespace, 0))
         if at is None:
             apply_or_put_aside(tx, self._kv, name, 0, [_encode(row) for row in tx.kv_newer(namespace, rows)])
-        present = frozenset(row[0] for row in rows)
+        # A tombstone there may be older than one that was forgotten: only what lives at the parent may live here.
+        present = frozenset(row[0] for row in rows if row[1] is not None)
         going_on = self._drop_absent(tx, name, part, present, at or after or "", sent=sent)
         own = tx.stream(kv_stream(tx.node, namespace))
         if sent and own is not None:
@@ -124,8 +125,8 @@ class FoldSnapshots:
     def _drop_absent(
         self, tx: Transaction, name: StreamName, part: SnapshotPart, present: frozenset[str], at: str, *, sent: bool
     ) -> str | None:
-        """Delete what lives here and is not `present` in the part, which holds all keys up to its cursor: it was deleted
-        while this node was away, as far as the parent has forgotten deletions. A piece from the key `at` on; returns where
+        """Delete what lives here and is not `present` (does not live) in the part, which holds all keys up to its cursor: it
+        was deleted while this node was away, as far as the parent has forgotten deletions. A piece from the key `at` on; returns where
         to go on, None at the end.
 
         sent: whether the parent has been told of all that was written here and below."""

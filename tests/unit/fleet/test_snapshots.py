@@ -90,6 +90,23 @@ def test_an_entry_that_cannot_be_applied_is_put_aside_and_the_others_are_taken()
     run(main)
 
 
+def test_what_was_deleted_at_the_parent_does_not_live_here_for_an_older_tombstone_that_is_there():
+    async def main() -> None:
+        site = SimStore("plant-a").open()
+        stream, snapshots = name("cloud/kv/lines"), snapshots_of(site)
+        older, lives = KvEntry("k", None, 100, "plant-a"), KvEntry("k", b"written later", 200, "eu")
+        await site.submit(lambda tx: tx.kv_merge_from_above("lines", [lives]))
+        # The parent has deleted it at 300 and forgotten that, and has heard of our deletion since.
+        part = SnapshotPart(msgspec.msgpack.encode([msgspec.structs.astuple(older)]), None, 300)
+        await site.submit(lambda tx: snapshots.take(tx, stream, part, None))
+        held = site.kv_get("lines", "k")
+        assert held is not None
+        assert held.value is None
+        await site.close()
+
+    run(main)
+
+
 def test_a_part_is_no_larger_than_asked_for_and_all_parts_hold_everything():
     async def main() -> None:
         root = SimStore("cloud").open()
