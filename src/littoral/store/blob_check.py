@@ -9,7 +9,7 @@ import apsw
 from littoral.core.disk import Disk
 from littoral.core.errors import LittoralError
 from littoral.store.blob_file import SYNC_BYTES, finished_path, open_blob_file
-from littoral.store.blob_rows import ALGORITHM, BlobRow, read_blob, read_blobs
+from littoral.store.blob_rows import BlobRow, blob_name, read_blob, read_blobs
 from littoral.store.check import CheckReport
 from littoral.store.history import Problem
 
@@ -33,7 +33,7 @@ def check_blobs(
         problem = _problem(disk, row, blob_key)
         # A node that runs may have dropped it meanwhile.
         if problem is not None and read_blob(connection, row.digest) is not None:
-            report.add(Problem(subject=f"blob {ALGORITHM}{row.digest}", cause=problem, remedy=REMEDY))
+            report.add(Problem(subject=f"blob {blob_name(row.digest)}", cause=problem, remedy=REMEDY))
         report.blobs += 1
         report.blob_bytes += row.size
         done += row.size
@@ -55,4 +55,4 @@ def _problem(disk: Disk, row: BlobRow, blob_key: bytes | None) -> str | None:
             found.update(file.read(offset, SYNC_BYTES, row.size))
     except LittoralError as error:
         return error.cause
-    return None if found.hexdigest() == row.digest else f"the digest of {path} is {ALGORITHM}{found.hexdigest()}"
+    return None if found.hexdigest() == row.digest else f"the digest of {path} is {blob_name(found.hexdigest())}"

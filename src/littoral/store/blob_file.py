@@ -14,6 +14,7 @@ from littoral.core.disk import Disk
 from littoral.core.errors import StartupError, StorageCorrupt
 from littoral.core.random import Random
 from littoral.security.blob_seal import SALT_BYTES, TAG_BYTES, EncryptedSeal, PlainSeal, Seal, Unsealable
+from littoral.store.blob_rows import blob_name
 
 BLOCK_BYTES = 16 << 10
 """What is read and checked as a whole, and the least that a broken transfer goes on from: as little as one piece of a
@@ -99,7 +100,7 @@ class BlobFile:
         except Unsealable:
             raise StorageCorrupt(
                 "read blob",
-                f"sha256:{self._digest}",
+                blob_name(self._digest),
                 f"its bytes from {number * BLOCK_BYTES} on are not what was written to {self.path}",
                 "Drop it with `littoral blob drop`, and send it again, or let it be fetched from the parent",
             ) from None
@@ -121,7 +122,7 @@ def open_blob_file(disk: Disk, path: str, digest: str, blob_key: bytes | None) -
     if not header.startswith(MAGIC) or kind not in (PLAIN, ENCRYPTED):
         raise StorageCorrupt(
             "open blob",
-            f"sha256:{digest}",
+            blob_name(digest),
             f"{path} does not begin as the file of a blob does",
             "Drop it with `littoral blob drop`, and send it again, or let it be fetched from the parent",
         )
@@ -152,7 +153,7 @@ def _seal(kind: int, salt: bytes, digest: str, path: str, blob_key: bytes | None
     if blob_key is None:
         raise StartupError(
             "open blob",
-            f"sha256:{digest}",
+            blob_name(digest),
             f"{path} is encrypted, and the store has no key of it",
             "Restore the store that it was written with, or remove the file",
         )

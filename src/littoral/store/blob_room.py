@@ -20,7 +20,7 @@ from littoral.core.limits import (
     Limits,
 )
 from littoral.store.blob_arrival import Arrival
-from littoral.store.blob_rows import ALGORITHM, BlobRow
+from littoral.store.blob_rows import BlobRow, blob_name
 
 
 class Held(NamedTuple):
@@ -51,7 +51,7 @@ class BlobRoom:
 
         Raises: TooLarge, LimitReached, StorageFull.
         """
-        subject = f"{ALGORITHM}{digest}"
+        subject = blob_name(digest)
         if size > (most := self._limits[BLOB_BYTES]):
             self._limits.hit(BLOB_BYTES)
             cause = f"it has {size} bytes; at most {most} are allowed"
@@ -90,7 +90,7 @@ class BlobRoom:
         self._limits.hit(limit)
         raise error(
             "take blob",
-            f"{ALGORITHM}{digest}",
+            blob_name(digest),
             f"of {len(announced)} others that were announced {coming} bytes have not come, and it has {size}",
             f"Bring those first, or raise {limit.name} at the parent",
         )

@@ -28,6 +28,8 @@ class Heads:
         self._changed: dict[StreamName, StreamInfo | None] = {}
         self._added = 0
         """How many streams more there are with the group's changes; negative where it deletes some."""
+        self._undo: list[tuple[StreamName, bool, StreamInfo | None, int]] = []
+        """What to go back to, the latest last: a stream, whether the group had changed it before, what it was, and `_added`."""
         self.bytes = sum(info.bytes for info in self._committed.values())
         """Payload bytes of all streams, as committed."""
         # SQLite keeps the greatest number a row of the table ever had, also when that row is gone.
@@ -54,22 +56,28 @@ class Heads:
 
     def set(self, info: StreamInfo) -> None:
         """The stream is now this, once the group commits."""
-        self._added += self.get(info.name) is None
-        self._changed[info.name] = info
+        self._change(info.name, info)
 
     def delete(self, name: StreamName) -> None:
         """The stream is gone, once the group commits."""
-        self._added -= self.get(name) is not None
-        self._changed[name] = None
+        self._change(name, None)
 
-    def mark(self) -> dict[StreamName, StreamInfo | None]:
-        """A point to go back to with `reset`."""
-        return dict(self._changed)
+    def savepoint(self) -> int:
+        """A point to go back to with `rollback_to`."""
+        return len(self._undo)
 
-    def reset(self, mark: dict[StreamName, StreamInfo | None]) -> None:
-        """Forget what changed since `mark`."""
-        self._changed = mark
-        self._added = sum((info is not None) - (name in self._committed) for name, info in mark.items())
+    def rollback_to(self, savepoint: int) -> None:
+        """Forget what changed since."""
+        while len(self._undo) > savepoint:
+            name, was_changed, info, self._added = self._undo.pop()
+            if was_changed:
+                self._changed[name] = info
+            else:
+                del self._changed[name]
+
+    def release(self) -> None:
+        """There is no going back behind this point: no savepoint is needed any more."""
+        self._undo.clear()
 
     def changed(self) -> list[StreamInfo]:
         """Streams to be written with this group."""
@@ -79,17 +87,28 @@ class Heads:
         """The group is committed: take its changes over, and return them (None for a deleted stream)."""
         published = self._changed
         for name, info in published.items():
-            if (old := self._committed.pop(name, None)) is not None:
+            if (old := self._committed.get(name)) is not None:
                 self.bytes -= old.bytes
             if info is not None:
                 self._committed[name] = info
                 self.bytes += info.bytes
+            elif old is not None:
+                del self._committed[name]
         self._changed, self._added = {}, 0
+        self.release()
         return published
 
     def rollback(self) -> None:
         """The group failed: forget its changes."""
         self._changed, self._added = {}, 0
+        self.release()
+
+    def _change(self, name: StreamName, info: StreamInfo | None) -> None:
+        was_changed = name in self._changed
+        before = self._changed[name] if was_changed else self._committed.get(name)
+        self._undo.append((name, was_changed, before, self._added))
+        self._added += (info is not None) - (before is not None)
+        self._changed[name] = info
 
 
 def load_streams(connection: apsw.Connection) -> list[StreamInfo]:

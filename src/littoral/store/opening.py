@@ -20,7 +20,8 @@ from littoral.store.budgets import Budgets
 from littoral.store.checkpointer import Checkpointer
 from littoral.store.committer import Committer
 from littoral.store.database import DATABASE, open_database, open_reader, translated
-from littoral.store.lineage import LINEAGE_BYTES, read_former, read_meta
+from littoral.store.lineage import LINEAGE, LINEAGE_BYTES, read_former
+from littoral.store.meta import put_meta, read_meta
 from littoral.store.room import Room
 from littoral.store.spill import spill_place
 from littoral.store.store import Store
@@ -96,9 +97,10 @@ def _identify(connection: apsw.Connection, disk: Disk, node: str, random: Random
     """The store's lineage; a new store is given one, and the node's name."""
     meta = read_meta(connection)
     if not meta:
-        meta = {"node": node, "lineage": random.token_bytes(LINEAGE_BYTES).hex()}
+        meta = {"node": node, LINEAGE: random.token_bytes(LINEAGE_BYTES).hex()}
         with atomic(connection):
-            connection.executemany("INSERT INTO meta(key, value) VALUES(?,?)", meta.items())
+            for key, value in meta.items():
+                put_meta(connection, key, value)
     if meta["node"] != node:
         raise StartupError(
             "open",
@@ -106,4 +108,4 @@ def _identify(connection: apsw.Connection, disk: Disk, node: str, random: Random
             f"it is the data directory of node {meta['node']!r}, not of {node!r}",
             "Give each node a directory of its own",
         )
-    return meta["lineage"]
+    return meta[LINEAGE]

@@ -9,6 +9,7 @@ import msgspec
 from littoral.core.names import StreamName
 from littoral.store import forks
 from littoral.store.batch import BATCH_COLUMNS, MOST_OFFSET, PIECE_BYTES, Batch
+from littoral.store.meta import put_meta
 from littoral.store.spill import FILE_BYTES, FILE_COLUMNS, KEY, KEY_BYTES, SET_UP, SpillFile
 from littoral.store.stream import StreamInfo
 from littoral.store.stream_writes import StreamWrites
@@ -90,10 +91,7 @@ class RetentionWrites(StreamWrites):
 
     def note_spill_directory(self, directory: str) -> None:
         """This directory is set up as the place of spill files."""
-        self._connection.execute(
-            "INSERT INTO meta(key, value) VALUES(?,?) ON CONFLICT DO UPDATE SET value=excluded.value",
-            (SET_UP, directory),
-        )
+        put_meta(self._connection, SET_UP, directory)
 
     def begin_spill(self, name: StreamName, most_bytes: int) -> "Spilling | None":
         """Take the oldest batches of a stream, as long as it has more than `most_bytes` in the store, for a file to be
@@ -113,7 +111,7 @@ class RetentionWrites(StreamWrites):
         self._connection.execute("UPDATE spilled SET file=? WHERE number=?", (file, number))
         if not (key := self._spilled.key()):
             key = place.random.token_bytes(KEY_BYTES)
-            self._connection.execute("INSERT INTO meta(key, value) VALUES(?,?)", (KEY, key.hex()))
+            put_meta(self._connection, KEY, key.hex())
         return Spilling(info, number, file, key, batches)
 
     def end_spill(self, spilling: "Spilling", size: int) -> int:

@@ -27,6 +27,7 @@ from littoral.core.resources.model import Storage
 from littoral.core.resources.units import parse_bytes
 from littoral.store.batch import Batch
 from littoral.store.database import translated
+from littoral.store.meta import read_meta_value
 from littoral.store.stream import StreamInfo
 
 FILE_BYTES = 1 << 20
@@ -180,8 +181,7 @@ class SpillReader:
     def directory(self) -> str | None:
         """The directory that was set up as the place of spill files; None if none was. Raises StorageError."""
         with translated("look for", "spill files"):
-            row: Any = self._connection.execute("SELECT value FROM meta WHERE key=?", (SET_UP,)).fetchone()
-        return row[0] if row is not None else None
+            return read_meta_value(self._connection, SET_UP)
 
     def has_any(self) -> bool:
         """Whether spill files were written, of which some may have been dropped. Raises StorageError."""
@@ -212,8 +212,7 @@ class SpillReader:
 
     def key(self) -> bytes:
         """The key of the files; without one there are none yet."""
-        row: Any = self._connection.execute("SELECT value FROM meta WHERE key=?", (KEY,)).fetchone()
-        return bytes.fromhex(row[0]) if row else b""
+        return bytes.fromhex(read_meta_value(self._connection, KEY) or "")
 
 
 def sealed(key: bytes, nonce: bytes, file: str, batches: list[Batch]) -> bytes:

@@ -9,6 +9,7 @@ from littoral.core.names import StreamName
 from littoral.store import kv
 from littoral.store.blob_rows import BlobRow, read_blobs
 from littoral.store.database import translated
+from littoral.store.rows import take_rows
 from littoral.store.stream import StreamInfo
 
 
@@ -36,7 +37,8 @@ class StateReads:
         """Up to where `fold` has applied each stream, as committed."""
         with translated("read fold", fold):
             rows: Any = self._reader.execute(
-                "SELECT origin, path, folds.next FROM folds JOIN streams ON streams.id=folds.stream WHERE fold=?", (fold,)
+                "SELECT origin, path, folds.next FROM folds JOIN streams ON streams.id=folds.stream WHERE fold=?",
+                (fold,),
             ).fetchall()
         return {StreamName(origin, path): offset for origin, path, offset in rows}
 
@@ -48,21 +50,9 @@ class StateReads:
     def state_part(self, scope: str, after: str, most_bytes: int) -> tuple[list[tuple[str, bytes]], bool]:
         """Values under `scope` with keys greater than `after`, in order, as committed: at least one if there is any, then
         up to `most_bytes`; and whether they are the last."""
-        part: list[tuple[str, bytes]] = []
-        size, complete = 0, True
         with translated("read state", scope):
-            rows: Any = self._reader.execute(
-                "SELECT key, value FROM state WHERE scope=? AND key>? ORDER BY key", (scope, after)
-            )
-            for key, value in rows:
-                size += len(value)
-                if part and size > most_bytes:
-                    complete = False
-                    break
-                part.append((key, value))
-            # The statement ends with its cursor. Not by close(): apsw 3.54 then keeps the cursor for ever.
-            del rows
-        return part, complete
+            query = "SELECT key, value FROM state WHERE scope=? AND key>? ORDER BY key"
+            return take_rows(self._reader.execute(query, (scope, after)), lambda row: len(row[1]), most_bytes)
 
     def state_value(self, scope: str, key: str) -> bytes | None:
         """One value under `scope`, as committed."""

@@ -1,6 +1,8 @@
 """Reading streams, as committed."""
 
+from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import apsw
 import msgspec
@@ -10,6 +12,7 @@ from littoral.core.names import StreamName
 from littoral.store import forks, tail
 from littoral.store.batch import BATCH_COLUMNS, Batch, StoredBatch
 from littoral.store.database import translated
+from littoral.store.rows import take_rows
 from littoral.store.spill import SpillPlace, SpillReader
 from littoral.store.state_reads import StateReads
 from littoral.store.stream import StreamInfo
@@ -125,23 +128,17 @@ class StreamReads(StateReads):
         self, info: StreamInfo, segment: forks.Segment, offset: int, max_bytes: int, *, at_least_one: bool
     ) -> list[Batch]:
         """As `_read_segment`, of what is in the table."""
-        batches: list[Batch] = []
-        size = 0
-        rows = self._reader.execute(
-            f"SELECT {BATCH_COLUMNS} FROM batches WHERE stream=? AND first>=coalesce((SELECT max(first) FROM"
-            " batches WHERE stream=? AND first<=?), 0) AND next<=? ORDER BY first",
-            (segment.stream, segment.stream, offset, segment.end),
+        rows, _ = take_rows(
+            self._reader.execute(
+                f"SELECT {BATCH_COLUMNS} FROM batches WHERE stream=? AND first>=coalesce((SELECT max(first) FROM"
+                " batches WHERE stream=? AND first<=?), 0) AND next>? AND next<=? ORDER BY first",
+                (segment.stream, segment.stream, offset, offset, segment.end),
+            ),
+            _payload_bytes,
+            max_bytes,
+            at_least_one=at_least_one,
         )
-        for row in rows:
-            if row[2] <= offset:
-                continue
-            size += len(row[8])
-            if size > max_bytes and (batches or not at_least_one):
-                break
-            batches.append(Batch(*info.name, *row))
-        # The statement ends with its cursor. Not by close(): apsw 3.54 then keeps the cursor for ever.
-        del rows
-        return batches
+        return [Batch(*info.name, *row) for row in rows]
 
     def read_stored(self, name: StreamName, offset: int, max_bytes: int) -> list[StoredBatch]:
         """As `read`, with what a neighbour needs to know of the stream; of a copy up to the next hole."""
@@ -195,6 +192,10 @@ class StreamReads(StateReads):
         """Whether a stream of this name was deleted while it had forks, and one of them lives."""
         with translated("look for forks of", str(name)):
             return forks.is_held(self._reader, name)
+
+
+def _payload_bytes(row: Sequence[Any]) -> int:
+    return len(row[-1])
 
 
 def _up_to_hole(batches: list[StoredBatch], offset: int) -> list[StoredBatch]:

@@ -1,4 +1,5 @@
-"""The writer's hands on streams: making, appending, forking, deleting, and undoing what a job did."""
+"""The writer's hands on streams: making, appending, forking, deleting, and undoing what a job did; and on what is kept
+besides."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from littoral.store.bounds import Bounds
 from littoral.store.budgets import stored_bytes_most
 from littoral.store.database import INCREMENTAL
 from littoral.store.heads import Heads, insert_stream, update_stream
+from littoral.store.lineage import WENT_ON, WentOn
 from littoral.store.pending import Pending
 from littoral.store.replica import lineage_of
 from littoral.store.spill import SpillReader
@@ -52,7 +54,7 @@ class StreamWrites:
         self._lineage = lineage
         self._clock = clock
         self._limits = limits
-        self._pending = Pending()
+        self._pending = Pending(limits)
 
     @property
     def now_ms(self) -> int:
@@ -144,9 +146,8 @@ class StreamWrites:
                 )
             size += len(record)
         if not essential:
-            waiting = self._pending.of(name)
-            records_most = stored_bytes_most(waiting.bytes + size, len(waiting.records) + len(records))
-            self._check_room(info, records_most)
+            waiting, waiting_bytes = self._pending.size(name)
+            self._check_room(info, stored_bytes_most(waiting_bytes + size, waiting + len(records)))
         self._pending.add(name, info.next, records, size)
         span = Span(info.next, info.next + len(records))
         self._heads.set(msgspec.structs.replace(info, next=span.next))
@@ -256,8 +257,7 @@ class StreamWrites:
             batch = make_batch(
                 name, made.lineage, begins.inherited, begins.records, begins.part.appended_ms, begins.chain
             )
-            self._write_batch(made.id, batch)
-            made = msgspec.structs.replace(made, next=batch.next, chain=batch.chain, bytes=len(batch.payload))
+            return self._extend(made, batch)
         self._heads.set(made)
         return made
 
@@ -270,12 +270,29 @@ class StreamWrites:
             )
         return record[:count] if count < len(record) else None
 
+    # State
+
+    def get_state(self, scope: str, key: str) -> bytes | None:
+        """A value put by `put_state`."""
+        row = self._connection.execute("SELECT value FROM state WHERE scope=? AND key=?", (scope, key)).fetchone()
+        return row[0] if row else None
+
+    def put_state(self, scope: str, key: str, value: bytes | None) -> None:
+        """Keep a value under (scope, key); None removes it."""
+        if value is None:
+            self._connection.execute("DELETE FROM state WHERE scope=? AND key=?", (scope, key))
+        else:
+            self._connection.execute(
+                "INSERT INTO state(scope, key, value) VALUES(?,?,?) ON CONFLICT DO UPDATE SET value=excluded.value",
+                (scope, key, value),
+            )
+
     # Undoing
 
     @contextmanager
     def attempt(self) -> Iterator[None]:
         """If the block raises, undo what it did and raise on."""
-        mark, heads_mark = self._pending.mark(), self._heads.mark()
+        savepoint, heads_savepoint = self._pending.savepoint(), self._heads.savepoint()
         self._connection.execute("SAVEPOINT attempt")
         try:
             yield
@@ -284,8 +301,8 @@ class StreamWrites:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK TO attempt")
                 self._connection.execute("RELEASE attempt")
-            self._pending.reset(mark)
-            self._heads.reset(heads_mark)
+            self._pending.rollback_to(savepoint)
+            self._heads.rollback_to(heads_savepoint)
             raise
         self._connection.execute("RELEASE attempt")
 
@@ -300,10 +317,10 @@ class StreamWrites:
 
         Only between jobs: a row holds records of several, and the failure of one must not take another's along.
         """
-        for name, pending in self._pending.items():
-            full = pending.bytes >= self._limits[BATCH_BYTES] or len(pending.records) >= self._limits[BATCH_RECORDS]
-            if full or not full_only:
-                self._flush(name)
+        for name in self._pending.take_full() if full_only else self._pending.names():
+            self._flush(name)
+        self._pending.release()
+        self._heads.release()
 
     def write_heads(self) -> None:
         """Write the rows of all streams that changed."""
@@ -315,13 +332,22 @@ class StreamWrites:
         if pending is None:
             return
         info = self._existing("append to stream", name)
-        first, chain, size = pending.first, info.chain, info.bytes
+        first = pending.first
         lineage = lineage_of(self._lineage, info.id)
+        if info.lineage != lineage:
+            went_on = WentOn(first, info.chain, info.lineage)
+            self.put_state(WENT_ON, str(info.id), msgspec.msgpack.encode(went_on))
         for records in pending.parts(self._limits[BATCH_BYTES], self._limits[BATCH_RECORDS]):
-            batch = make_batch(name, lineage, first, records, self._clock.wall_ms(), chain)
-            self._write_batch(info.id, batch)
-            first, chain, size = batch.next, batch.chain, size + len(batch.payload)
-        self._heads.set(msgspec.structs.replace(info, chain=chain, lineage=lineage, bytes=size))
+            info = self._extend(info, make_batch(name, lineage, first, records, self._clock.wall_ms(), info.chain))
+            first = info.next
+
+    def _extend(self, info: StreamInfo, batch: Batch) -> StreamInfo:
+        """The batch is the last of the stream: its row, and the stream with it."""
+        self._write_batch(info.id, batch)
+        size = info.bytes + len(batch.payload)
+        info = msgspec.structs.replace(info, lineage=batch.lineage, next=batch.next, chain=batch.chain, bytes=size)
+        self._heads.set(info)
+        return info
 
     def _write_batch(self, stream: int, batch: Batch) -> None:
         self._connection.execute(
@@ -347,6 +373,7 @@ class StreamWrites:
             "INSERT INTO deleted(stream, origin, path, bytes) VALUES(?,?,?,?)", (info.id, *info.name, info.bytes)
         )
         self._connection.execute("DELETE FROM folds WHERE stream=?", (info.id,))
+        self.put_state(WENT_ON, str(info.id), None)
         self._connection.execute("DELETE FROM streams WHERE id=?", (info.id,))
 
     def _existing(self, operation: str, name: StreamName) -> StreamInfo:

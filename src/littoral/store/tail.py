@@ -50,8 +50,8 @@ class Recent(msgspec.Struct, frozen=True):
 
 
 def latest_batches(reader: apsw.Connection, info: StreamInfo, before: int, max_bytes: int, most: int) -> list[Batch]:
-    """The batches with records before offset `before`, the latest first: at least one if there is any, then until they
-    hold `most` records before it, or `max_bytes` of payload."""
+    """The batches with records before offset `before`, the latest first, until they hold `most` records before it, or
+    `max_bytes` of payload. What was spilled is not looked at. So there is at least one, unless all before it is spilled."""
     batches: list[Batch] = []
     size = records = 0
     with closing(_backwards(reader, info, before, BATCH_COLUMNS)) as rows:

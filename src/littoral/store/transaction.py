@@ -1,5 +1,7 @@
 """What a job may do to the store. All of one job happens, or nothing of it."""
 
+import msgspec
+
 from littoral.core.names import StreamName
 from littoral.store.blob_writes import BlobWrites
 
@@ -7,12 +9,18 @@ from littoral.store.blob_writes import BlobWrites
 class Transaction(BlobWrites):
     """The writer's hands, for the time of one job. Must not be kept beyond it.
 
-    stream_writes   streams and forks, and what the committer needs
+    stream_writes   streams and forks, what folds keep, and what the committer needs
     history_writes  copies of others' streams
     kv_writes       key-value
     blob_writes     the table of blobs
-    here            folds, and what they keep
+    here            where a copy comes from; folds, and all that one keeps
     """
+
+    # Copies
+
+    def follow_from(self, name: StreamName, via: str) -> None:
+        """The copy of another node's stream goes on from the neighbour `via`, though nothing came of it yet. Raises NotFound."""
+        self._heads.set(msgspec.structs.replace(self._existing("follow stream", name), via=via))
 
     # Folds
 
@@ -30,24 +38,17 @@ class Transaction(BlobWrites):
             (fold, info.id, offset),
         )
 
-    def get_state(self, scope: str, key: str) -> bytes | None:
-        """A value put by `put_state`."""
-        row = self._connection.execute("SELECT value FROM state WHERE scope=? AND key=?", (scope, key)).fetchone()
-        return row[0] if row else None
-
     def state(self, scope: str) -> dict[str, bytes]:
         """All values under `scope`."""
         return dict(self._connection.execute("SELECT key, value FROM state WHERE scope=?", (scope,)))
 
-    def put_state(self, scope: str, key: str, value: bytes | None) -> None:
-        """Keep a value under (scope, key); None removes it."""
-        if value is None:
-            self._connection.execute("DELETE FROM state WHERE scope=? AND key=?", (scope, key))
-        else:
-            self._connection.execute(
-                "INSERT INTO state(scope, key, value) VALUES(?,?,?) ON CONFLICT DO UPDATE SET value=excluded.value",
-                (scope, key, value),
-            )
+    def count_state(self, scope: str, prefix: str) -> int:
+        """How many values are under `scope` whose keys begin with `prefix`."""
+        end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
+        row = self._connection.execute(
+            "SELECT count(*) FROM state WHERE scope=? AND key>=? AND key<?", (scope, prefix, end)
+        ).fetchone()
+        return row[0] if row else 0
 
     def clear_state(self, scope: str) -> None:
         """Remove all values under `scope`."""

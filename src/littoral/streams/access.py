@@ -5,11 +5,12 @@
 Nobody may anything unless an entry says so. What several entries give adds up.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from littoral.core.errors import Forbidden, LittoralError, Unauthenticated
 from littoral.core.names import StreamName
+from littoral.core.patterns import matches
 from littoral.core.resources.model import ANYONE, StreamAccess
 
 Right = Literal["read", "append", "manage"]
@@ -25,24 +26,19 @@ class AccessList:
 
     def allows(self, client: str | None, right: Right, name: StreamName) -> bool:
         """Whether a client, or somebody unknown (None), has a right to a stream."""
-        text = str(name)
-        for entry in self._entries:
-            who = getattr(entry, right)
-            if (ANYONE in who or (client is not None and client in who)) and _matches(entry.streams, text):
-                return True
-        return False
+        return any(matches(entry.streams, name) for entry in self._giving(client, right))
 
     def covers(self, client: str | None, right: Right, reach: str) -> bool:
         """Whether a client has a right to all streams that `reach` can mean: a stream, or a beginning and "*". One entry
         has to give it: several that do so together are not looked for."""
-        for entry in self._entries:
-            who = getattr(entry, right)
-            if ANYONE in who or (client is not None and client in who):
-                if not reach.endswith("*") and _matches(entry.streams, reach):
-                    return True
-                if any(each.endswith("*") and reach[:-1].startswith(each[:-1]) for each in entry.streams):
-                    return True
-        return False
+        if not reach.endswith("*"):
+            origin, _, path = reach.partition("/")
+            return self.allows(client, right, StreamName(origin, path))
+        return any(
+            pattern.endswith("*") and reach[:-1].startswith(pattern[:-1])
+            for entry in self._giving(client, right)
+            for pattern in entry.streams
+        )
 
     def check(self, client: str | None, method: str, name: StreamName) -> None:
         """Raise Unauthenticated or Forbidden unless the client may call `method`; whether there is such a stream is not
@@ -58,6 +54,9 @@ class AccessList:
             error = Forbidden(method, str(name), f"client {client} may not {right} it", remedy)
         raise error
 
-
-def _matches(patterns: Sequence[str], text: str) -> bool:
-    return any(text.startswith(pattern[:-1]) if pattern.endswith("*") else text == pattern for pattern in patterns)
+    def _giving(self, client: str | None, right: Right) -> Iterator[StreamAccess]:
+        """The entries that give a client a right."""
+        for entry in self._entries:
+            who = getattr(entry, right)
+            if ANYONE in who or (client is not None and client in who):
+                yield entry

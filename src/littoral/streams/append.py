@@ -84,21 +84,23 @@ def append(tx: Transaction, asked: Append, expiry: Expiry, limits: Limits) -> Re
         verdict = judge(state, asked.producer)
         if verdict is not Verdict.NEW:
             return _on_producer(info, asked.producer, state, verdict)
+        if state is None:
+            writers.check_room(limits)
     if asked.stream_seq is not None and not _is_after(asked.stream_seq, writers.seq):
         return problem(
             Conflict("append to stream", str(info.name), f"Stream-Seq is not after {writers.seq!r}"), tail_headers(info)
         )
-    return _write(tx, asked, writers, limits)
+    return _write(tx, asked, writers)
 
 
-def _write(tx: Transaction, asked: Append, writers: WriterState, limits: Limits) -> Response:
+def _write(tx: Transaction, asked: Append, writers: WriterState) -> Response:
     if asked.records:
         tx.append(asked.name, asked.records)
     if asked.stream_seq is not None:
         writers.seq = asked.stream_seq
     echo: Headers = ()
     if asked.producer is not None:
-        writers.accept(asked.producer, limits)
+        writers.accept(asked.producer)
         echo = _echo(ProducerState(asked.producer.epoch, asked.producer.seq))
     if asked.closes:
         tx.close_stream(asked.name)

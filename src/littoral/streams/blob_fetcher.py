@@ -22,7 +22,7 @@ from littoral.core.limits import BLOB_PIECE_BYTES, Limits
 from littoral.core.tasks import Tasks
 from littoral.store.blob_arrival import PARENT
 from littoral.store.blob_file import BLOCK_BYTES
-from littoral.store.blob_rows import ALGORITHM, BlobRow
+from littoral.store.blob_rows import BlobRow, blob_name
 from littoral.store.blobs import Blobs
 from littoral.streams.parent_link import ParentLink
 from littoral.wire import peer
@@ -190,7 +190,7 @@ class BlobFetcher:
         most = min(self._limits[BLOB_PIECE_BYTES], self._link.most(self._link.down))
         try:
             part = await self._ask(digest, offset, max(BLOCK_BYTES, most // BLOCK_BYTES * BLOCK_BYTES))
-            return peer.check_crc(part.data, part.crc, f"piece of blob {ALGORITHM}{digest}")
+            return peer.check_crc(part.data, part.crc, f"piece of blob {blob_name(digest)}")
         except InvalidInput as error:
             raise _Damaged(error.operation, error.subject, error.cause, error.remedy) from error
 
@@ -198,8 +198,8 @@ class BlobFetcher:
         """The parent's answer; most: 0 to learn the size alone. Raises NotFound, Unavailable."""
         link = self._link
         if link is None:
-            raise NotFound("find blob", f"{ALGORITHM}{digest}", "it is nowhere on the way to the root")
-        query = {"digest": f"{ALGORITHM}{digest}", "offset": str(offset), "most": str(most)}
+            raise NotFound("find blob", blob_name(digest), "it is nowhere on the way to the root")
+        query = {"digest": blob_name(digest), "offset": str(offset), "most": str(most)}
         response = await link.call(
             "GET", peer.BLOB, query=query, pace=link.down if most else None, urgent=not most, expected_bytes=most
         )

@@ -7,17 +7,18 @@ neither read it nor add to it.
 
 import zlib
 
-from littoral.core.errors import InvalidInput, MethodNotAllowed, NotFound
+from littoral.core.errors import NotFound
 from littoral.core.http import Request, Response
 from littoral.core.limits import BLOB_PIECE_BYTES, Limits
-from littoral.store.blob_rows import ALGORITHM, blob_digest
+from littoral.store.blob_rows import blob_digest, blob_name
 from littoral.store.blobs import Blobs
 from littoral.streams.blob_fetcher import BlobFetcher
 from littoral.wire import peer
+from littoral.wire.answers import method_not_allowed
+from littoral.wire.query import required_number
 
 PATIENCE_S = 5.0
 """How long a child that asks for what is not here yet waits for an answer; it asks again."""
-NUMBER_DIGITS_MOST = 18
 
 
 class BlobServer:
@@ -33,34 +34,25 @@ class BlobServer:
         match request.method, request.path:
             case "POST", peer.BLOB_OFFER:
                 offer = peer.decode(request.body, peer.BlobOffer, "offer of a blob")
-                return _answer(await self._blobs.begin(offer.digest, offer.size, source=child, send=True))
+                return peer.answer(await self._blobs.begin(offer.digest, offer.size, source=child, send=True))
             case "POST", peer.BLOB_PIECE:
                 piece = peer.decode(request.body, peer.BlobPiece, "piece of a blob")
-                data = peer.check_crc(piece.data, piece.crc, f"piece of blob {ALGORITHM}{piece.digest}")
-                return _answer(await self._blobs.append(piece.digest, piece.offset, data, source=child))
+                data = peer.check_crc(piece.data, piece.crc, f"piece of blob {blob_name(piece.digest)}")
+                return peer.answer(await self._blobs.append(piece.digest, piece.offset, data, source=child))
             case "GET", peer.BLOB:
                 return await self._read(request)
             case _, peer.BLOB | peer.BLOB_OFFER | peer.BLOB_PIECE:
-                raise MethodNotAllowed("call", request.path, f"{request.method} is not what it takes")
+                raise method_not_allowed(request)
         raise NotFound("find", request.path, "there is nothing here for neighbours")
 
     async def _read(self, request: Request) -> Response:
         digest = blob_digest(request.query.get("digest", ""))
         size = await self._fetcher.size(digest)
-        offset, most = _number(request, "offset", digest), _number(request, "most", digest)
+        offset, most = (
+            required_number(request.query, key, "read blob", blob_name(digest)) for key in ("offset", "most")
+        )
         data = b""
         if most:
             most = min(most, self._limits[BLOB_PIECE_BYTES])
             data = await self._fetcher.read(digest, offset, most, PATIENCE_S)
-        return _answer(peer.BlobPart(size, zlib.crc32(data), data))
-
-
-def _number(request: Request, key: str, digest: str) -> int:
-    text = request.query.get(key, "")
-    if not text.isdecimal() or len(text) > NUMBER_DIGITS_MOST:
-        raise InvalidInput("read blob", f"{ALGORITHM}{digest}", f"{key} {text[:30]!r} is not a whole number")
-    return int(text)
-
-
-def _answer(body: object) -> Response:
-    return Response(200, [("content-type", peer.MSGPACK)], peer.encode(body))
+        return peer.answer(peer.BlobPart(size, zlib.crc32(data), data))

@@ -30,13 +30,14 @@ class Expiry:
 
     def left_ms(self, info: StreamInfo) -> int | None:
         """Milliseconds until the stream is over if nobody uses it; None for ever; 0 or less when it is over."""
-        now_ms = self._clock.wall_ms()
         if info.expires_at is not None:
-            return expiry_ms(info.expires_at) - now_ms
-        if info.ttl_s is None:
+            ends_ms = expiry_ms(info.expires_at)
+        elif info.ttl_s is not None:
+            used_ms = max(self._used_ms.get(info.name, 0), self._started_ms, info.created_ms)
+            ends_ms = used_ms + info.ttl_s * 1000
+        else:
             return None
-        used_ms = max(self._used_ms.get(info.name, 0), self._started_ms, info.created_ms)
-        return used_ms + info.ttl_s * 1000 - now_ms
+        return ends_ms - self._clock.wall_ms()
 
     def is_over(self, info: StreamInfo) -> bool:
         """Whether the stream must no longer be seen."""

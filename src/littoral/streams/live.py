@@ -1,8 +1,9 @@
-"""Readers that wait: how many there are, and what a server-sent event stream sends."""
+"""Readers that wait: how many there are, what they read together, and what a server-sent event stream sends."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 
 from littoral.core.clock import Clock
 from littoral.core.errors import Gone, LimitReached, NotFound
@@ -16,6 +17,22 @@ from littoral.wire.durable_streams import CURSOR_JITTER_S, format_offset, is_tex
 from littoral.wire.server_events import Control, control_event, data_event
 
 
+class _Reading:
+    """A slice of a stream, as it was when it was read."""
+
+    def __init__(self, info: StreamInfo, piece: Slice) -> None:
+        self.info = info
+        self.piece = piece
+
+    @cached_property
+    def event(self) -> bytes:
+        """The records as an event."""
+        if not self.piece.records:
+            return b""
+        content_type = self.info.content_type
+        return data_event(self.piece.body(content_type), text=is_text(content_type))
+
+
 class LiveReaders:
     """The readers that are waiting at this node, and what they share."""
 
@@ -26,6 +43,7 @@ class LiveReaders:
         self._limits = limits
         self._expiry = expiry
         self._count = 0
+        self._last: _Reading | None = None
 
     @property
     def count(self) -> int:
@@ -41,6 +59,8 @@ class LiveReaders:
             yield
         finally:
             self._count -= 1
+            if not self._count:
+                self._last = None
 
     def check_room(self, info: StreamInfo) -> None:
         """Raise LimitReached if one more reader would be too many."""
@@ -65,11 +85,11 @@ class LiveReaders:
             with self.admitted(info):
                 following: StreamInfo | None = info
                 while following is not None:
-                    piece = read_slice(self._store, following, offset, self._limits)
-                    yield self._chunk(following, piece, echoed)
-                    if piece.at_end:
+                    reading = self._read(following, offset)
+                    yield self._chunk(reading, echoed)
+                    if reading.piece.at_end:
                         return
-                    offset = piece.next
+                    offset = reading.piece.next
                     following = await self._grown(following, offset, ends_at_s)
         except (Gone, NotFound, LimitReached):
             return
@@ -89,7 +109,15 @@ class LiveReaders:
         self._expiry.use(latest)
         return latest
 
-    def _chunk(self, info: StreamInfo, piece: Slice, echoed: str | None) -> bytes:
+    def _read(self, info: StreamInfo, offset: int) -> _Reading:
+        """As `read_slice`. All who wait at a stream's end want the same next: it is read and encoded once."""
+        last = self._last
+        if last is None or last.info is not info or last.piece.first != offset:
+            last = self._last = _Reading(info, read_slice(self._store, info, offset, self._limits))
+        return last
+
+    def _chunk(self, reading: _Reading, echoed: str | None) -> bytes:
+        piece = reading.piece
         control = control_event(
             Control(
                 stream_next_offset=format_offset(piece.next),
@@ -98,6 +126,4 @@ class LiveReaders:
                 stream_closed=piece.at_end,
             )
         )
-        if not piece.records:
-            return control
-        return data_event(piece.body(info.content_type), text=is_text(info.content_type)) + control
+        return reading.event + control

@@ -167,9 +167,7 @@ class StreamServer:
     async def remove_expired(self) -> int:
         """Delete the own streams whose lifetime is over (nobody sees them any more); returns how many they were."""
         over = [
-            info
-            for info in self._store.streams()
-            if info.name.origin == self._store.node and self._expiry.is_over(info)
+            info for info in self._store.heads() if info.name.origin == self._store.node and self._expiry.is_over(info)
         ]
 
         def job(tx: Transaction) -> None:

@@ -13,6 +13,8 @@ from littoral.store.transaction import Transaction
 from littoral.wire.durable_streams import Producer
 from littoral.wire.producers import ProducerState
 
+_PRODUCERS = "producer/"
+
 _encode = msgspec.msgpack.Encoder().encode
 _state = msgspec.msgpack.Decoder(ProducerState)
 _producer = msgspec.msgpack.Decoder(Producer)
@@ -28,23 +30,24 @@ class WriterState:
 
     def producer(self, producer_id: str) -> ProducerState | None:
         """The last append accepted from a producer."""
-        value = self._tx.get_state(self._scope, f"producer/{producer_id}")
+        value = self._tx.get_state(self._scope, _PRODUCERS + producer_id)
         return None if value is None else _state.decode(value)
 
-    def accept(self, producer: Producer, limits: Limits) -> None:
-        """This append of `producer` is being stored. Raises LimitReached for one producer too many."""
-        key = f"producer/{producer.id}"
-        if self._tx.get_state(self._scope, key) is None:
-            known = sum(other.startswith("producer/") for other in self._tx.state(self._scope))
-            if known >= limits[STREAM_PRODUCERS]:
-                limits.hit(STREAM_PRODUCERS)
-                raise LimitReached(
-                    "append to stream",
-                    str(self._name),
-                    f"it has had {known} idempotent producers, its limit",
-                    "Keep a producer's id over restarts and raise its epoch, or raise limit stream-producers",
-                )
-        self._tx.put_state(self._scope, key, _encode(ProducerState(producer.epoch, producer.seq)))
+    def check_room(self, limits: Limits) -> None:
+        """Raise LimitReached if one more producer would be too many."""
+        known = self._tx.count_state(self._scope, _PRODUCERS)
+        if known >= limits[STREAM_PRODUCERS]:
+            limits.hit(STREAM_PRODUCERS)
+            raise LimitReached(
+                "append to stream",
+                str(self._name),
+                f"it has had {known} idempotent producers, its limit",
+                "Keep a producer's id over restarts and raise its epoch, or raise limit stream-producers",
+            )
+
+    def accept(self, producer: Producer) -> None:
+        """This append of `producer` is being stored."""
+        self._tx.put_state(self._scope, _PRODUCERS + producer.id, _encode(ProducerState(producer.epoch, producer.seq)))
 
     @property
     def seq(self) -> str | None:

@@ -1,10 +1,14 @@
 """What a job may do to streams and state, and that an attempt which fails leaves nothing behind."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
+from itertools import count
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from littoral.core.errors import Conflict, InvalidInput, LimitReached, NotFound, TooLarge
 from littoral.store.stream import Span
@@ -153,6 +157,44 @@ class _Mishap(Exception):
     """What goes wrong in a test."""
 
 
+_steps = st.recursive(
+    st.sampled_from(["append a", "append b", "write a", "delete a", "delete b", "fail"]),
+    lambda steps: st.lists(steps, max_size=5),
+    max_leaves=12,
+)
+"""What is done in a job; a list is an attempt."""
+
+
+def _do(steps: list[object], expected: dict[str, list[bytes]], numbers: Iterator[int], tx: Transaction) -> None:
+    """Do `steps`, and what they come to with `expected`; that is left as it was if one fails."""
+    before = {path: list(records) for path, records in expected.items()}
+    try:
+        for step in steps:
+            if isinstance(step, list):
+                with suppress(_Mishap), tx.attempt():
+                    _do(step, expected, numbers, tx)
+                continue
+            if step == "fail":
+                raise _Mishap
+            act, path = str(step).split()
+            stream = name(f"plant-a/{path}")
+            if act == "append":
+                record = b"%d" % next(numbers)
+                tx.open_stream(stream)
+                tx.append(stream, [record, record])
+                expected.setdefault(path, []).extend([record, record])
+            elif path in expected and act == "write":  # rows of what is pending, before the job is done
+                tx.went_on_at(stream)
+            elif path in expected:
+                tx.delete_stream(stream)
+                del expected[path]
+            assert len(tx._heads) == len(expected)
+    except _Mishap:
+        expected.clear()
+        expected.update(before)
+        raise
+
+
 class TestAttempts:
     def test_one_that_fails_leaves_nothing_behind(self):
         def work(tx: Transaction) -> None:
@@ -205,6 +247,22 @@ class TestAttempts:
                 raise _Mishap
 
         assert stored(commit(work)) == [b"outer"]
+
+    @settings(max_examples=200, deadline=None)
+    @given(st.lists(st.lists(_steps, max_size=4), min_size=1, max_size=6))
+    def test_whatever_happens_in_them_only_what_did_not_fail_is_there(self, jobs: list[list[object]]):
+        async def main() -> None:
+            store = SimStore(batch_records=3).open()
+            expected: dict[str, list[bytes]] = {}
+            numbers = count()
+            work = [partial(_do, steps, expected, numbers) for steps in jobs]
+            await asyncio.gather(*map(store.submit, work), return_exceptions=True)
+            assert {info.name.path: records_of(store, info.name) for info in store.streams()} == expected
+            for info in store.streams():
+                for batch in store.read(info.name, 0, 1 << 20):
+                    batch.check()
+
+        run(main)
 
 
 class TestRetaining:

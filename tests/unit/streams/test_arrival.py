@@ -206,7 +206,7 @@ def test_a_snapshot_whose_chunks_are_always_wrong_is_given_up_and_says_so(seed):
         space.start()
         await space.until(lambda: STREAM in space.uplink.outbox.blocked)
         assert space.asked == [""] * TRIES
-        assert "not what its digest says" in space.uplink.outbox.blocked[STREAM]
+        assert "not what its digest says" in space.uplink.outbox.blocked[STREAM].reason
         assert entries(space.child) == []
         assert space.child.stream(STREAM) is None
 

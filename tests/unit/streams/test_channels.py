@@ -9,6 +9,7 @@ from littoral.store.stream import StreamInfo
 from littoral.store.transaction import Transaction
 from littoral.streams.channels import Channels
 from littoral.testing.loop import run
+from tests.support import stores
 from tests.support.stores import SimStore, name
 
 ORDERS, PRIVATE = name("cloud/orders"), name("cloud/private")
@@ -34,11 +35,7 @@ class Family:
 
 
 async def append(store: Store, stream: StreamName) -> None:
-    def job(tx: Transaction) -> None:
-        tx.open_stream(stream)
-        tx.append(stream, [b"1"])
-
-    await store.submit(job)
+    await store.submit(stores.append(stream, b"1"))
 
 
 def play(story: Callable[[Store, Family, Channels], Awaitable[None]]) -> None:

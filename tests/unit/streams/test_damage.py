@@ -130,7 +130,7 @@ class TestReplication:
             both.start()
             await both.until(lambda: S in both.uplink.outbox.blocked)
             await both.until(lambda: len(both.at_parent(name(f"{CHILD}/well"))) == 3)
-            assert reason in both.uplink.outbox.blocked[S]
+            assert reason in both.uplink.outbox.blocked[S].reason
             assert both.at_parent(S) == [b"one"]
 
         self._play(story, seed)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from littoral.core.http import StreamingResponse
 from littoral.core.waiting import Client
+from littoral.wire.durable_streams import format_offset
 from tests.support.stream_client import JSON, TEXT, StreamNode, field, play, tail
 
 
@@ -79,6 +80,70 @@ def test_events_follow_a_stream_to_its_end(tmp_path: Path) -> None:
             b'{"streamNextOffset":"0000000000000000_0000000000000002","upToDate":true,"streamClosed":true}\n\n'
         )
         assert node.server.readers.count == 0
+
+    play(tmp_path, story)
+
+
+def test_readers_at_the_end_of_a_stream_read_what_is_new_once(tmp_path: Path) -> None:
+    async def story(node: StreamNode) -> None:
+        for path in ("s", "other"):
+            await node("PUT", path, b"old", TEXT)
+        events = [await node.events("s?offset=now&live=sse") for _ in range(20)]
+        late = await node.events("s?offset=-1&live=sse")
+        for each in (*events, late):
+            await anext(each)
+        reads = 0
+
+        def note(cursor: object, statement: str, bindings: object) -> bool:
+            nonlocal reads
+            reads += " FROM batches " in statement
+            return True
+
+        node.store._reader.exec_trace = note
+        for n, body in enumerate((b"new", b"newer", b"newest"), 1):
+            waiting = [asyncio.ensure_future(anext(each)) for each in (*events, late)]
+            await node("POST", "other", b"x", TEXT)
+            await node("POST", "s", body, TEXT)
+            for chunk in await asyncio.gather(*waiting):
+                assert chunk.startswith(b"event: data\ndata:" + body + b"\n\nevent: control\n")
+            assert reads == n
+        for each in (*events, late):
+            await each.aclose()  # type: ignore[attr-defined]
+        assert (node.server.readers.count, node.server.readers._last) == (0, None)
+
+    play(tmp_path, story)
+
+
+def test_readers_of_one_stream_at_different_places_and_of_others_read_their_own(tmp_path: Path) -> None:
+    async def story(node: StreamNode) -> None:
+        for path in ("s", "other"):
+            await node("PUT", path, f"{path} 1".encode(), TEXT)
+            await node("POST", path, f"{path} 2".encode(), TEXT)
+
+        async def first(path: str, offset: str) -> bytes:
+            events = await node.events(f"{path}?offset={offset}&live=sse")
+            try:
+                return (await anext(events)).partition(b"\n\n")[0]
+            finally:
+                await events.aclose()  # type: ignore[attr-defined]
+
+        there = await node.events("s?offset=now&live=sse")
+        await anext(there)
+        one = format_offset(1)
+        places = [("s", "-1"), ("s", one), ("other", one), ("s", one), ("other", "-1"), ("s", "-1")]
+        assert [await first(*place) for place in places] == [
+            b"event: data\ndata:s 1s 2",
+            b"event: data\ndata:s 2",
+            b"event: data\ndata:other 2",
+            b"event: data\ndata:s 2",
+            b"event: data\ndata:other 1other 2",
+            b"event: data\ndata:s 1s 2",
+        ]
+        await node("DELETE", "s")
+        await node("PUT", "s", b"made anew", TEXT)
+        await node("POST", "s", b"2", TEXT)
+        assert await first("s", "-1") == b"event: data\ndata:made anew2"
+        await there.aclose()  # type: ignore[attr-defined]
 
     play(tmp_path, story)
 

@@ -205,7 +205,12 @@ def test_a_frame_costs_what_is_in_it_however_many_streams_have_nothing_to_send(m
         assert shipped(outbox) == []
         asked: list[StreamName] = []
         stream = store.stream
-        monkeypatch.setattr(store, "stream", lambda each: asked.append(each) or stream(each))
+
+        def noted(each: StreamName) -> StreamInfo | None:
+            asked.append(each)
+            return stream(each)
+
+        monkeypatch.setattr(store, "stream", noted)
         await append(sim, "plant-a/7", b"y")
         assert shipped(outbox) == ["plant-a/7"]
         assert shipped(outbox) == []
@@ -232,7 +237,7 @@ def test_a_blocked_stream_is_kept_back_and_the_others_go_on():
         await append(sim, "plant-a/forked", b"1")
         await append(sim, "plant-a/well", b"1")
         outbox = Outbox(sim.store, "cloud")
-        outbox.block(name("plant-a/forked"), "diverged at offset 0")
+        outbox.block(name("plant-a/forked"), "diverged", "diverged at offset 0")
         assert shipped(outbox) == ["plant-a/well"]
         assert shipped(outbox) == []
         assert outbox.depth("telemetry").records == 1, "what is kept back still shows as waiting"
@@ -376,7 +381,7 @@ def test_a_deleted_stream_is_forgotten_and_another_of_its_name_begins_at_its_beg
         sim.store.watch(outbox.note, outbox.forget)
         await append(sim, "plant-a/s", b"1", b"2")
         outbox.set_mark(name("plant-a/s"), 2)
-        outbox.block(name("plant-a/s"), "diverged")
+        outbox.block(name("plant-a/s"), "diverged", "diverged at offset 0")
         await sim.store.submit(lambda tx: tx.delete_stream(name("plant-a/s")))
         assert outbox.names() == []
         await append(sim, "plant-a/s", b"3")

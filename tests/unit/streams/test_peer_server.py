@@ -182,6 +182,19 @@ def test_a_newer_channel_of_a_child_ends_the_older():
     play(story)
 
 
+def test_a_session_may_be_ended_before_its_channel_is_open():
+    async def story(both: Neighbours) -> None:
+        await hello(both)
+        both.server.end_session(CHILD)
+        for _ in range(2):
+            with pytest.raises(StopAsyncIteration):
+                await heard(await channel(both))
+        await hello(both)
+        assert await heard(await channel(both)) == {}
+
+    play(story)
+
+
 def test_a_stream_that_the_child_does_not_follow_is_not_there():
     async def story(both: Neighbours) -> None:
         await both.append(both.parent, name("cloud/private"), b"1")

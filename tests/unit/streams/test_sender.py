@@ -15,6 +15,11 @@ from tests.support.stores import name
 S, OTHER = name(f"{CHILD}/s"), name(f"{CHILD}/other")
 
 
+def is_keeping_marks(job: object) -> bool:
+    """Whether it is the job of the sender's that keeps on disk how far the parent has the streams."""
+    return "keep_marks" in getattr(job, "__qualname__", "")
+
+
 def test_a_stream_made_anew_before_its_frame_goes_gets_no_mark_of_the_one_before(seed, monkeypatch):
     async def main() -> None:
         both = Neighbours(seed)
@@ -52,7 +57,7 @@ def test_marks_that_cannot_be_kept_end_nothing_and_are_kept_later(seed, monkeypa
         submit, full = both.child.submit, True
 
         def refusing(job):
-            if full and "keep_marks" in getattr(job, "__qualname__", ""):
+            if full and is_keeping_marks(job):
                 raise LimitReached("write to", "store", "too many jobs are waiting")
             return submit(job)
 
@@ -83,7 +88,7 @@ def test_no_mark_is_kept_of_a_stream_that_is_made_anew_before_it_is_written(seed
 
         def just_before(job):
             nonlocal anew
-            if "keep_marks" in getattr(job, "__qualname__", "") and not anew:
+            if is_keeping_marks(job) and not anew:
                 anew = True
                 submit(replace)
             return submit(job)
@@ -129,8 +134,7 @@ def test_marks_that_did_not_change_are_not_written_again(seed, monkeypatch):
         noted: list[StreamName] = []
 
         def watched(job):
-            keeps = "keep_marks" in getattr(job, "__qualname__", "")
-            return submit((lambda tx: job(Noting(tx, noted))) if keeps else job)
+            return submit((lambda tx: job(Noting(tx, noted))) if is_keeping_marks(job) else job)
 
         monkeypatch.setattr(both.child, "submit", watched)
         await asyncio.sleep(2 * MARKS_EVERY_S)

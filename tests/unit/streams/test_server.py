@@ -230,6 +230,27 @@ def test_one_producer_too_many_is_refused_whole(tmp_path: Path) -> None:
     play(tmp_path, story, stream_producers=2)
 
 
+def test_an_append_reads_the_state_of_its_own_producer_once_and_of_no_other(tmp_path: Path) -> None:
+    async def story(node: StreamNode) -> None:
+        await node("PUT", "s", b"", TEXT)
+        for n in range(3):
+            await node("POST", "s", b"x", producer(0, producer_id=f"other-{n}"))
+        statements: list[str] = []
+
+        def note(cursor: object, statement: str, bindings: object) -> bool:
+            statements.append(statement)
+            return True
+
+        node.store.committer._connection.exec_trace = note
+        for seq in (0, 1):
+            assert (await node("POST", "s", b"x", producer(seq))).status == 200
+        reads = [statement.split(" WHERE")[0] for statement in statements if statement.startswith("SELECT")]
+        one, how_many = "SELECT value FROM state", "SELECT count(*) FROM state"
+        assert reads == [one, how_many, one]
+
+    play(tmp_path, story)
+
+
 def test_a_stream_made_again_knows_nothing_of_the_one_before(tmp_path: Path) -> None:
     async def story(node: StreamNode) -> None:
         await node("PUT", "s", b"old", TEXT)

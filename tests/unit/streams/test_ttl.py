@@ -1,6 +1,7 @@
 """What is older than it is worth is not sent, and is read here as before."""
 
 import asyncio
+from collections import Counter
 from typing import ClassVar
 
 import pytest
@@ -8,6 +9,8 @@ import pytest
 from littoral.core.lanes import Lane
 from littoral.core.names import StreamName
 from littoral.core.resources.model import StreamTtl, Ttl
+from littoral.store.stream import StreamInfo
+from littoral.store.tail import Aged
 from littoral.streams.outbox import LOOK_BATCHES
 from littoral.streams.ttl import SendTtl
 from littoral.testing.loop import run
@@ -67,14 +70,32 @@ def test_what_waited_too_long_is_stepped_over_and_the_parent_counts_it(seed):
     run(main, seed)
 
 
-def test_much_that_waited_too_long_is_stepped_over_without_holding_up_the_node(seed):
+def test_much_that_waited_too_long_is_stepped_over_without_holding_up_the_node(seed, monkeypatch):
     async def main() -> None:
         both = Aging(seed, batch_records=1)
-        await both.append(both.child, RAW, *(b"old" for _ in range(LOOK_BATCHES * 5 // 2)))
+        count = LOOK_BATCHES * 5 // 2
+        await both.append(both.child, RAW, *(b"old" for _ in range(count)))
         await asyncio.sleep(60)
         await both.append(both.child, RAW, b"new")
+        first_since = both.child.first_since
+        turns = 0
+        looks = Counter[int]()
+
+        def another_turn() -> None:
+            nonlocal turns
+            turns += 1
+
+        def noted(info: StreamInfo, offset: int, since_ms: int, most: int) -> Aged:
+            aged = first_since(info, offset, since_ms, most)
+            looks[turns] += aged.next - offset
+            asyncio.get_running_loop().call_soon(another_turn)  # as all else on the node has it
+            return aged
+
+        monkeypatch.setattr(both.child, "first_since", noted)
         both.start()
         await both.until(lambda: both.at_parent(RAW) == [b"new"])
+        assert sum(looks.values()) >= count
+        assert max(looks.values()) <= LOOK_BATCHES
         await both.stop()
 
     run(main, seed)

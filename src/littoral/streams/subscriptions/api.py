@@ -368,10 +368,11 @@ class _Asked:
 
 def is_control(path: str) -> bool:
     """Whether a path belongs to the control addresses rather than to a stream."""
-    return any(path == f"{prefix}{RESERVED}" or path.startswith(f"{prefix}{RESERVED}/") for prefix in _PREFIXES)
+    return path.startswith(_CONTROL) or path in _ROOTS
 
 
-_PREFIXES = (OWN_PREFIX, PREFIX)
+_ROOTS = (f"{OWN_PREFIX}{RESERVED}", f"{PREFIX}{RESERVED}")
+_CONTROL = tuple(f"{root}/" for root in _ROOTS)
 _CORS: Headers = (
     ("Access-Control-Allow-Methods", "GET, PUT, POST, DELETE, OPTIONS"),
     ("Access-Control-Allow-Headers", "Authorization, Content-Type"),

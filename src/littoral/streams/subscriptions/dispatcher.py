@@ -8,7 +8,6 @@ receiver that does not answer holds up itself.
 """
 
 import asyncio
-import heapq
 import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -87,9 +86,8 @@ class Dispatcher:
         self.index = Index(store, wakes.may_read, self.poke)
         self._ready: dict[str, None] = {}
         self._busy: set[str] = set()
-        self._timers: list[tuple[int, str]] = []
         self._armed: dict[str, int] = {}
-        """When each subscription is looked at next; a timer that says otherwise is void."""
+        """When each subscription is looked at next: of `subscriptions` at most, and few enough to go through all."""
         self._gone: dict[str, dict[StreamName, None]] = {}
         """Streams that were deleted, and whose cursors are still there."""
         self._work = asyncio.Event()
@@ -156,22 +154,14 @@ class Dispatcher:
 
     def _ring(self) -> None:
         now_ms = self._clock.wall_ms()
-        while self._timers and reached(self._timers[0][0], now_ms):
-            at_ms, key = heapq.heappop(self._timers)
-            if self._armed.get(key) == at_ms:
-                del self._armed[key]
-                self._ready[key] = None
+        for key in [key for key, at_ms in self._armed.items() if reached(at_ms, now_ms)]:
+            del self._armed[key]
+            self._ready[key] = None
 
     def _quiet_s(self) -> float:
-        if not self._timers:
+        if not self._armed:
             return LOOK_S
-        return min(LOOK_S, max(0, self._timers[0][0] - self._clock.wall_ms()) / 1000)
-
-    def _arm(self, key: str, at_ms: int) -> None:
-        """Look at the subscription again then."""
-        if self._armed.get(key) != at_ms:
-            self._armed[key] = at_ms
-            heapq.heappush(self._timers, (at_ms, key))
+        return min(LOOK_S, max(0, min(self._armed.values()) - self._clock.wall_ms()) / 1000)
 
     def _start_steps(
         self, start: Callable[[Coroutine[None, None, None], str], Any], warn: Callable[[str], None]
@@ -187,28 +177,31 @@ class Dispatcher:
 
     async def _work_on(self, key: str, warn: Callable[[str], None]) -> None:
         try:
-            while await self._step(key):
-                pass
+            now_ms = self._clock.wall_ms()
+            while await self._step(key, now_ms):
+                now_ms = self._clock.wall_ms()
             entry = self.index.entry(key)
             at_ms = 0
             if entry is not None:
                 at_ms = entry.subscription.not_before_ms if entry.wake is None else entry.wake.due_ms
-            if at_ms:
-                self._arm(key, at_ms)
+            if at_ms and not reached(at_ms, now_ms):
+                self._armed[key] = at_ms
+            else:  # What there was to do by now was seen to; whatever changes that pokes.
+                self._armed.pop(key, None)
         except LittoralError as error:
             warn(str(error))
-            self._arm(key, self._clock.wall_ms() + STORE_RETRY_MS)
+            self._armed[key] = self._clock.wall_ms() + STORE_RETRY_MS
         except Exception as error:  # noqa: BLE001 -- what a client made may not end the node, nor again at each start
             _log.exception("subscription %s failed", key)
             warn(f"cannot work on subscription {key}: {error!r}. The log has the reason; it is tried again")
-            self._arm(key, self._clock.wall_ms() + RETRY_CAP_MS)
+            self._armed[key] = self._clock.wall_ms() + RETRY_CAP_MS
         finally:
             self._busy.discard(key)
             self._work.set()
 
     # What there is to do
 
-    async def _step(self, key: str) -> bool:
+    async def _step(self, key: str, now_ms: int) -> bool:
         """Do the next thing that a subscription needs; whether there may be another."""
         entry = self.index.entry(key)
         gone = self._gone.pop(key, None)
@@ -216,7 +209,7 @@ class Dispatcher:
             return False
         if gone is not None:
             await self._store.submit(lambda tx: self._membership.tidy(tx, key, gone))
-        now_ms = self._clock.wall_ms()
+            return True
         wake = entry.wake
         if wake is None:
             names = self.index.pending(key)

@@ -140,6 +140,50 @@ def test_a_call_that_is_not_done_extends_the_lease():
     play(story)
 
 
+def test_calls_that_extend_a_lease_leave_nothing_behind():
+    async def story(node: Subscribed) -> None:
+        dispatcher = node.subscriptions._dispatcher
+        await node.webhook(lease_ttl_ms=600_000)
+        await node.append("events/a", {"n": 1})
+        post = await node.posted(1)
+        for _ in range(100):
+            await asyncio.sleep(0.1)
+            await node.json("POST", CALLBACK, call(post, done=False), token(post))
+        held = [each for each in vars(dispatcher).values() if isinstance(each, list | dict | set)]
+        await asyncio.sleep(0.1)
+        assert sum(map(len, held)) == 1
+        await node("DELETE", SUBSCRIPTION)
+        await asyncio.sleep(0.1)
+        assert sum(map(len, held)) == 0
+
+    play(story)
+
+
+def test_a_pause_after_which_there_is_nothing_to_do_ends_in_a_look(monkeypatch: pytest.MonkeyPatch):
+    async def story(node: Subscribed) -> None:
+        index = node.subscriptions._dispatcher.index
+        look, looks = index.entry, 0
+
+        def counted(key: str) -> object:
+            nonlocal looks
+            looks += 1
+            assert looks < 100, "it does nothing else"
+            return look(key)
+
+        await node.webhook()
+        await node.append("events/a", {"n": 1})
+        post = await node.posted(1)
+        await node.json("POST", CALLBACK, call(post), token(post))
+        await node("DELETE", "events/a")
+        monkeypatch.setattr(index, "entry", counted)
+        await asyncio.sleep(100)
+        assert 0 < looks < 10
+        await node.append("events/b", {"n": 2})
+        await node.posted(2)
+
+    play(story)
+
+
 def test_a_receiver_that_fails_is_tried_again_with_the_same_wake_ever_more_seldom():
     async def story(node: Subscribed) -> None:
         node.receiver.says(500)
