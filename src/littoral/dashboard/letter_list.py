@@ -10,6 +10,7 @@ from littoral.core.errors import LittoralError
 from littoral.dashboard.letter_cells import consequence, letter_line
 from littoral.dashboard.letter_dialog import VERBS, confirmed, picked_act
 from littoral.dashboard.letters_api import LettersApi
+from littoral.dashboard.pager import CursorPager
 from littoral.dashboard.shell import card
 from littoral.dashboard.table import Column, Table
 from littoral.dashboard.texts import count_text
@@ -36,9 +37,6 @@ class LetterList:
         self._wall_ms = wall_ms
         self._acted = acted
         self._node = letters.here
-        self._starts = [0]
-        """Where each page up to the one shown begins."""
-        self._following: int | None = None
         with card("Letters") as head:
             with head, ui.element("div").classes("lt-controls"):
                 self._all = [self._all_button(act) for act in get_args(Act)]
@@ -59,11 +57,7 @@ class LetterList:
                 pick=self._open,
                 acts=[(VERBS[act], partial(self._act_on, act)) for act in get_args(Act)],
             )
-            with ui.element("div").classes("lt-pager"):
-                self._place = ui.label().classes("lt-sub")
-                ui.element("div").classes("lt-space")
-                self._back = self._turn_button("chevron_left", "Back", self._turn_back)
-                self._on = self._turn_button("chevron_right", "On", self._turn_on)
+            self._pager = CursorPager(self.refresh)
         self._wait()
 
     def _all_button(self, act: Act) -> ui.button:
@@ -73,9 +67,6 @@ class LetterList:
     def _filter(self, label: str) -> ui.input:
         field = ui.input(placeholder=label, on_change=self._restart)
         return field.props(f'dense outlined clearable debounce=300 maxlength=200 aria-label="{label}"')
-
-    def _turn_button(self, icon: str, label: str, turn: Callable[[], Awaitable[None]]) -> ui.button:
-        return ui.button(icon=icon, on_click=turn).props(f'flat round dense aria-label="{label}"').classes("lt-icon")
 
     # What is shown
 
@@ -88,7 +79,8 @@ class LetterList:
     def _wait(self) -> None:
         self._note.set_text("")
         self._table.wait()
-        for button in (*self._all, self._back, self._on):
+        self._pager.hide()
+        for button in self._all:
             button.set_visibility(False)
 
     def look_for(self, reason: str) -> None:
@@ -96,31 +88,21 @@ class LetterList:
         self._reason.set_value(reason)
 
     async def _restart(self) -> None:
-        self._starts = [0]
+        self._pager.restart()
         await self.refresh()
-
-    async def _turn_back(self) -> None:
-        self._starts.pop()
-        await self.refresh()
-
-    async def _turn_on(self) -> None:
-        if self._following is not None:
-            self._starts.append(self._following)
-            await self.refresh()
 
     async def refresh(self) -> None:
         """Ask the node, and show what it answers; or what is known here of one that does not."""
-        node, start, wanted = self._node, self._starts[-1], self._wanted()
+        node, start, wanted = self._node, self._pager.start, self._wanted()
         try:
             found, following = await self._search(node, start, wanted)
         except LittoralError as error:
             await self._show_copy(node, error)
             return
-        if (node, start, wanted) != (self._node, self._starts[-1], self._wanted()):
+        if (node, start, wanted) != (self._node, self._pager.start, self._wanted()):
             return  # Something else was asked for meanwhile.
-        self._following = following
         self._note.set_text("")
-        self._show(found, can_act=True)
+        self._show(found, following, can_act=True)
 
     async def _search(self, node: str, start: int, wanted: dict[str, str]) -> tuple[list[LetterEntry], int | None]:
         """A page's letters, and where the next one begins. Raises LittoralError."""
@@ -135,7 +117,6 @@ class LetterList:
         return found, following
 
     async def _show_copy(self, node: str, error: LittoralError) -> None:
-        self._following = None
         try:
             found = [] if node == self._letters.here else await self._letters.copy(node, COPY_LETTERS)
         except LittoralError:
@@ -145,9 +126,9 @@ class LetterList:
             text += f" Below are the last {len(found)} that it put aside, whatever was done about them since."
         if node == self._node:
             self._note.set_text(text)
-            self._show(found, can_act=False)
+            self._show(found, None, can_act=False)
 
-    def _show(self, found: list[LetterEntry], *, can_act: bool) -> None:
+    def _show(self, found: list[LetterEntry], following: int | None, *, can_act: bool) -> None:
         now_ms = self._wall_ms()
         is_filtered = any(self._wanted().values())
         self._table.say_empty("No open letter is like that." if is_filtered else "No open letters.")
@@ -155,10 +136,7 @@ class LetterList:
         self._table.allow_acts(allowed=can_act)
         for button in self._all:
             button.set_visibility(can_act and bool(found))
-        page = len(self._starts)
-        self._place.set_text(f"Page {page}" if page > 1 or self._following is not None else "")
-        self._back.set_visibility(page > 1)
-        self._on.set_visibility(self._following is not None)
+        self._pager.update(following)
 
     def _wanted(self) -> dict[str, str]:
         wanted = {"source": self._source.value, "reason": self._reason.value}

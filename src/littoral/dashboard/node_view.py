@@ -122,8 +122,8 @@ def _problems(status: NodeStatus) -> Iterator[str]:
             yield f"app {name}: {app.problem}"
     if status.link is None:
         return
-    for stream, why in status.link.blocked.items():
-        yield f"stream {stream}: {why}"
+    for stream, blocked in status.link.blocked.items():
+        yield f"stream {stream}: {blocked.reason}"
     budget = status.link.budget
     if budget is not None and budget.state == "exhausted" and budget.until_ms is not None:
         sent = "nothing is" if budget.stops else "only control and alerts are"

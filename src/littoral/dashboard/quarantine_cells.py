@@ -1,6 +1,6 @@
 """What was put aside or is held back, in words: why it is so, and what to do about it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from littoral.dashboard.cells import Cell, Line
 from littoral.dashboard.stream_cells import offsets_text, stream_path
@@ -8,22 +8,23 @@ from littoral.dashboard.texts import age_text, bytes_text, count_text, event_tim
 from littoral.node.status import NodeStatus
 from littoral.node.stream_desk import StreamRow
 from littoral.store.replica import FORMER_STREAMS
+from littoral.streams.blocked import BlockedKind
 from littoral.streams.reclaim import QUARANTINE
 
-REMEDIES = (
-    (
-        "diverged",
-        "Both sides keep what they have. Read both, and delete the stream at its origin once what is wanted is kept.",
+REMEDIES: Mapping[BlockedKind, str] = {
+    "diverged": (
+        "Both sides keep what they have. Read both, and delete the stream at its origin once what is wanted is kept."
     ),
-    ("corrupt", "What was sent is not what its checksum says. `littoral store check` at both nodes finds where."),
-    ("refused", "It is over a limit there, or not the sender's to send: the log of the parent says which."),
-    ("forked beyond", "Delete the fork; the node sends the stream when it connects again."),
-    ("enrol it below", "The stream's origin was moved or left. Enrol it again, or leave the stream where it is."),
-    ("it is compared", "Nothing: this ends by itself while the link is up."),
-    ("was deleted here before the restore", "Delete the stream at one of the two nodes."),
-)
-"""By a word of the reason: what to do."""
-OTHER_REMEDY = "The reason says what is in the way; the rest goes on meanwhile."
+    "corrupt": "What was sent is not what its checksum says. `littoral store check` at both nodes finds where.",
+    "refused": "It is over a limit there, or not the sender's to send: the log of the parent says which.",
+    "forked": "Delete the fork; the node sends the stream when it connects again.",
+    "another": "Delete the stream at one of the two nodes.",
+    "compared": "Nothing: this ends by itself while the link is up.",
+    "unproved": "Nothing, once the origin is connected. One that was expelled is let in by a new token.",
+    "damaged": "A store is damaged, here or at the parent: `littoral store check` at both says what, and what to do.",
+    "unreadable": "The reason says what is in the way; the rest goes on meanwhile.",
+}
+"""What to do."""
 NOT_TAKEN = {
     "diverged": "two histories of a stream; none was given up, and it is held back where it comes from",
     "corrupt": "not what its checksum says; the stream is held back where it comes from",
@@ -53,10 +54,12 @@ def aside_line(row: StreamRow, now_ms: int) -> Line:
 def blocked_lines(statuses: Iterable[NodeStatus]) -> list[Line]:
     """Streams that nodes do not send, by node."""
     return [
-        Line(f"{status.node} {stream}", (Cell(stream, f"at {status.node}"), Cell(why, _remedy(why))))
+        Line(
+            f"{status.node} {stream}", (Cell(stream, f"at {status.node}"), Cell(blocked.reason, REMEDIES[blocked.kind]))
+        )
         for status in statuses
         if status.link is not None
-        for stream, why in status.link.blocked.items()
+        for stream, blocked in status.link.blocked.items()
     ]
 
 
@@ -79,7 +82,3 @@ def restored_lines(statuses: Iterable[NodeStatus]) -> list[Line]:
         Line(f"{node} {at_ms}", (Cell(node), Cell(f"{event_time_text(at_ms)} UTC")))
         for at_ms, node in sorted(restored, reverse=True)
     ]
-
-
-def _remedy(why: str) -> str:
-    return next((remedy for word, remedy in REMEDIES if word in why), OTHER_REMEDY)

@@ -15,9 +15,9 @@ HEX_BYTES = 16
 """In a line of a hex dump."""
 HEX_LINES = 64
 _CONTROLS = (code for code in (*range(32), *range(0x7F, 0xA0)) if chr(code) not in "\t\n\r")
-_TURNS = (*range(0x202A, 0x202F), *range(0x2066, 0x206A))
+_BIDI_CONTROLS = (*range(0x202A, 0x202F), *range(0x2066, 0x206A))
 """What turns the direction of text around could make a record look like another."""
-_UNSHOWN = dict.fromkeys((*_CONTROLS, *_TURNS), "\N{REPLACEMENT CHARACTER}")
+_UNSHOWN = dict.fromkeys((*_CONTROLS, *_BIDI_CONTROLS), "\N{REPLACEMENT CHARACTER}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ class Shell:
         ui.add_css(STYLE)
         with ui.element("div").classes("lt-page"):
             self._header = _Header()
-            self._ways = _Ways(path)
+            self._navigation = _Navigation(path)
             self._banner = _Banner()
             self.body = ui.element("div").classes("lt-body")
         self.update()
@@ -60,7 +60,7 @@ class Shell:
         """Show the picture as it is now."""
         self._looked()
         self._header.update(self.picture, self.clock.wall_ms())
-        self._ways.update(self.picture)
+        self._navigation.update(self.picture)
         self._banner.update(self.picture, self._problem)
 
     async def ask(self, question: Awaitable[T]) -> T | None:
@@ -110,16 +110,16 @@ class _Header:
         self._clock.set_text(clock_text(now_ms))
 
 
-class _Ways:
+class _Navigation:
     """Links to all pages, with what waits there for a person."""
 
     def __init__(self, here: str) -> None:
         self._counts: dict[str, ui.label] = {}
-        with ui.element("nav").classes("lt-ways").props('aria-label="Pages"'):
+        with ui.element("nav").classes("lt-nav").props('aria-label="Pages"'):
             for path, title in PAGES.items():
-                with ui.link(target=path).classes("lt-way") as way:
+                with ui.link(target=path).classes("lt-nav-link") as link:
                     if path == here:
-                        way.props("aria-current=page")
+                        link.props("aria-current=page")
                     ui.label(title)
                     self._counts[path] = ui.label().classes("lt-count")
 

@@ -82,9 +82,12 @@ class StreamPage:
         self._tidy(view.stream)
 
     async def _show_older(self) -> None:
-        view = await self._shell.ask(self._hub.view(self._name, before=self._shown[0][0], limit=RECORDS))
-        if view is None:
-            return
+        if not self._shown:
+            return  # The stream was made anew since the button was shown.
+        before = self._shown[0][0]
+        view = await self._shell.ask(self._hub.view(self._name, before=before, limit=RECORDS))
+        if view is None or not self._shown or self._shown[0][0] != before:
+            return  # Something else is shown by now: another click's answer, or what came while this one was on its way.
         self._follow.set_value(False)  # What is looked at must not run away.
         for record in reversed(view.records):
             with self._list:
@@ -95,6 +98,7 @@ class StreamPage:
         self._list.clear()
         self._shown.clear()
         self._next = None
+        self._older.set_visibility(False)
 
     def _tidy(self, row: StreamRow, *, is_end: bool = False) -> None:
         self._empty.set_visibility(not self._shown)

@@ -1,37 +1,16 @@
 """Dead letters of this node and of one below, through the operator API of this one."""
 
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
 
 import pytest
 
-from littoral.core.errors import Forbidden, LittoralError, TimedOut
-from littoral.core.http import Request, Response
-from littoral.core.transport import OpenStream
+from littoral.core.errors import Forbidden, TimedOut
 from littoral.dashboard.hub_api import HubApi
 from littoral.dashboard.letters_api import LettersApi
 from littoral.store.dead_letters import PART_BYTES, append_dead_letters, dead_letters
 from littoral.testing.loop import run
 from littoral.testing.tree import SimNode, SimTree
-from littoral.wire.problem import problem_response
-
-
-class Direct:
-    """A transport to a hub's operator API, without a network in between."""
-
-    def __init__(self, node: SimNode) -> None:
-        self._node = node
-
-    async def request(self, base_url: str, request: Request, timeout_s: float) -> Response:
-        try:
-            response = await self._node.running.operator_api.handle(request)
-        except LittoralError as error:
-            return problem_response(error)
-        assert isinstance(response, Response)
-        return response
-
-    def stream(self, base_url: str, request: Request, idle_timeout_s: float) -> AbstractAsyncContextManager[OpenStream]:
-        raise AssertionError("nothing of the dashboard streams")
+from tests.support.direct import Direct
 
 
 def play(story: Callable[[SimTree, SimNode, SimNode, LettersApi], Awaitable[None]], seed: int) -> None:

@@ -1,24 +1,27 @@
 """What was put aside and is held back, told of a node whose store was really set back to a backup."""
 
 from collections.abc import Awaitable, Callable
+from typing import get_args
 
 import msgspec
+import pytest
 
 from littoral.core.http import Request, Response
 from littoral.core.names import StreamName
 from littoral.dashboard.quarantine_cells import (
     NOT_TAKEN,
-    OTHER_REMEDY,
+    REMEDIES,
     aside_line,
     blocked_lines,
     not_taken_lines,
     restored_lines,
 )
 from littoral.node.stream_desk import LIST, StreamPage
-from littoral.store.replica import ReplicaOutcome, Verdict
-from littoral.store.transaction import Transaction
+from littoral.streams.blocked import Blocked, BlockedKind
 from littoral.testing.loop import run
 from littoral.testing.tree import SimNode, SimTree
+from littoral.wire import peer
+from tests.support import stores
 from tests.support.neighbours import uplink_of
 from tests.support.restoring import backed_up, restored
 from tests.support.statuses import status
@@ -37,11 +40,19 @@ def play(story: Callable[[SimTree, SimNode, SimNode], Awaitable[None]], seed: in
 
 
 async def append(node: SimNode, *records: bytes) -> None:
-    def job(tx: Transaction) -> None:
-        tx.open_stream(NOTES)
-        tx.append(NOTES, records)
+    await node.running.store.submit(stores.append(NOTES, *records))
 
-    await node.running.store.submit(job)
+
+async def restored_while_cut_off(tree: SimTree, root: SimNode, site: SimNode) -> None:
+    """The site lacks a record that the root has, has another one in its place, and has not met the root since."""
+    await append(site, b"kept")
+    backup = await backed_up(site)
+    await append(site, b"lost by the restore")
+    await tree.until(lambda: len(root.records("plant-a/notes")) == 2)
+    await restored(site, backup)
+    tree.network.link("plant-a", root.peer_url).cut()
+    await site.start()
+    await append(site, b"another")
 
 
 async def put_aside(node: SimNode) -> StreamPage:
@@ -53,14 +64,7 @@ async def put_aside(node: SimNode) -> StreamPage:
 
 def test_what_a_restored_node_wrote_in_place_of_the_parents_records_is_listed_at_the_root(seed: int) -> None:
     async def story(tree: SimTree, root: SimNode, site: SimNode) -> None:
-        await append(site, b"kept")
-        backup = await backed_up(site)
-        await append(site, b"lost by the restore")
-        await tree.until(lambda: len(root.records("plant-a/notes")) == 2)
-        await restored(site, backup)
-        tree.network.link("plant-a", root.peer_url).cut()
-        await site.start()
-        await append(site, b"another")
+        await restored_while_cut_off(tree, root, site)
         tree.network.link("plant-a", root.peer_url).restore()
         await tree.until(lambda: root.records("plant-a/quarantine/notes") == [b"another"])
         page = await put_aside(root)
@@ -92,22 +96,16 @@ def test_a_copy_of_a_stream_that_was_made_anew_is_listed(seed: int) -> None:
 
 def test_a_stream_that_a_fork_holds_back_says_why_and_what_to_do(seed: int) -> None:
     async def story(tree: SimTree, root: SimNode, site: SimNode) -> None:
-        await append(site, b"kept")
-        backup = await backed_up(site)
-        await append(site, b"lost by the restore")
-        await tree.until(lambda: len(root.records("plant-a/notes")) == 2)
-        await restored(site, backup)
-        tree.network.link("plant-a", root.peer_url).cut()
-        await site.start()
-        await append(site, b"another")
+        await restored_while_cut_off(tree, root, site)
         fork = StreamName("plant-a", "fork")
         await site.running.store.submit(lambda tx: tx.fork_stream(fork, NOTES, 2, asked=""))
         tree.network.link("plant-a", root.peer_url).restore()
         blocked = uplink_of(site).outbox.blocked
-        await tree.until(lambda: set(blocked) == {NOTES} and "forked beyond" in blocked[NOTES])
+        await tree.until(lambda: set(blocked) == {NOTES} and blocked[NOTES].kind == "forked")
         (line,) = blocked_lines([site.running.report.now()])
         assert (line.cells[0].main, line.cells[0].sub) == ("plant-a/notes", "at plant-a")
-        assert line.cells[1].main == blocked[NOTES]
+        assert line.cells[1].main == blocked[NOTES].reason
+        assert "forked beyond" in blocked[NOTES].reason
         assert line.cells[1].sub.startswith("Delete the fork")
 
     play(story, seed)
@@ -115,10 +113,15 @@ def test_a_stream_that_a_fork_holds_back_says_why_and_what_to_do(seed: int) -> N
 
 def test_what_a_node_does_not_take_over_is_in_its_report(seed: int) -> None:
     async def story(tree: SimTree, root: SimNode, site: SimNode) -> None:
-        outcomes = [
-            ReplicaOutcome(*NOTES, verdict, 0) for verdict in (Verdict.APPEND, Verdict.CORRUPT, Verdict.CORRUPT)
-        ]
-        root.running.store.counters.judged(outcomes)
+        await append(site, b"one", b"two")
+        await tree.until(lambda: root.records("plant-a/notes") == [b"one", b"two"])
+        assert root.running.report.now().not_taken == {}
+        await append(site, b"three")
+        (stored,) = site.running.store.read_stored(NOTES, 2, 1000)
+        batch = msgspec.structs.replace(stored.batch, crc=stored.batch.crc ^ 1)
+        damaged = msgspec.structs.replace(stored, batch=batch)
+        for _ in range(2):
+            await uplink_of(site).link.call("POST", peer.BATCHES, peer.pack([damaged]))
         assert root.running.report.now().not_taken == {"corrupt": 2}
 
     play(story, seed)
@@ -131,11 +134,12 @@ def test_what_was_not_taken_over_is_told_by_node_and_cause() -> None:
     assert set(met.not_taken) < set(NOT_TAKEN)
 
 
-def test_each_reason_says_what_to_do() -> None:
+@pytest.mark.parametrize("kind", get_args(BlockedKind))
+def test_each_kind_says_what_to_do_whatever_the_words(kind: BlockedKind) -> None:
     site = status("plant-a", parent="eu")
     assert site.link is not None
-    reasons = {"plant-a/a": "corrupt at offset 4 of the parent's copy", "plant-a/b": "<b>something new</b>"}
+    reasons = {"plant-a/corrupt": Blocked(kind, "<b>refused or corrupt: it is compared</b>")}
     blocked = msgspec.structs.replace(site, link=msgspec.structs.replace(site.link, blocked=reasons))
-    first, second = blocked_lines([blocked])
-    assert "littoral store check" in first.cells[1].sub
-    assert (second.cells[1].main, second.cells[1].sub) == ("<b>something new</b>", OTHER_REMEDY)
+    (line,) = blocked_lines([blocked])
+    assert (line.cells[1].main, line.cells[1].sub) == ("<b>refused or corrupt: it is compared</b>", REMEDIES[kind])
+    assert list(REMEDIES.values()).count(line.cells[1].sub) == 1
