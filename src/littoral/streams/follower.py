@@ -169,7 +169,8 @@ class Follower:
         if (info := self._store.stream(name)) is not None and info.via != self._outbox.parent:
             # What stands here of it is as good as what comes, but it was had from a former parent.
             await self._store.submit(lambda tx: tx.follow_from(name, self._outbox.parent))
-        if (blocked := await self._go_on(name, mark)) is not None and self._snapshots.covers(name):
+        blocked = await self._go_on(name, mark)
+        if (blocked is not None or self._ends_otherwise(mark)) and self._snapshots.covers(name):
             # The parent was restored, perhaps, and took back what it had sent before: what it wrote in between is gone.
             await self._begin(name)
             blocked = await self._go_on(name, mark)
@@ -195,6 +196,13 @@ class Follower:
                 return Blocked(NOT_TAKEN.get(verdict, "unreadable"), reason)
             await self._between(name)()
         return None
+
+    def _ends_otherwise(self, mark: peer.Mark) -> bool:
+        """Whether our copy ends where the parent's does, and holds something else."""
+        info = self._store.stream(StreamName(mark.origin, mark.path))
+        if info is None or not mark.chain or (info.next, info.lineage) != (mark.next, mark.lineage):
+            return False
+        return info.chain != mark.chain
 
     def _is_another(self, name: StreamName, mark: peer.Mark) -> bool:
         """Whether there is no copy of the stream here, or one of before its origin was restored: how much of that is

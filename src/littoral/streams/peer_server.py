@@ -189,7 +189,10 @@ class PeerServer:
 
     def _mark(self, name: StreamName) -> peer.Mark:
         info = self._store.stream(name)
-        return peer.Mark(name.origin, name.path, info.next, info.lineage) if info else peer.Mark(*name, 0)
+        if info is None:
+            return peer.Mark(*name, 0)
+        chain = info.chain if self._snapshots.covers(name) else b""
+        return peer.Mark(*name, info.next, info.lineage, chain)
 
     def _notify(self, child: str) -> StreamingResponse:
         headers = [("content-type", "text/event-stream"), NO_STORE]

@@ -48,6 +48,8 @@ class Mark(msgspec.Struct, frozen=True, array_like=True):
     next: int
     lineage: str = ""
     """The history the copy's offsets belong to; empty where there is none."""
+    chain: bytes = b""
+    """The chain hash there, of a stream from which a state is folded; empty of any other."""
 
 
 class Member(msgspec.Struct, frozen=True, array_like=True):
