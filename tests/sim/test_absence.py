@@ -7,9 +7,9 @@ from functools import partial
 import pytest
 
 from littoral.core.names import StreamName
-from littoral.store.transaction import Transaction
 from littoral.testing.loop import run
 from littoral.testing.tree import SimNode, SimTree
+from tests.support.stores import append
 from tests.support.vertical import LINES
 
 DAY_S = 86_400
@@ -18,12 +18,8 @@ DAYS = 100
 LOG = StreamName("plant-a", "log")
 
 
-async def append(node: SimNode, record: bytes) -> None:
-    def job(tx: Transaction) -> None:
-        tx.open_stream(LOG)
-        tx.append(LOG, [record])
-
-    await node.running.store.submit(job)
+async def note(node: SimNode, record: bytes) -> None:
+    await node.running.store.submit(append(LOG, record))
 
 
 def value(node: SimNode, key: str) -> bytes | None:
@@ -55,7 +51,7 @@ def test_it_renews_by_its_key_and_syncs(seed: int, wrong_ms: int):
             for node in (root, site):
                 node.clock.step(DAY_S * 1000)
             await asyncio.sleep(10)
-            await append(site, b"day %d" % day)
+            await note(site, b"day %d" % day)
             await root.running.keyvalue.put("lines", "of the root", b"%d" % day)
         assert site.running.identity.expired(root.clock.wall_ms()), "by the clock that is right"
         for link in links:
@@ -81,7 +77,7 @@ def test_a_clock_that_is_set_right_again_is_followed(seed: int):
         for step_ms in (-3_600_000, 3_600_000):
             site.clock.step(step_ms)
             # The first write may be made before the node hears what time it is; the next is not.
-            await append(site, b"x")
+            await note(site, b"x")
             await asyncio.sleep(60)
             assert abs(site.running.seams.clock.wall_ms() - root.clock.wall_ms()) < 1000
             await root.running.keyvalue.put("lines", "k", b"%d" % step_ms)

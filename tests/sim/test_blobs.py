@@ -359,7 +359,9 @@ def test_what_is_damaged_here_is_put_into_the_dead_letters():
     simulated(main)
 
 
-def test_one_that_the_disk_does_not_give_just_now_holds_nothing_up_and_goes_when_it_does(monkeypatch: pytest.MonkeyPatch):
+def test_one_that_the_disk_does_not_give_just_now_holds_nothing_up_and_goes_when_it_does(
+    monkeypatch: pytest.MonkeyPatch,
+):
     data = content(MIB)
 
     async def main(tree: SimTree) -> None:

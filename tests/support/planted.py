@@ -10,6 +10,7 @@ import apsw
 import msgspec
 import pytest
 
+from littoral.core.http import AnyResponse, Request
 from littoral.core.kv import KvEntry
 from littoral.core.lanes import Lane
 from littoral.core.names import StreamName
@@ -25,6 +26,7 @@ from littoral.store.stubborn import commit_stubbornly
 from littoral.store.transaction import Transaction
 from littoral.streams import peer_server
 from littoral.streams.outbox import Outbox
+from littoral.streams.peer_server import PeerServer
 from littoral.streams.take_over import take_over
 
 
@@ -128,3 +130,17 @@ def fold_ignores_the_tombstone_horizon(patch: pytest.MonkeyPatch) -> None:
             kv.read_horizon = read_horizon
 
     patch.setattr(KvTable, "merge", merge_all)
+
+
+def invariant_breaks_in_every_seventh_request(patch: pytest.MonkeyPatch) -> None:
+    """What a parent asserts does not hold: the child is told of an error, and asks again."""
+    handle = PeerServer.handle
+    asked = 0
+
+    async def handle_and_fail(self: PeerServer, child: str, request: Request) -> AnyResponse:
+        nonlocal asked
+        asked += 1
+        assert asked % 7, "planted"
+        return await handle(self, child, request)
+
+    patch.setattr(PeerServer, "handle", handle_and_fail)

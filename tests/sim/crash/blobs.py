@@ -1,7 +1,6 @@
 """Blobs are put, gone on with and dropped on a disk whose power is cut."""
 
 import asyncio
-import hashlib
 from collections.abc import Awaitable, Callable
 from functools import partial
 
@@ -11,9 +10,9 @@ from littoral.store.blobs import Blobs, open_blobs
 from littoral.testing.crash import Crash
 from littoral.testing.disk import PowerCut
 from littoral.testing.offload import at_once
-from littoral.testing.random import SeededRandom
 from littoral.testing.store import ANSWER_S, SimStore
 from littoral.wire.peer import BlobMark
+from tests.support.blobs import content, digest_of
 
 PIECE = 2 * BLOCK_BYTES
 
@@ -63,12 +62,8 @@ def _fail(text: str) -> None:
     raise AssertionError(text)
 
 
-def content(n: int) -> bytes:
-    return SeededRandom(n).token_bytes(4 * BLOCK_BYTES + 100 * n)
-
-
-def digest_of(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
+def numbered(n: int) -> bytes:
+    return content(4 * BLOCK_BYTES + 100 * n, n)
 
 
 async def blobs(crash: Crash) -> None:
@@ -76,14 +71,14 @@ async def blobs(crash: Crash) -> None:
     node = crash.store("plant-a")
     opened = Opened(node)
     for n in range(3):
-        await _put(opened, content(n))
-    dropped = digest_of(content(1))
+        await _put(opened, numbered(n))
+    dropped = digest_of(numbered(1))
     await _drop(opened, dropped)
-    await opened.insist(lambda blobs: blobs.read(digest_of(content(0)), 0, 10))
+    await opened.insist(lambda blobs: blobs.read(digest_of(numbered(0)), 0, 10))
     await opened.close()
     await node.close()
     opened = Opened(node)
-    kept = {digest_of(content(n)): content(n) for n in (0, 2)}
+    kept = {digest_of(numbered(n)): numbered(n) for n in (0, 2)}
     for digest, data in kept.items():
         assert await opened.insist(partial(Blobs.read, digest=digest, offset=0, length=1 << 20)) == data
     found = await opened.running()

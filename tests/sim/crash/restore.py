@@ -1,25 +1,15 @@
 """A site whose store was set back to a backup gets back from its parent what it lacks, and puts aside what it wrote in
 its place."""
 
-from collections.abc import Callable
-
 from littoral.core.names import StreamName
 from littoral.store.transaction import Transaction
 from littoral.testing.crash import Crash
 from littoral.testing.supervision import insist
 from littoral.testing.tree import SimNode
 from tests.support.restoring import backed_up, restored
-from tests.support.stores import name
+from tests.support.stores import append, name
 
 NOTES, ASIDE, LATER = name("plant-a/notes"), name("plant-a/quarantine/notes"), name("plant-a/later")
-
-
-def append(stream: StreamName, *records: bytes) -> Callable[[Transaction], None]:
-    def job(tx: Transaction) -> None:
-        tx.open_stream(stream)
-        tx.append(stream, records)
-
-    return job
 
 
 async def restore(crash: Crash) -> None:

@@ -10,17 +10,15 @@ from littoral.core.lanes import Lane
 from littoral.core.limits import Limits
 from littoral.core.names import StreamName
 from littoral.core.resources.model import BudgetPolicy, SpillPlace, Storage, StreamBudget
-from littoral.core.tasks import Tasks
 from littoral.store.budgets import Budget, Budgets, stored_bytes_most
 from littoral.store.replica import Verdict
-from littoral.store.retention import Retention
 from littoral.store.store import Store
 from littoral.store.stream import StreamInfo
 from littoral.store.transaction import Transaction
 from littoral.streams.take_over import take_over
 from littoral.testing.loop import run
-from littoral.testing.offload import at_once
-from tests.support.stores import SimStore, name, records_of
+from tests.support.retention import Retained, run_story
+from tests.support.stores import SimStore, append, name, records_of
 
 A, B, ALERTS = name("plant-a/a"), name("plant-a/b"), name("plant-a/alerts")
 
@@ -41,32 +39,20 @@ def head_of(store: Store, stream: StreamName) -> StreamInfo:
     return info
 
 
-class Running:
-    """A store whose streams are kept within their budgets."""
-
-    def __init__(self, storage: Storage, **limits: int) -> None:
-        self.sim = SimStore("plant-a", storage, **limits)
-        self.store = self.sim.open()
-        self.warnings: list[str] = []
-        self.failures: list[BaseException] = []
-        self.retention = Retention(self.store, self.sim.clock, self.sim.limits, self.warnings.append, at_once)
-        Tasks(self.failures.append).start(self.retention.run(), "retention")
+class Running(Retained):
+    """With records of so many bytes."""
 
     async def put(self, stream, size: int, *, lane: Lane = "telemetry", essential: bool = False) -> None:
-        def job(tx):
-            tx.open_stream(stream, lane=lane)
-            tx.append(stream, [self.sim.random.token_bytes(size)], essential=essential)
+        await self.append(stream, self.sim.random.token_bytes(size), lane=lane, essential=essential)
 
-        await self.store.submit(job)
 
-    def held(self, stream) -> int:
-        return head_of(self.store, stream).bytes
+def play(story, bounds: Storage, **limits: int) -> None:
+    run_story(story, lambda: Running(bounds, **limits))
 
 
 class TestReject:
     def test_what_goes_beyond_a_streams_budget_is_refused_and_nothing_else_is(self):
-        async def main() -> None:
-            running = Running(bounded("reject"))
+        async def story(running: Running) -> None:
             for _ in range(39):
                 await running.put(A, 100)
             with pytest.raises(StorageFull, match=r"plant-a/a: it holds \d+ of the 4096 bytes.*Raise its bytes in"):
@@ -75,37 +61,33 @@ class TestReject:
             assert 3900 < running.held(A) <= 4096
             await asyncio.sleep(60)
             assert len(records_of(running.store, A)) == 39, "nothing was dropped"
-            assert running.failures == []
 
-        run(main)
+        play(story, bounded("reject"))
 
     def test_what_one_group_appends_is_counted_together(self):
-        async def main() -> None:
-            running = Running(bounded("reject"))
+        async def story(running: Running) -> None:
             results = await asyncio.gather(*(running.put(A, 1000) for _ in range(9)), return_exceptions=True)
             refused = [each for each in results if isinstance(each, StorageFull)]
             assert len(refused) == 5
             assert running.held(A) <= 4096
 
-        run(main)
+        play(story, bounded("reject"))
 
     def test_a_record_that_follows_from_acknowledged_ones_is_taken(self):
-        async def main() -> None:
-            running = Running(bounded("reject"))
+        async def story(running: Running) -> None:
             await running.put(A, 4000)
             await running.put(A, 4000, essential=True)
 
-        run(main)
+        play(story, bounded("reject"))
 
     def test_its_age_makes_room_again(self):
-        async def main() -> None:
-            running = Running(bounded("reject", age="30s"))
+        async def story(running: Running) -> None:
             await running.put(A, 4000)
             await asyncio.sleep(100)
             await running.put(A, 4000)
             assert len(records_of(running.store, A)) == 1
 
-        run(main)
+        play(story, bounded("reject", age="30s"))
 
     def test_a_neighbours_batch_is_not_taken_and_said_to_be_too_much_for_now(self):
         async def main() -> None:
@@ -139,12 +121,7 @@ class TestReject:
             child = SimStore("cell-1")
             sent = child.open()
             full = name("cell-1/full")
-
-            def job(tx):
-                tx.open_stream(full)
-                tx.append(full, [child.random.token_bytes(9000)])
-
-            await sent.submit(job)
+            await sent.submit(append(full, child.random.token_bytes(9000)))
             entry = StreamBudget(streams=["*/full"], bytes="8KiB", policy="reject")
             parent = SimStore("plant-a", Storage(streams=[entry])).open()
             outcomes = await parent.submit(lambda tx: take_over(sent.read_stored(full, 0, 1 << 30), "cell-1", tx))
@@ -156,8 +133,7 @@ class TestReject:
 
 class TestTheWholeNode:
     def test_reject_refuses_telemetry_and_lets_alerts_in(self):
-        async def main() -> None:
-            running = Running(Storage(policy="reject"), store_bytes=10_000)
+        async def story(running: Running) -> None:
             await running.put(A, 9_000)
             with pytest.raises(StorageFull, match=r"the node's streams hold \d+ bytes, limit store-bytes is 10000"):
                 await running.put(B, 3000)
@@ -165,11 +141,10 @@ class TestTheWholeNode:
             await asyncio.sleep(60)
             assert running.held(A) > 9_000, "nothing was dropped"
 
-        run(main)
+        play(story, Storage(policy="reject"), store_bytes=10_000)
 
     def test_a_stream_that_rejects_is_not_shortened_for_the_others(self):
-        async def main() -> None:
-            running = Running(bounded("reject", "1MiB"), store_bytes=20_000)
+        async def story(running: Running) -> None:
             for _ in range(13):
                 await running.put(A, 1000)
             for _ in range(30):
@@ -178,13 +153,10 @@ class TestTheWholeNode:
             assert len(records_of(running.store, A)) == 13, "though it is the largest"
             assert running.held(B) <= 7_000
 
-        run(main)
+        play(story, bounded("reject", "1MiB"), store_bytes=20_000)
 
     def test_spill_moves_the_oldest_away_before_anything_is_refused(self):
-        async def main() -> None:
-            running = Running(
-                Storage(policy="spill", spill=SpillPlace(directory="/x", bytes="16MiB")), store_bytes=80_000
-            )
+        async def story(running: Running) -> None:
             for _ in range(120):
                 await running.put(A, 1000)
                 await asyncio.sleep(0.2)
@@ -192,7 +164,7 @@ class TestTheWholeNode:
             assert running.held(A) <= 70_000
             assert len(records_of(running.store, A)) == 120
 
-        run(main)
+        play(story, Storage(policy="spill", spill=SpillPlace(directory="/x", bytes="16MiB")), store_bytes=80_000)
 
 
 class TestWhatCounts:
@@ -237,12 +209,7 @@ class TestWhatCounts:
             store = sim.open()
             for count, size in ((1, 1), (1, 300), (50, 0), (300, 70), (2, 70_000)):
                 stream = name(f"plant-a/s{count}")
-
-                def job(tx, stream=stream, count=count, size=size):
-                    tx.open_stream(stream)
-                    tx.append(stream, [sim.random.token_bytes(size) for _ in range(count)])
-
-                await store.submit(job)
+                await store.submit(append(stream, *(sim.random.token_bytes(size) for _ in range(count))))
                 assert head_of(store, stream).bytes <= stored_bytes_most(count * size, count)
 
         run(main)

@@ -18,19 +18,11 @@ from littoral.store.replica import Verdict
 from littoral.store.store import Store
 from littoral.store.transaction import Transaction
 from tests.support.damage import change, flip, tear
-from tests.support.stores import local_store, name
+from tests.support.stores import append, local_store, name
 
 OWN, FORK, ORPHAN, COPY = name("plant-a/s"), name("plant-a/f"), name("plant-a/of-deleted"), name("cell-1/s")
 PLAIN = name("plant-a/plain")
 RECORD = b"a record that is not compressed, and is there once: "
-
-
-def append(stream: StreamName, *records: bytes) -> Callable[[Transaction], object]:
-    def job(tx: Transaction) -> None:
-        tx.open_stream(stream)
-        tx.append(stream, records)
-
-    return job
 
 
 def fork(stream: StreamName, source: StreamName, at: int) -> Callable[[Transaction], object]:

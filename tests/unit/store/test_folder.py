@@ -16,7 +16,7 @@ from littoral.store.stream import StreamInfo
 from littoral.store.transaction import Transaction
 from littoral.testing.disk import CutAt
 from littoral.testing.loop import run
-from tests.support.stores import SimStore, name, records_of
+from tests.support.stores import SimStore, append, name, records_of
 
 A, B = name("plant-a/a"), name("plant-a/b")
 LETTERS = name("plant-a/dead-letters")
@@ -46,14 +46,6 @@ class Sum:
             if not record.isdigit():
                 raise InvalidInput("add", repr(record), "it is no number")
             tx.put_state("sum", "total", b"%d" % (total + int(record)))
-
-
-def put(*records: bytes, to: StreamName = A, retention_bytes: int | None = None):
-    def job(tx: Transaction) -> int:
-        tx.open_stream(to, retention_bytes=retention_bytes)
-        return tx.append(to, records).first
-
-    return job
 
 
 class Running:
@@ -86,12 +78,12 @@ def test_every_stream_it_wants_is_folded_up_to_its_tail():
     async def main() -> None:
         sim = SimStore()
         store = sim.open()
-        await store.submit(put(b"1", b"2"))
+        await store.submit(append(A, b"1", b"2"))
         await store.close()
         running = Running(sim)
         await running.until_folded()
-        await running.store.submit(put(b"10"))
-        await running.store.submit(put(b"100", to=B))
+        await running.store.submit(append(A, b"10"))
+        await running.store.submit(append(B, b"100"))
         await running.until_folded()
         assert total(running.store) == 113
         assert running.folder.applied_records == 4
@@ -103,9 +95,9 @@ def test_poison_is_put_aside_with_its_reason_and_the_fold_goes_on():
     async def main() -> None:
         sim = SimStore()
         running = Running(sim)
-        await running.store.submit(put(b"1", b"poison", b"2", b"p2"))
+        await running.store.submit(append(A, b"1", b"poison", b"2", b"p2"))
         await running.until_folded()
-        await running.store.submit(put(b"4"))
+        await running.store.submit(append(A, b"4"))
         await running.until_folded()
         assert total(running.store) == 7
         letters = [msgspec.json.decode(record) for record in records_of(running.store, LETTERS)]
@@ -124,7 +116,7 @@ def test_a_record_at_which_the_fold_fails_is_put_aside_and_logged_whatever_it_ra
     async def main() -> None:
         sim = SimStore()
         running = Running(sim)
-        await running.store.submit(put(b"1", b"fault", b"poison", b"2"))
+        await running.store.submit(append(A, b"1", b"fault", b"poison", b"2"))
         await running.until_folded()
         assert total(running.store) == 3
         fault, poison = [msgspec.json.decode(record) for record in records_of(running.store, LETTERS)]
@@ -139,7 +131,7 @@ def test_a_record_at_which_the_fold_fails_is_put_aside_and_logged_whatever_it_ra
 def test_what_cannot_be_applied_yet_is_waited_for():
     async def main() -> None:
         running = Running(SimStore())
-        await running.store.submit(put(b"1", b"fault", b"early", b"2"))
+        await running.store.submit(append(A, b"1", b"fault", b"early", b"2"))
         await asyncio.sleep(5)
         assert ("it is too early" in running.folder.failed, total(running.store)) == (True, 0)
         assert records_of(running.store, LETTERS) == []
@@ -164,7 +156,7 @@ def test_a_disk_that_fails_below_a_record_puts_nothing_aside():
             Sum.apply(running.sum, tx, source, first, records)
 
         running.sum.apply = apply  # type: ignore[method-assign]
-        await running.store.submit(put(b"1", b"2"))
+        await running.store.submit(append(A, b"1", b"2"))
         await asyncio.sleep(5)
         assert ("disk I/O error" in running.folder.failed, total(running.store)) == (True, 0)
         refusing = False
@@ -179,7 +171,7 @@ def test_what_retention_took_is_stepped_over():
         sim = SimStore()
         store = sim.open()
         for n in range(4):
-            await store.submit(put(b"%d" % 10**n, retention_bytes=1))
+            await store.submit(append(A, b"%d" % 10**n, retention_bytes=1))
         await store.submit(lambda tx: tx.retain(A, 0, 2))
         await store.close()
         running = Running(sim)
@@ -193,7 +185,7 @@ def test_a_full_disk_is_waited_for():
     async def main() -> None:
         sim = SimStore()
         running = Running(sim)
-        await running.store.submit(put(b"1"))
+        await running.store.submit(append(A, b"1"))
         sim.disk.capacity_bytes = 0
         await asyncio.sleep(5)
         assert "the disk is full" in running.folder.failed
@@ -213,7 +205,7 @@ def test_a_power_cut_at_any_sync_applies_nothing_twice_and_leaves_nothing_out():
         sim.disk.schedule_cut(CutAt(sim.disk.counts["sync"] + number, "sync", takes_effect))
         for n in range(8):
             if sim.disk.powered:
-                running.store.submit(put(b"%d" % 10**n, *([b"poison"] if n == 3 else [])))
+                running.store.submit(append(A, b"%d" % 10**n, *([b"poison"] if n == 3 else [])))
             await asyncio.sleep(0.02)
         reached = not sim.disk.powered
         running.tasks.abandon()
@@ -239,7 +231,7 @@ def test_what_was_gone_before_it_was_folded_is_counted_and_said_once_for_each_ga
         sim = SimStore()
         store = sim.open()
         for n in range(4):
-            await store.submit(put(b"%d" % 10**n, retention_bytes=1))
+            await store.submit(append(A, b"%d" % 10**n, retention_bytes=1))
         await store.submit(lambda tx: tx.retain(A, 0, 2))
         await store.close()
         running = Running(sim)
@@ -249,7 +241,7 @@ def test_what_was_gone_before_it_was_folded_is_counted_and_said_once_for_each_ga
         assert letter["reason"] == "fold sum steps over offsets 0 to 2: 2 records are gone"
         assert letter["source"] == "plant-a/a"
         await running.tasks.stop()
-        await running.store.submit(put(b"5"))
+        await running.store.submit(append(A, b"5"))
         await running.store.submit(lambda tx: tx.retain(A, 0, 10))
         await running.store.close()
         running = Running(sim)
@@ -265,7 +257,7 @@ def test_retention_that_is_on_disk_and_not_yet_published_is_waited_for():
         sim = SimStore()
         store = sim.open()
         for n in range(3):
-            await store.submit(put(b"%d" % 10**n, retention_bytes=1))
+            await store.submit(append(A, b"%d" % 10**n, retention_bytes=1))
         before = store.stream(A)
         assert before is not None
         await store.submit(lambda tx: tx.retain(A, 0, 2))
@@ -278,7 +270,7 @@ def test_retention_that_is_on_disk_and_not_yet_published_is_waited_for():
         await asyncio.sleep(5)
         assert (failures, total(store)) == ([], 0)
         store._streams[A] = after
-        await store.submit(put(b"1000"))
+        await store.submit(append(A, b"1000"))
         while total(store) < 1100:
             await asyncio.sleep(0.01)
         assert failures == []

@@ -3,7 +3,6 @@
 import asyncio
 import zlib
 from collections.abc import Sequence
-from functools import partial
 
 import msgspec
 
@@ -14,7 +13,7 @@ from littoral.store.folder import Folder
 from littoral.store.stream import StreamInfo
 from littoral.store.transaction import Transaction
 from littoral.testing.loop import run
-from tests.support.stores import SimStore, name, records_of
+from tests.support.stores import SimStore, append, name, records_of
 
 SOURCE = name("plant-a/s")
 
@@ -36,7 +35,7 @@ def test_a_damaged_batch_goes_to_the_dead_letters_and_the_rest_is_folded():
     async def main() -> None:
         origin = SimStore("plant-a").open()
         for record in (b"1", b"2", b"3"):
-            await origin.submit(partial(append, record))
+            await origin.submit(append(SOURCE, record))
         frame = forged(origin.read_stored(SOURCE, 0, 1 << 20))
         sim = SimStore("cloud")
         store = sim.open()
@@ -62,7 +61,7 @@ def test_a_batch_that_is_missing_is_stepped_over_and_the_rest_is_folded():
         sim = SimStore("plant-a")
         store = sim.open()
         for record in (b"1", b"2", b"3", b"4"):
-            await store.submit(partial(append, record))
+            await store.submit(append(SOURCE, record))
         store.committer._connection.execute("DELETE FROM batches WHERE first IN (1, 3)")
         fold = Kept()
         failures: list[BaseException] = []
@@ -80,11 +79,6 @@ def test_a_batch_that_is_missing_is_stepped_over_and_the_rest_is_folded():
         ] * 2
 
     run(main)
-
-
-def append(record: bytes, tx: Transaction) -> None:
-    tx.open_stream(SOURCE)
-    tx.append(SOURCE, [record])
 
 
 def forged(frame: list[StoredBatch]) -> list[StoredBatch]:

@@ -18,18 +18,13 @@ from littoral.store.store import Store
 from littoral.store.transaction import Transaction
 from littoral.testing.loop import run
 from littoral.testing.offload import at_once
-from tests.support.stores import SimStore, column, name, records_of
+from tests.support.stores import SimStore, append, column, name, records_of
 
 SOURCE, FORK, THIRD = name("plant-a/source"), name("plant-a/fork"), name("plant-a/third")
 RECORDS = [b"%d" % n for n in range(9)]
 
 
-def append(stream: StreamName, *records: bytes) -> Callable[[Transaction], int]:
-    def job(tx: Transaction) -> int:
-        tx.open_stream(stream, content_type="text/plain")
-        return tx.append(stream, records).first
-
-    return job
+put = partial(append, content_type="text/plain")
 
 
 def fork(stream: StreamName, source: StreamName, at: int, part_bytes: int = 0) -> Callable[[Transaction], object]:
@@ -41,7 +36,7 @@ async def made(*, batches_of: int = 3) -> SimStore:
     sim = SimStore()
     store = sim.open()
     for first in range(0, len(RECORDS), batches_of):
-        await store.submit(append(SOURCE, *RECORDS[first : first + batches_of]))
+        await store.submit(put(SOURCE, *RECORDS[first : first + batches_of]))
     return sim
 
 
@@ -76,8 +71,8 @@ def test_a_fork_has_what_is_before_its_point_and_goes_on_by_itself(at: int):
         await store.submit(fork(FORK, SOURCE, at))
         assert records_of(store, FORK) == RECORDS[:at]
         assert rows(store) == before + (at % 3 != 0), "only a batch that the point cuts is written again"
-        await store.submit(append(SOURCE, b"not in the fork"))
-        assert await store.submit(append(FORK, b"new", b"newer")) == at
+        await store.submit(put(SOURCE, b"not in the fork"))
+        assert await store.submit(put(FORK, b"new", b"newer")) == at
         assert records_of(store, FORK) == [*RECORDS[:at], b"new", b"newer"]
         assert records_of(store, SOURCE) == [*RECORDS, b"not in the fork"]
         check_chain(store, FORK)
@@ -89,11 +84,11 @@ def test_a_point_may_be_within_a_record():
     async def main() -> None:
         sim = SimStore()
         store = sim.open()
-        await store.submit(append(SOURCE, b"hello", b"world"))
+        await store.submit(put(SOURCE, b"hello", b"world"))
         for number, (at, part, content) in enumerate([(0, 3, [b"hel"]), (0, 5, [b"hello"]), (1, 2, [b"hello", b"wo"])]):
             stream = name(f"plant-a/fork{number}")
             await store.submit(fork(stream, SOURCE, at, part))
-            await store.submit(append(stream, b"!"))
+            await store.submit(put(stream, b"!"))
             assert records_of(store, stream) == [*content, b"!"]
             check_chain(store, stream)
         for at, part in ((0, 6), (2, 1)):
@@ -108,9 +103,9 @@ def test_what_is_appended_in_the_same_group_is_there():
         store = SimStore().open()
 
         def job(tx: Transaction) -> None:
-            append(SOURCE, b"0", b"1")(tx)
+            put(SOURCE, b"0", b"1")(tx)
             fork(FORK, SOURCE, 2)(tx)
-            append(SOURCE, b"2")(tx)
+            put(SOURCE, b"2")(tx)
 
         await store.submit(job)
         assert records_of(store, FORK) == [b"0", b"1"]
@@ -124,10 +119,10 @@ def test_a_fork_that_fails_leaves_what_was_pending_as_it_was():
         store = SimStore().open()
 
         def job(tx: Transaction) -> None:
-            append(SOURCE, b"0")(tx)
+            put(SOURCE, b"0")(tx)
             with pytest.raises(InvalidInput), tx.attempt():
                 fork(FORK, SOURCE, 7)(tx)
-            append(SOURCE, b"1")(tx)
+            put(SOURCE, b"1")(tx)
 
         await store.submit(job)
         assert records_of(store, SOURCE) == [b"0", b"1"]
@@ -159,9 +154,9 @@ def test_forks_of_forks_read_through_and_outlive_what_they_come_from():
         sim = await made()
         store = sim.running()
         await store.submit(fork(FORK, SOURCE, 7))
-        await store.submit(append(FORK, b"f7", b"f8"))
+        await store.submit(put(FORK, b"f7", b"f8"))
         await store.submit(fork(THIRD, FORK, 8))
-        await store.submit(append(THIRD, b"t8"))
+        await store.submit(put(THIRD, b"t8"))
         expected = [*RECORDS[:7], b"f7", b"t8"]
         assert records_of(store, THIRD) == expected
         check_chain(store, THIRD)
@@ -223,7 +218,7 @@ def test_deleted_rows_go_in_pieces_and_those_of_a_fork_before_those_of_its_sourc
         store = (await made(batches_of=1)).running()
         await store.submit(fork(FORK, SOURCE, 9))
         for n in range(3):
-            await store.submit(append(FORK, b"f%d" % n))
+            await store.submit(put(FORK, b"f%d" % n))
         await store.submit(lambda tx: tx.delete_stream(SOURCE))
         assert await store.submit(lambda tx: tx.purge(2)) == 0, "the fork needs them"
         await store.submit(lambda tx: tx.delete_stream(FORK))
@@ -240,7 +235,7 @@ def test_a_name_is_free_again_at_once_where_nothing_was_forked():
         store = (await made()).running()
         await store.submit(lambda tx: tx.delete_stream(SOURCE))
         assert not store.is_held(SOURCE)
-        await store.submit(append(SOURCE, b"another"))
+        await store.submit(put(SOURCE, b"another"))
         assert records_of(store, SOURCE) == [b"another"]
         await purge(store)
         assert records_of(store, SOURCE) == [b"another"]
@@ -272,7 +267,7 @@ def test_retention_of_a_fork_takes_what_it_inherited_first():
         store = sim.running()
         await store.submit(fork(FORK, SOURCE, 6))
         for n in range(4):
-            await store.submit(append(FORK, b"f%d" % n))
+            await store.submit(put(FORK, b"f%d" % n))
         await store.submit(lambda tx: tx.set_retention(FORK, 1))
         await store.submit(lambda tx: tx.retain(FORK, 0, 1))
         assert records_of(store, FORK) == [b"f1", b"f2", b"f3"]
@@ -287,9 +282,9 @@ def test_a_read_goes_from_row_to_row_of_several_streams_and_ends_where_it_has_en
     async def main() -> None:
         store = (await made()).running()
         await store.submit(fork(FORK, SOURCE, 6))
-        await store.submit(append(FORK, b"f6"))
+        await store.submit(put(FORK, b"f6"))
         await store.submit(fork(THIRD, FORK, 7))
-        await store.submit(append(THIRD, b"t7"))
+        await store.submit(put(THIRD, b"t7"))
         whole = [batch.records() for batch in store.read(THIRD, 0, 1 << 20)]
         assert whole == [RECORDS[:3], RECORDS[3:6], [b"f6"], [b"t7"]]
         sizes = [len(batch.payload) for batch in store.read(THIRD, 0, 1 << 20)]
@@ -309,7 +304,7 @@ def test_a_chain_of_forks_has_an_end():
 
     async def main() -> None:
         store = SimStore(fork_depth=2).open()
-        await store.submit(append(chain[0], b"0"))
+        await store.submit(put(chain[0], b"0"))
         await store.submit(fork(chain[1], chain[0], 1))
         await store.submit(fork(chain[2], chain[1], 1))
         with pytest.raises(LimitReached, match="would go through 3 other streams"):
@@ -345,10 +340,10 @@ def test_a_chain_of_forks_may_be_longer_than_python_calls_go_deep():
     chain = [name(f"plant-a/{number}") for number in range(length)]
 
     def job(tx: Transaction) -> None:
-        append(chain[0], b"0")(tx)
+        put(chain[0], b"0")(tx)
         for number in range(1, length):
             fork(chain[number], chain[number - 1], number)(tx)
-            append(chain[number], b"%d" % number)(tx)
+            put(chain[number], b"%d" % number)(tx)
 
     async def main() -> None:
         store = SimStore(fork_depth=length).open()
@@ -382,12 +377,12 @@ def test_any_tree_of_forks_reads_as_if_each_had_been_copied(data: st.DataObject)
             known = sorted(model)
             if action == "make" or not known:
                 model[stream] = [b"%d" % number]
-                await store.submit(append(stream, *model[stream]))
+                await store.submit(put(stream, *model[stream]))
             elif action == "append":
                 chosen = data.draw(st.sampled_from(known))
                 records = [b"%d.%d" % (number, n) for n in range(data.draw(st.integers(1, 4)))]
                 model[chosen] += records
-                await store.submit(append(chosen, *records))
+                await store.submit(put(chosen, *records))
             elif action == "fork":
                 chosen = data.draw(st.sampled_from(known))
                 at = data.draw(st.integers(0, len(model[chosen])))

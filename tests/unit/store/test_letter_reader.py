@@ -11,9 +11,8 @@ from littoral.store.dead_letters import PART_BYTES, DeadLetter, append_dead_lett
 from littoral.store.letter_marks import mark
 from littoral.store.letter_reader import LetterReader
 from littoral.store.store import Store
-from littoral.store.transaction import Transaction
 from littoral.testing.loop import run
-from tests.support.stores import SimStore, name
+from tests.support.stores import SimStore, append, name
 
 DEAD = name("plant-a/dead-letters")
 LARGE = bytes(range(256)) * (PART_BYTES // 256 * 2 + 3)
@@ -24,11 +23,7 @@ async def put(store: Store, *letters: DeadLetter) -> None:
 
 
 async def put_raw(store: Store, *records: bytes) -> None:
-    def job(tx: Transaction) -> None:
-        tx.open_stream(DEAD)
-        tx.append(DEAD, records)
-
-    await store.submit(job)
+    await store.submit(append(DEAD, *records))
 
 
 def test_pages_hold_what_is_open_and_lead_to_the_end():

@@ -3,41 +3,25 @@
 import asyncio
 
 from littoral.core.lanes import Lane
-from littoral.core.tasks import Tasks
 from littoral.store.batch import PIECE_BYTES
-from littoral.store.retention import BATCHES_AT_ONCE, BY_AGE_EVERY_S, Retention
-from littoral.store.store import Store
+from littoral.store.retention import BATCHES_AT_ONCE, BY_AGE_EVERY_S
 from littoral.store.transaction import Transaction
 from littoral.testing.loop import run
-from littoral.testing.offload import at_once
 from littoral.testing.random import SeededRandom
-from tests.support.stores import SimStore, name, records_of
+from tests.support.retention import Retained, run_story
+from tests.support.stores import SimStore, append, name, records_of
 
 A = name("plant-a/a")
 
 
-class Running:
-    def __init__(self, **limits: int) -> None:
-        self.sim = SimStore(**limits)
-        self.store: Store = self.sim.open()
-        self.warnings: list[str] = []
-        self.failures: list[BaseException] = []
-        self.retention = Retention(self.store, self.sim.clock, self.sim.limits, self.warnings.append, at_once)
-        Tasks(self.failures.append).start(self.retention.run(), "retention")
-
-    async def put(self, *records: bytes, retention_bytes: int | None = None, retention_ms: int | None = None) -> None:
-        def job(tx):
-            tx.open_stream(A, retention_bytes=retention_bytes, retention_ms=retention_ms)
-            tx.append(A, records)
-
-        await self.store.submit(job)
+def play(story, **limits: int) -> None:
+    run_story(story, lambda: Retained(None, **limits))
 
 
 def test_a_stream_is_kept_within_its_bytes():
-    async def main() -> None:
-        running = Running()
+    async def story(running: Retained) -> None:
         for n in range(200):
-            await running.put(b"%08d" % n, retention_bytes=100)
+            await running.append(A, b"%08d" % n, retention_bytes=100)
         assert len(records_of(running.store, A)) > 100
         await asyncio.sleep(5)
         info = running.store.stream(A)
@@ -45,22 +29,16 @@ def test_a_stream_is_kept_within_its_bytes():
         assert 0 < info.bytes <= 100
         assert records_of(running.store, A)[-1] == b"00000199"
         assert running.retention.dropped_batches == info.first > BATCHES_AT_ONCE
-        assert running.failures == []
 
-    run(main)
+    play(story)
 
 
 def test_what_is_deleted_at_once_is_little_in_bytes_too():
     async def main() -> None:
         store = SimStore(stream_bytes=4 * PIECE_BYTES).open()
         batch = SeededRandom(1).token_bytes(200 << 10)
-
-        def job(tx: Transaction) -> None:
-            tx.open_stream(A)
-            tx.append(A, [batch])
-
         for _ in range(70):
-            await store.submit(job)
+            await store.submit(append(A, batch))
         counts = []
         while count := await store.submit(lambda tx: tx.retain(A, 0, BATCHES_AT_ONCE)):
             counts.append(count)
@@ -76,8 +54,7 @@ def test_what_is_deleted_at_once_is_little_in_bytes_too():
 
 
 def test_what_forks_keep_of_deleted_streams_counts():
-    async def main() -> None:
-        running = Running(store_bytes=1000)
+    async def story(running: Retained) -> None:
         source, fork = name("plant-a/source"), name("plant-a/fork")
 
         def keep(tx: Transaction) -> None:
@@ -88,57 +65,54 @@ def test_what_forks_keep_of_deleted_streams_counts():
 
         # Not compressed: they are too small.
         for n in range(20):
-            await running.put(b"%030d" % n)
+            await running.append(A, b"%030d" % n)
         await asyncio.sleep(5)
         before = running.store.stream(A)
         await running.store.submit(keep)
         await asyncio.sleep(BY_AGE_EVERY_S * 2)
-        await running.put(b"one more")
+        await running.append(A, b"one more")
         await asyncio.sleep(5)
         after = running.store.stream(A)
         assert before is not None
         assert after is not None
-        assert (before.first, running.failures) == (0, [])
+        assert before.first == 0
         assert after.bytes + running.store.deleted_bytes() <= 1000
 
-    run(main)
+    play(story, store_bytes=1000)
 
 
 def test_it_begins_soon_after_a_stream_has_outgrown_its_bytes():
-    async def main() -> None:
-        running = Running()
+    async def story(running: Retained) -> None:
         for n in range(20):
-            await running.put(b"%08d" % n, retention_bytes=300)
+            await running.append(A, b"%08d" % n, retention_bytes=300)
         await asyncio.sleep(BY_AGE_EVERY_S * 1.5)
         for n in range(20):
-            await running.put(b"%08d" % n, retention_bytes=300)
+            await running.append(A, b"%08d" % n, retention_bytes=300)
         await asyncio.sleep(2)
         info = running.store.stream(A)
         assert info is not None
         assert 0 < info.bytes <= 300
 
-    run(main)
+    play(story)
 
 
 def test_the_default_comes_from_the_limits():
-    async def main() -> None:
-        running = Running(stream_bytes=50)
+    async def story(running: Retained) -> None:
         for n in range(20):
-            await running.put(b"%08d" % n)
+            await running.append(A, b"%08d" % n)
         await asyncio.sleep(3)
         info = running.store.stream(A)
         assert info is not None
         assert info.bytes <= 50
 
-    run(main)
+    play(story, stream_bytes=50)
 
 
 def test_a_stream_is_kept_within_its_age():
-    async def main() -> None:
-        running = Running()
-        await running.put(b"old", retention_ms=60_000)
+    async def story(running: Retained) -> None:
+        await running.append(A, b"old", retention_ms=60_000)
         await asyncio.sleep(50)
-        await running.put(b"young")
+        await running.append(A, b"young")
         assert records_of(running.store, A) == [b"old", b"young"]
         await asyncio.sleep(10 + BY_AGE_EVERY_S + 2)
         assert records_of(running.store, A) == [b"young"]
@@ -147,14 +121,13 @@ def test_a_stream_is_kept_within_its_age():
         assert info is not None
         assert (info.first, info.next, info.bytes) == (2, 2, 0)
 
-    run(main)
+    play(story)
 
 
 def test_a_disk_that_refuses_even_that_is_reported_and_tried_again():
-    async def main() -> None:
-        running = Running()
+    async def story(running: Retained) -> None:
         for n in range(20):
-            await running.put(b"%08d" % n, retention_bytes=50)
+            await running.append(A, b"%08d" % n, retention_bytes=50)
         running.sim.disk.read_only = True
         await asyncio.sleep(3)
         assert "the file system does not take writes" in running.warnings[0]
@@ -162,24 +135,17 @@ def test_a_disk_that_refuses_even_that_is_reported_and_tried_again():
         running.sim.disk.read_only = False
         await asyncio.sleep(2)
         assert len(records_of(running.store, A)) < 10
-        assert running.failures == []
 
-    run(main)
+    play(story)
 
 
-async def put_into(running: Running, stream: str, lane: Lane, count: int) -> None:
+async def put_into(running: Retained, stream: str, lane: Lane, count: int) -> None:
     for n in range(count):
-
-        def job(tx: Transaction, n: int = n) -> None:
-            tx.open_stream(name(f"plant-a/{stream}"), lane=lane)
-            tx.append(name(f"plant-a/{stream}"), [b"%08d" % n])
-
-        await running.store.submit(job)
+        await running.append(name(f"plant-a/{stream}"), b"%08d" % n, lane=lane)
 
 
 def test_all_streams_together_are_kept_within_their_bytes_and_the_least_urgent_pay():
-    async def main() -> None:
-        running = Running(store_bytes=4000)
+    async def story(running: Retained) -> None:
         lanes: dict[str, Lane] = {"alerts": "alerts", "kv": "state", "windows": "telemetry", "video": "bulk"}
         for stream, lane in lanes.items():
             await put_into(running, stream, lane, 60)
@@ -202,17 +168,16 @@ def test_all_streams_together_are_kept_within_their_bytes_and_the_least_urgent_p
         assert sum(sizes.values()) <= 4000
         assert records_of(running.store, name("plant-a/windows"))[-1] == b"00000599", "the newest stay"
         assert running.sim.limits.reached["store-bytes"] > 0
-        assert (running.warnings, running.failures) == ([], [])
+        assert running.warnings == []
 
-    run(main)
+    play(story, store_bytes=4000)
 
 
 def test_where_nothing_may_be_dropped_nothing_is():
-    async def main() -> None:
-        running = Running(store_bytes=500)
+    async def story(running: Retained) -> None:
         await put_into(running, "alerts", "alerts", 100)
         await asyncio.sleep(5)
         assert len(records_of(running.store, name("plant-a/alerts"))) == 100
-        assert (running.warnings, running.failures) == ([], [])
+        assert running.warnings == []
 
-    run(main)
+    play(story, store_bytes=500)

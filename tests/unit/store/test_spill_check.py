@@ -22,7 +22,7 @@ from littoral.store.opening import open_store
 from littoral.store.spill import spill_place
 from littoral.store.spiller import Spiller
 from littoral.store.writer import ThreadWriter
-from tests.support.stores import name, records_of
+from tests.support.stores import append, name, records_of
 
 A, FORK = name("plant-a/a"), name("plant-a/fork")
 RECORDS = [b"%04d the plain text of a record" % n * 40 for n in range(60)]
@@ -61,12 +61,7 @@ def folder(tmp_path, key):
     async def main() -> None:
         async with opened(tmp_path, key) as store:
             for record in RECORDS:
-
-                def job(tx, record=record):
-                    tx.open_stream(A)
-                    tx.append(A, [record])
-
-                await store.submit(job)
+                await store.submit(append(A, record))
             spiller = Spiller(store, asyncio.to_thread)
             while await spiller.spill(A, 3000):
                 pass

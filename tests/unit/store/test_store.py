@@ -29,17 +29,9 @@ from littoral.store.stream import StreamInfo
 from littoral.store.transaction import Transaction
 from littoral.testing.disk import CutAt, Point, PowerCut
 from littoral.testing.loop import run
-from tests.support.stores import SimStore, local_store, name, records_of
+from tests.support.stores import SimStore, append, local_store, name, records_of
 
 A, B = name("plant-a/a"), name("plant-a/b")
-
-
-def append(*records: bytes, retention_bytes: int | None = None):
-    def job(tx: Transaction) -> int:
-        tx.open_stream(A, retention_bytes=retention_bytes)
-        return tx.append(A, records).first
-
-    return job
 
 
 class TestReading:
@@ -47,7 +39,7 @@ class TestReading:
         async def main() -> None:
             store = SimStore().open()
             for first in range(0, 9, 3):
-                await store.submit(append(*(b"%d" % n for n in range(first, first + 3))))
+                await store.submit(append(A, *(b"%d" % n for n in range(first, first + 3))))
             spans = [(batch.first, batch.next) for batch in store.read(A, 4, 1 << 20)]
             assert spans == [(3, 6), (6, 9)]
             assert store.read(A, 9, 1 << 20) == []
@@ -67,7 +59,7 @@ class TestReading:
         async def main() -> None:
             store = SimStore().open()
             for n in range(4):
-                await store.submit(append(b"%d" % n))
+                await store.submit(append(A, b"%d" % n))
             before = cursors()
             for most_bytes in (1, 1 << 20) * 10:
                 assert store.read(A, 0, most_bytes)
@@ -81,7 +73,7 @@ class TestReading:
             with pytest.raises(NotFound, match="cannot read stream plant-a/a: there is no such stream on this node"):
                 store.read(A, 0, 1)
             for n in range(4):
-                await store.submit(append(b"%d" % n, retention_bytes=1))
+                await store.submit(append(A, b"%d" % n, retention_bytes=1))
             await store.submit(lambda tx: tx.retain(A, 0, 2))
             with pytest.raises(Gone, match="offset 1 is no longer held; the oldest is 2"):
                 store.read(A, 1, 1)
@@ -92,8 +84,8 @@ class TestReading:
     def test_for_a_neighbour_says_what_it_needs_to_know(self):
         async def main() -> None:
             store = SimStore().open()
-            await store.submit(append(b"0", retention_bytes=1))
-            await store.submit(append(b"1"))
+            await store.submit(append(A, b"0", retention_bytes=1))
+            await store.submit(append(A, b"1"))
             await store.submit(lambda tx: tx.retain(A, 0, 1))
             (stored,) = store.read_stored(A, 1, 1 << 20)
             assert (stored.earliest, stored.lane, stored.reach) == (1, "telemetry", "root")
@@ -107,13 +99,13 @@ class TestWaiting:
     def test_ends_when_the_tail_is_beyond_the_offset(self):
         async def main() -> None:
             store = SimStore().open()
-            await store.submit(append(b"0"))
+            await store.submit(append(A, b"0"))
             await store.wait(A, 0)
             waiting = asyncio.gather(store.wait(A, 1), store.wait(A, 2))
-            await store.submit(append(b"1"))
+            await store.submit(append(A, b"1"))
             await asyncio.sleep(1)
             assert not waiting.done()
-            await store.submit(append(b"2"))
+            await store.submit(append(A, b"2"))
             await waiting
             assert store._waiters == {}
 
@@ -154,10 +146,10 @@ class TestWaiting:
             store = SimStore().open()
             heard: list[StreamInfo] = []
             stop = store.watch(heard.append)
-            await store.submit(append(b"0", b"1"))
+            await store.submit(append(A, b"0", b"1"))
             await store.submit(lambda tx: tx.put_state("s", "k", b"v"))
             stop()
-            await store.submit(append(b"2"))
+            await store.submit(append(A, b"2"))
             assert [(info.name, info.next) for info in heard] == [(A, 2)]
 
         run(main)
@@ -174,7 +166,7 @@ class TestOpening:
             sim = SimStore()
             store = sim.open()
             lineage = store.lineage
-            await store.submit(append(b"0", b"1"))
+            await store.submit(append(A, b"0", b"1"))
             await store.submit(put)
             before, entry = store.stream(A), store.kv_get("n", "k")
             assert entry is not None
@@ -184,7 +176,7 @@ class TestOpening:
             assert (store.lineage, store.stream(A)) == (lineage, before)
             assert records_of(store, A) == [b"0", b"1"]
             assert (store.fold_offset("f", A), store.state_value("s", "k")) == (1, b"v")
-            assert await store.submit(append(b"2")) == 2
+            assert await store.submit(append(A, b"2")) == 2
             # The clock was set back by an hour meanwhile: a new write is newer all the same.
             assert (await store.submit(lambda tx: tx.kv_put("n", "k", b"x"))).hlc > entry.hlc
 
@@ -209,7 +201,7 @@ class TestOpening:
         async def main() -> None:
             sim = SimStore()
             store = sim.open()
-            await store.submit(append(b"0"))
+            await store.submit(append(A, b"0"))
             store.committer._connection.pragma("user_version", FORMAT_VERSION + 1)
             await store.close()
             before = sim.disk.read("store.db")
@@ -252,7 +244,7 @@ class TestOpening:
                 except (PowerCut, LittoralError):
                     points += 1
                     store = sim.open()
-                    await store.submit(append(b"0"))
+                    await store.submit(append(A, b"0"))
                     await store.close()
                     continue
                 sim.disk.schedule_cut(None)
@@ -273,9 +265,9 @@ class TestDisksThatRefuse:
             before = records_of(store, A)
             assert len(before) == acknowledged
             with pytest.raises(StorageFull, match=r"the disk is full\. Free some space; the node goes on by itself"):
-                await store.submit(append(os.urandom(2000)))
+                await store.submit(append(A, os.urandom(2000)))
             sim.disk.capacity_bytes = 1 << 40
-            assert await store.submit(append(b"after")) == acknowledged
+            assert await store.submit(append(A, b"after")) == acknowledged
             sim.cut_power()
             assert records_of(sim.open(), A) == [*before, b"after"]
 
@@ -285,13 +277,13 @@ class TestDisksThatRefuse:
         async def main() -> None:
             sim = SimStore()
             store = sim.open()
-            await store.submit(append(b"0"))
+            await store.submit(append(A, b"0"))
             sim.disk.read_only = True
             with pytest.raises(StorageReadOnly, match=r"the file system does not take writes .*Mount it read-write"):
-                await store.submit(append(b"1"))
+                await store.submit(append(A, b"1"))
             assert records_of(store, A) == [b"0"]
             sim.disk.read_only = False
-            assert await store.submit(append(b"1")) == 1
+            assert await store.submit(append(A, b"1")) == 1
 
         run(main)
 
@@ -306,7 +298,7 @@ class TestDisksThatRefuse:
             with pytest.raises(StorageFull):
                 sim.open()
             sim.disk.capacity_bytes = 1 << 40
-            await sim.open().submit(append(b"0"))
+            await sim.open().submit(append(A, b"0"))
 
         run(main)
 
@@ -383,7 +375,7 @@ async def fill(store: Store, size_bytes: int) -> int:
     count = 0
     with contextlib.suppress(StorageFull):
         while True:
-            await store.submit(append(os.urandom(size_bytes)))
+            await store.submit(append(A, os.urandom(size_bytes)))
             count += 1
     return count
 
@@ -397,9 +389,9 @@ def test_a_real_full_disk_loses_nothing_and_the_store_goes_on_by_itself(small_di
             assert count > 10
             assert len(records_of(store, A)) == count
             with pytest.raises(StorageFull, match="the disk is full"):
-                await store.submit(append(os.urandom(20_000)))
+                await store.submit(append(A, os.urandom(20_000)))
             ballast.unlink()
-            assert await store.submit(append(b"after")) == count
+            assert await store.submit(append(A, b"after")) == count
         async with local_store(small_disk, free_bytes=1) as store:
             records = records_of(store, A)
             assert (len(records), records[-1]) == (count + 1, b"after")
@@ -410,7 +402,7 @@ def test_a_real_full_disk_loses_nothing_and_the_store_goes_on_by_itself(small_di
 def test_a_real_read_only_disk_is_named(small_disk: Path):
     async def main() -> None:
         async with local_store(small_disk, free_bytes=1) as store:
-            await store.submit(append(b"0"))
+            await store.submit(append(A, b"0"))
         remount(small_disk, "ro")
         with pytest.raises(StorageReadOnly, match="read-write|how the file system is mounted"):
             async with local_store(small_disk, free_bytes=1):
@@ -425,7 +417,7 @@ def test_a_real_read_only_disk_is_named(small_disk: Path):
 def test_rows_that_changed_on_disk_are_found_when_they_are_read(tmp_path: Path):
     async def main() -> None:
         async with local_store(tmp_path) as store:
-            await store.submit(append(b"0", b"1"))
+            await store.submit(append(A, b"0", b"1"))
         connection = apsw.Connection(str(tmp_path / "store.db"))
         connection.execute("UPDATE batches SET payload=zeroblob(length(payload))")
         connection.close()
@@ -451,7 +443,7 @@ def test_a_disk_that_takes_no_writes_does_not_keep_a_store_from_closing():
     async def main() -> None:
         sim = SimStore()
         store = sim.open()
-        await store.submit(append(b"kept"))
+        await store.submit(append(A, b"kept"))
         sim.disk.read_only = True
         await store.close()
         sim.disk.read_only = False

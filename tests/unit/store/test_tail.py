@@ -6,9 +6,8 @@ from collections.abc import Awaitable, Callable
 from littoral.core.names import StreamName
 from littoral.store.store import Store
 from littoral.store.tail import Recent
-from littoral.store.transaction import Transaction
 from littoral.testing.loop import run
-from tests.support.stores import SimStore, name
+from tests.support.stores import SimStore, append, name
 
 NOTES, BRANCH = name("plant-a/notes"), name("plant-a/branch")
 
@@ -26,14 +25,6 @@ def play(story: Callable[[SimStore, Store], Awaitable[None]]) -> None:
         await sim.close()
 
     run(main)
-
-
-def append(stream: StreamName, *records: bytes) -> Callable[[Transaction], None]:
-    def job(tx: Transaction) -> None:
-        tx.open_stream(stream)
-        tx.append(stream, records)
-
-    return job
 
 
 def latest(store: Store, stream: StreamName, before: int, max_bytes: int = 1000, most: int = 100) -> list[bytes]:

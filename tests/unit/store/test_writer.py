@@ -14,18 +14,10 @@ from littoral.store.store import Store
 from littoral.store.stream import StreamInfo
 from littoral.store.transaction import Transaction
 from littoral.store.writer import ThreadWriter
-from tests.support.stores import local_store, name, records_of
+from tests.support.stores import append, local_store, name, records_of
 
 A = name("plant-a/a")
 DEADLINE_S = 20
-
-
-def append(record: bytes):
-    def job(tx: Transaction) -> int:
-        tx.open_stream(A)
-        return tx.append(A, [record]).first
-
-    return job
 
 
 @asynccontextmanager
@@ -50,9 +42,9 @@ async def held(store: Store) -> AsyncIterator[None]:
 def test_it_commits_at_once_when_idle_and_in_order(tmp_path: Path):
     async def main() -> None:
         async with local_store(tmp_path) as store:
-            assert await store.submit(append(b"0")) == 0
-            assert await store.submit(append(b"1")) == 1
-            spans = await asyncio.gather(*(store.submit(append(b"%d" % n)) for n in range(2, 300)))
+            assert await store.submit(append(A, b"0")) == 0
+            assert await store.submit(append(A, b"1")) == 1
+            spans = await asyncio.gather(*(store.submit(append(A, b"%d" % n)) for n in range(2, 300)))
             assert spans == list(range(2, 300))
             assert records_of(store, A) == [b"%d" % n for n in range(300)]
 
@@ -62,9 +54,9 @@ def test_it_commits_at_once_when_idle_and_in_order(tmp_path: Path):
 def test_what_arrives_during_a_commit_is_the_next_group(tmp_path: Path):
     async def main() -> None:
         async with local_store(tmp_path) as store:
-            await store.submit(append(b"first"))
+            await store.submit(append(A, b"first"))
             async with held(store):
-                waiting = [store.submit(append(b"%d" % n)) for n in range(100)]
+                waiting = [store.submit(append(A, b"%d" % n)) for n in range(100)]
             await asyncio.gather(*waiting)
             first, second = store.read(A, 0, 1 << 20)
             assert (first.next, second.next) == (1, 101), "one row for the whole group"
@@ -76,7 +68,7 @@ def test_a_group_is_bounded(tmp_path: Path):
     async def main() -> None:
         async with local_store(tmp_path, commit_group_jobs=10) as store:
             async with held(store):
-                waiting = [store.submit(append(b"%d" % n)) for n in range(25)]
+                waiting = [store.submit(append(A, b"%d" % n)) for n in range(25)]
             await asyncio.gather(*waiting)
             assert [batch.next - batch.first for batch in store.read(A, 0, 1 << 20)] == [10, 10, 5]
 
@@ -87,11 +79,11 @@ def test_writers_that_outrun_the_disk_are_told(tmp_path: Path):
     async def main() -> None:
         async with local_store(tmp_path, commit_queue_jobs=3) as store:
             async with held(store):
-                waiting = [store.submit(append(b"%d" % n)) for n in range(3)]
+                waiting = [store.submit(append(A, b"%d" % n)) for n in range(3)]
                 with pytest.raises(LimitReached, match="3 jobs are waiting for the disk"):
-                    store.submit(append(b"too many"))
+                    store.submit(append(A, b"too many"))
             await asyncio.gather(*waiting)
-            assert await store.submit(append(b"3")) == 3
+            assert await store.submit(append(A, b"3")) == 3
 
     asyncio.run(main())
 
@@ -103,9 +95,9 @@ def test_a_job_that_fails_tells_its_owner_only(tmp_path: Path):
             raise Conflict("do", "it", "this is a test")
 
         async with local_store(tmp_path) as store:
-            await store.submit(append(b"0"))
+            await store.submit(append(A, b"0"))
             async with held(store):
-                waiting = [store.submit(append(b"1")), store.submit(fail), store.submit(append(b"2"))]
+                waiting = [store.submit(append(A, b"1")), store.submit(fail), store.submit(append(A, b"2"))]
             results = await asyncio.gather(*waiting, return_exceptions=True)
             assert (results[0], type(results[1]), results[2]) == (1, Conflict, 2)
             assert records_of(store, A) == [b"0", b"1", b"2"]
@@ -117,8 +109,8 @@ def test_who_no_longer_waits_disturbs_nobody(tmp_path: Path):
     async def main() -> None:
         async with local_store(tmp_path) as store:
             async with held(store):
-                given_up = store.submit(append(b"0"))
-                other = store.submit(append(b"1"))
+                given_up = store.submit(append(A, b"0"))
+                other = store.submit(append(A, b"1"))
                 given_up.cancel()
             assert await other == 1
             # It was on its way: cancelling does not undo.
@@ -131,12 +123,12 @@ def test_it_commits_what_is_queued_before_it_ends(tmp_path: Path):
     async def main() -> None:
         async with local_store(tmp_path) as store:
             async with held(store):
-                waiting = [store.submit(append(b"%d" % n)) for n in range(5)]
+                waiting = [store.submit(append(A, b"%d" % n)) for n in range(5)]
                 closing = asyncio.gather(store.close())
             await closing
             assert await asyncio.gather(*waiting) == list(range(5))
             with pytest.raises(Unavailable, match="cannot write to store: it is closed"):
-                store.submit(append(b"late"))
+                store.submit(append(A, b"late"))
         async with local_store(tmp_path) as store:
             assert records_of(store, A) == [b"%d" % n for n in range(5)]
 
@@ -160,7 +152,7 @@ def test_a_thread_that_dies_tells_who_waits_and_who_watches_over_it(tmp_path: Pa
 
         async with local_store(tmp_path) as store:
             async with held(store):
-                waiting = [store.submit(append(b"0"))]
+                waiting = [store.submit(append(A, b"0"))]
                 dying = store.submit(die)
                 waiting.append(dying)
             results = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), DEADLINE_S)
@@ -168,7 +160,7 @@ def test_a_thread_that_dies_tells_who_waits_and_who_watches_over_it(tmp_path: Pa
             with pytest.raises(RuntimeError, match=r"ended: SystemExit\('the test says so'\)"):
                 await asyncio.wait_for(store.writer_ended(), DEADLINE_S)
             with pytest.raises(Unavailable):
-                store.submit(append(b"1"))
+                store.submit(append(A, b"1"))
 
     asyncio.run(main())
 
@@ -180,7 +172,7 @@ def test_a_watcher_that_fails_ends_the_writer_and_leaves_nobody_waiting(tmp_path
 
         async with local_store(tmp_path) as store:
             store.watch(fail)
-            assert await asyncio.wait_for(store.submit(append(b"0")), DEADLINE_S) == 0
+            assert await asyncio.wait_for(store.submit(append(A, b"0")), DEADLINE_S) == 0
             with pytest.raises(ZeroDivisionError):
                 await asyncio.wait_for(store.writer_ended(), DEADLINE_S)
 
