@@ -135,8 +135,8 @@ class Verdict:
     async def _check_states(self) -> None:
         for node, client in self._tree.clients.items():
             status = await client.status()
-            for stream, reason in (status.link.blocked if status.link else {}).items():
-                self._report.violated(f"{stream} is blocked at {node}: {reason}")
+            for stream, blocked in (status.link.blocked if status.link else {}).items():
+                self._report.violated(f"{stream} is blocked at {node}: {blocked.reason}")
             problems = {name: rule.problem for name, rule in status.rules.items()}
             problems |= {name: app.problem for name, app in status.apps.items()}
             for name, problem in problems.items():

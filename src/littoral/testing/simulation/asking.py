@@ -7,13 +7,13 @@ from collections import Counter
 from littoral.core.errors import LittoralError
 from littoral.core.http import AnyResponse, Request, Response
 from littoral.core.names import StreamName
-from littoral.drivers.problem import answer
 from littoral.node.hub import Hub
 from littoral.testing.simulation.forking import call
 from littoral.testing.simulation.plan import Event
 from littoral.testing.simulation.world import AGAIN_S, Violation, World
 from littoral.testing.tree import SimNode
 from littoral.wire.inbox import DEADLINE_HEADER, KEY_HEADER, NODES_PATH
+from littoral.wire.problem import answer
 
 ASKED = "asked"
 """Path of the stream."""
@@ -63,9 +63,8 @@ async def _ask(world: World, at: SimNode, node: SimNode, key: str) -> Response |
 async def operator_of(hub: Hub, request: Request) -> AnyResponse:
     """What a node's operator API answers to its operator."""
     headers = {"authorization": f"Bearer {hub.operator_token}", **request.headers}
-    return await answer(
-        hub.operator_api.handle, Request(request.method, request.path, request.query, headers, request.body)
-    )
+    asked = Request(request.method, request.path, request.query, headers, request.body)
+    return await answer(hub.operator_api.handle, asked, hub.seams.fault)
 
 
 def _record(key: str) -> bytes:

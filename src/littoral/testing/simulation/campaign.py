@@ -42,6 +42,10 @@ EXPECTED_RECOVERIES = (
     "store restored from a backup",
     "rot found",
     "store given another key",
+    "taken by a budget",
+    "append refused by a budget",
+    "byte spilled",
+    "record too old to be sent",
 )
 
 

@@ -29,6 +29,7 @@ from littoral.testing.simulation.asking import check_asked
 from littoral.testing.simulation.following import check_followers, followers_wait
 from littoral.testing.simulation.forking import LOG, check_forks
 from littoral.testing.simulation.ledger import Write, stamp
+from littoral.testing.simulation.pouring import check_pours
 from littoral.testing.simulation.resources import CENTRAL, LATENESS_S, LINES, SHARED, SPIKE_EVERY, WINDOW_S, value_of
 from littoral.testing.simulation.restoring import QUARANTINE
 from littoral.testing.simulation.world import Violation, World
@@ -43,9 +44,6 @@ EXPECTED_LETTERS = (
     "records are gone",  # key-value writes that retention took before they were sent, and that are said again
 )
 """What a node may put aside in a run: nothing else is wrong enough to be."""
-OF_FORMER_PARENT = "is replicated to none of the nodes there"
-"""Ends what a node that was moved says of writes that it had from the former parent, and not yet applied. It hears of them
-from the new one."""
 NOT_IN_BACKUP = "its file is missing"
 """What a node whose store was restored says of blobs: a backup has their names, and not their bytes."""
 _KIND = re.compile(r" of key '| over offsets|:")
@@ -76,7 +74,7 @@ def _waits(world: World, node: SimNode) -> str:
     for device in node.devices:
         if device.unacknowledged:
             return f"{device.unacknowledged} readings are not acknowledged"
-    return _folds_wait(hub) or _rules_wait(node, hub) or _link_waits(world, hub)
+    return _folds_wait(hub) or _rules_wait(node, hub) or _link_waits(world, hub) or _budgets_wait(hub)
 
 
 def _folds_wait(hub: Hub) -> str:
@@ -107,16 +105,30 @@ def _link_waits(world: World, hub: Hub) -> str:
     uplink = hub.uplink
     if uplink is None:
         return ""
-    for name, reason in uplink.outbox.blocked.items():
+    for name, blocked in uplink.outbox.blocked.items():
         # Of a node that was moved away it may hold a copy that its parent does not take; the node itself sends all of it.
         if world.is_below(name.origin, hub.name):
-            return f"{name} is blocked: {reason}"
+            return f"{name} is blocked: {blocked.reason}"
     if not uplink.state.connected:
         return f"no link to its parent: {uplink.state.last_error}"
     for lane in LANES:
         if depth := uplink.outbox.depth(lane).records:
             return f"{depth} records wait in lane {lane}"
     return ""
+
+
+def _budgets_wait(hub: Hub) -> str:
+    for info in hub.store.streams():
+        budget = hub.store.bounds.budgets.of(info)
+        if info.bytes > budget.bytes and budget.policy != "reject" and not _is_one_batch(hub, info):
+            return f"{info.name} holds {info.bytes} of {budget.bytes} bytes, and its policy is {budget.policy}"
+    return ""
+
+
+def _is_one_batch(hub: Hub, info: StreamInfo) -> bool:
+    """Whether the store has a single batch of a stream, which is not spilled."""
+    last = hub.store.read(info.name, info.next - 1, 1)
+    return bool(last) and len(last[0].payload) == info.bytes
 
 
 def _unequal(world: World) -> str:
@@ -392,8 +404,6 @@ def check_encryption(world: World) -> None:
 
 def _expected_letters(world: World, node: SimNode) -> list[str]:
     expected = [*EXPECTED_LETTERS]
-    if node.name in world.moved:
-        expected.append(OF_FORMER_PARENT)
     if world.restores[node.name]:
         expected.append(NOT_IN_BACKUP)
     return expected
@@ -404,6 +414,7 @@ CHECKS: dict[str, Check] = {
     "forks": check_forks,
     "followers": check_followers,
     "inbox": check_asked,
+    "pours": check_pours,
     "copies": check_copies,
     "readings": check_readings,
     "folds": check_folds,

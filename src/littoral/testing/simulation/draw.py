@@ -6,6 +6,7 @@ as a whole, for a kind that is always on may keep another's consequences from be
 
 import msgspec
 
+from littoral.core.resources.model import BudgetPolicy
 from littoral.testing.random import SeededRandom
 from littoral.testing.simulation.faults import FAULTS
 from littoral.testing.simulation.plan import Event, Plan, PlannedNode
@@ -21,6 +22,12 @@ FAULTS_DRAWN = (26, 40)
 WORK_DRAWN = (29, 37)
 BEGIN_S = 20.0
 """By when the first nodes have enrolled, without faults."""
+POLICIES: tuple[BudgetPolicy | None, ...] = (None, "drop-oldest", "reject", "spill")
+BUDGETS_BYTES = (4_000, 10_000)
+"""A few appends, or some more."""
+TTLS_S = (0, 60, 300)
+CUT_MOST_S = 450.0
+"""Of the link above a node that has a budget or a TTL: longer than that."""
 BANDWIDTHS = (1 << 10, 4 << 10, 16 << 10)
 """Bytes per second: from one at which a session takes seconds to open to one that is seldom noticed."""
 QUIET_PART = 0.25
@@ -34,7 +41,9 @@ def draw_plan(seed: int, nodes: int = 8, hours: float = 1.0) -> Plan:
     planned = _draw_encryption(random.fork("encryption"), planned)
     until_s = hours * 3600 * (1 - QUIET_PART)
     work = _draw_work(random, planned, until_s)
-    work += _draw_around_losses(random.fork("losses"), work, until_s)
+    work += _draw_around_losses(random.fork("losses"), planned, work, until_s)
+    planned, bounded = _draw_bounds(random.fork("bounds"), planned, work, until_s)
+    work += bounded
     events = [*work, *_draw_faults(random, planned, work, until_s)]
     events.sort(key=lambda event: event.at_s)
     numbered = tuple(
@@ -101,29 +110,72 @@ def _draw_limits(random: SeededRandom) -> dict[str, int]:
 def _draw_work(random: SeededRandom, nodes: tuple[PlannedNode, ...], until_s: float) -> list[Event]:
     events = []
     names, weights = list(WORK), [kind.weight for kind in WORK.values()]
-    sites = [node for node in nodes if node.tier == "site"] or list(nodes)
+    places = {"node": nodes, "child": nodes[1:], "site": [node for node in nodes if node.tier == "site"] or nodes}
     for _ in range(random.randint(*WORK_DRAWN)):
         name = random.choices(names, weights)[0]
         kind = WORK[name]
-        node = random.choice(sites if kind.at_sites else nodes)
+        node = random.choice(places[kind.where])
         at_s = random.uniform(max(BEGIN_S, node.joins_s), until_s)
         count = random.randint(1 + kind.most // 2, kind.most) if kind.most > 1 else kind.most
         events.append(Event(0, at_s, name, node.name, count=count, amount=random.uniform(0.0, 0.9)))
     return events
 
 
-def _draw_around_losses(random: SeededRandom, work: list[Event], until_s: float) -> list[Event]:
+def _draw_around_losses(
+    random: SeededRandom, nodes: tuple[PlannedNode, ...], work: list[Event], until_s: float
+) -> list[Event]:
     """Where a store is to be lost something is going on at that time, and its node is cut off: otherwise all that was in it
     would be with the parent already."""
     events = []
+    sites = {node.name for node in nodes if node.tier == "site"}
     for loss in (event for event in work if event.kind in LOSSES):
         at_s = min(until_s, loss.at_s + loss.amount * LATER_S)
         cut_s = max(loss.at_s, at_s - random.uniform(0.0, 20.0))
         for_s = min(random.uniform(5.0, 2 * RESTORING_S), max(1.0, until_s - cut_s))
         events.append(Event(0, cut_s, "partition", loss.target, for_s))
-        for kind in ("append", "write", "publish"):
+        for kind in ("append", "write", "publish") if loss.target in sites else ("append", "write"):
             begin_s = random.uniform(cut_s, cut_s + for_s)
             events.append(Event(0, begin_s, kind, loss.target, count=random.randint(5, 20), amount=0.3))
+    return events
+
+
+def _draw_bounds(
+    random: SeededRandom, nodes: tuple[PlannedNode, ...], work: list[Event], until_s: float
+) -> tuple[tuple[PlannedNode, ...], list[Event]]:
+    """In some runs, one node or two have budgets, or send nothing that is old; and while such a node is cut off, there or
+    below it more is written than it may hold."""
+    if not random.chance(0.3):
+        return nodes, []
+    # A backup has no spill files.
+    losing = {event.target for event in work if event.kind in LOSSES}
+    events = []
+    for place in {random.randrange(len(nodes)) for _ in range(2)}:
+        node = nodes[place]
+        policies = [policy for policy in POLICIES if policy != "spill" or node.name not in losing]
+        node = msgspec.structs.replace(
+            node,
+            policy=random.choice(policies),
+            budget_bytes=random.choice(BUDGETS_BYTES),
+            ttl_s=random.choice(TTLS_S) if node.parent else 0,
+        )
+        nodes = (*nodes[:place], node, *nodes[place + 1 :])
+        events += _draw_around_bounds(random, nodes, node, until_s)
+    return nodes, events
+
+
+def _draw_around_bounds(
+    random: SeededRandom, nodes: tuple[PlannedNode, ...], node: PlannedNode, until_s: float
+) -> list[Event]:
+    source = random.choice([each for each in nodes if node.name in (each.name, each.parent)])
+    cut_s = random.uniform(max(BEGIN_S, source.joins_s), until_s)
+    for_s = min(random.uniform(10.0, CUT_MOST_S), max(1.0, until_s - cut_s))
+    events = [Event(0, cut_s, "partition", node.name, for_s)] if node.parent else []
+    if node.policy == "spill":
+        fault = random.choice(("spill-place-failing", "spill-place-read-only"))
+        events.append(Event(0, random.uniform(cut_s, cut_s + for_s), fault, node.name, random.uniform(1.0, 60.0)))
+    for _ in range(2):
+        at_s = random.uniform(cut_s, cut_s + for_s / 2)
+        events.append(Event(0, at_s, "pour", source.name, count=random.randint(20, 40)))
     return events
 
 

@@ -164,6 +164,19 @@ def _fill(world: World, event: Event) -> End:
     return end
 
 
+def _set_spill_disk(field: str) -> Begin:
+    """Let the second place of a node that spills do nothing, or write nothing, for a while."""
+
+    def begin(world: World, event: Event) -> End:
+        disk = world.node(event.target).spill_disk
+        if disk is None:
+            raise NotNow
+        setattr(disk, field, True)
+        return lambda: setattr(disk, field, False)
+
+    return begin
+
+
 def _disk_trouble(random: SeededRandom, hardness: float) -> Size:
     return Size(for_s=random.uniform(1.0, 20.0 + 100.0 * hardness), amount=0.02 + 0.3 * hardness * random.random())
 
@@ -183,18 +196,15 @@ def _time_passes(world: World, event: Event) -> None:
     """All wall clocks go on by `amount` ms, as if the tree had run quietly for so long."""
     for node in world.tree.nodes.values():
         node.clock.step(int(event.amount))
+    world.passed_ms += int(event.amount)
 
 
 # Operators and devices
 
 
 def _trim(world: World, event: Event) -> End:
-    """Retention takes the node's own key-value streams as they come: who has not read them needs a snapshot.
-
-    Not where the store is to be lost: a stream whose parent has gaps in it cannot be taken back yet."""
+    """Retention takes the node's own key-value streams as they come: who has not read them needs a snapshot."""
     node = _up(world, event)
-    if node.name in world.losing:
-        raise NotNow
     streams = node.running.store.streams()
     names = [info.name for info in streams if info.name.origin == node.name and kv_namespace(info.name.path)]
     if not names:
@@ -261,6 +271,8 @@ FAULTS: dict[str, Fault] = {
         _set_disk("sync_delay_s", lambda node, event: event.amount, off=0.0),
         lambda random, hardness: Size(for_s=random.uniform(5.0, 120.0), amount=random.choice((0.05, 0.5, 5.0))),
     ),
+    "spill-place-failing": Fault(_set_spill_disk("failing"), _gone_for),
+    "spill-place-read-only": Fault(_set_spill_disk("read_only"), _gone_for),
     "clock-step": Fault(
         _step_clock,
         lambda random, hardness: Size(for_s=random.uniform(5.0, 300.0), amount=random.uniform(-25_000, 25_000)),

@@ -61,6 +61,8 @@ class Ledger:
         """Records that were acknowledged, and lost with a store."""
         self.done: dict[str, list[bytes]] = {}
         """By node: the records that it has appended, by its own word, because it was asked to through its inbox."""
+        self.poured: dict[str, list[bytes]] = {}
+        """By node: the records that it has accepted of those that clients pour, in order."""
         self.forked = 0
         """Records appended to forks that were acknowledged."""
         self.writes = 0
@@ -77,6 +79,7 @@ class Ledger:
             + sum(self.read_acknowledged.values())
             + self.forked
             + sum(map(len, self.done.values()))
+            + sum(map(len, self.poured.values()))
             + self.writes
             + self.changes
         )

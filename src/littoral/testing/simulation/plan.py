@@ -3,6 +3,7 @@
 import msgspec
 
 from littoral.core.resources import Tier
+from littoral.core.resources.model import BudgetPolicy
 
 
 class PlannedNode(msgspec.Struct, frozen=True):
@@ -18,6 +19,12 @@ class PlannedNode(msgspec.Struct, frozen=True):
     """Bytes per second that the link to its parent may carry; 0: all it can."""
     encrypted: bool = False
     """Whether its store has a key from the beginning."""
+    policy: BudgetPolicy | None = None
+    """What it does at the end of a budget; None: it has none that matters."""
+    budget_bytes: int = 0
+    """Of each stream that has the budget."""
+    ttl_s: int = 0
+    """For so long what is poured into streams is worth sending to the parent; 0: for ever."""
 
 
 class Event(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -3,6 +3,9 @@
 from collections import Counter
 
 from littoral.node.hub import Hub
+from littoral.testing.simulation.bounding import RAW_LANE
+
+TOO_OLD = "record too old to be sent"
 
 
 def recoveries_of(hub: Hub) -> Counter[str]:
@@ -14,6 +17,8 @@ def recoveries_of(hub: Hub) -> Counter[str]:
             "bootstrap from a snapshot": state.bootstraps if state else 0,
             "key-value said again": state.said_again if state else 0,
             "seconds waited for bandwidth": _waited_s(hub),
+            TOO_OLD: hub.uplink.outbox.expired[RAW_LANE] if hub.uplink is not None else 0,
+            "byte spilled": hub.retention.spilled_bytes,
             "late write refused": hub.kv_fold.refused_entries,
             "tombstones forgotten": hub.tombstones.forgotten,
             "reading recognised as a duplicate": sum(

@@ -6,6 +6,7 @@ import contextlib
 import apsw
 
 from littoral.core.errors import LittoralError, StorageCorrupt, Unavailable
+from littoral.node.blob_encryption import decrypt_blobs
 from littoral.security.store_key import KEY_BYTES, StoreKey
 from littoral.store.check import CheckReport, check_store
 from littoral.store.database import DATABASE, copy_database, open_database
@@ -29,6 +30,8 @@ async def rekey(world: World, event: Event) -> None:
         while data is None or node.disk.read(DATABASE) != data:
             node.disk.power_on()
             try:
+                if old is not None and key is None:
+                    decrypt_blobs(node.disk, old)
                 data = _rewritten(node, old, key)
                 node.disk.write(DATABASE, data)
             except (StorageCorrupt, apsw.CorruptError):

@@ -14,6 +14,7 @@ from littoral.testing.simulation.draw import LEAST_ACKNOWLEDGED, LEAST_FAULTS
 from littoral.testing.simulation.faults import FAULTS, befall
 from littoral.testing.simulation.history import TREE, History, Step
 from littoral.testing.simulation.plan import Plan
+from littoral.testing.simulation.pouring import lift_budgets
 from littoral.testing.simulation.work import WORK, deploy
 from littoral.testing.simulation.world import Violation, World
 
@@ -130,6 +131,7 @@ async def _play(world: World, *, whole: bool) -> None:
     # The last of them end in this very moment, and perhaps after this.
     await asyncio.gather(*faults, return_exceptions=True)
     world.release()
+    world.work(lift_budgets(world), "lift budgets")
     world.note(TREE, "healed", "no more faults from here on")
     for _ in range(2):
         await world.until(partial(settled, world), SETTLE_S, "nothing wedges")

@@ -6,7 +6,7 @@ A kind of work is a function `(world, event)`; more are added to `WORK`.
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -24,6 +24,7 @@ from littoral.testing.simulation.forking import LOG, answered, fork
 from littoral.testing.simulation.ledger import Write, stamp
 from littoral.testing.simulation.moving import move
 from littoral.testing.simulation.plan import Event
+from littoral.testing.simulation.pouring import pour
 from littoral.testing.simulation.rekeying import rekey
 from littoral.testing.simulation.resources import (
     CENTRAL,
@@ -49,8 +50,8 @@ class WorkKind(msgspec.Struct, frozen=True):
     """How often it is drawn, beside the others'."""
     most: int = 0
     """An event's `count` is from half of this to all of it; 0 for what counts nothing."""
-    at_sites: bool = False
-    """At sites only; otherwise at any node."""
+    where: Literal["node", "child", "site"] = "node"
+    """At any node, at one with a parent, or at sites only."""
 
 
 PRODUCERS = 2
@@ -276,7 +277,7 @@ async def _submit(world: World, records: list[DesiredRecord]) -> None:
 
 
 WORK: dict[str, WorkKind] = {
-    "publish": WorkKind(publish, 6, 70, at_sites=True),
+    "publish": WorkKind(publish, 6, 70, where="site"),
     "append": WorkKind(append, 6, 50),
     "write": WorkKind(write, 5, 14),
     "write-central": WorkKind(write_central, 2, 8),
@@ -286,8 +287,9 @@ WORK: dict[str, WorkKind] = {
     "follow": WorkKind(follow, 0.5),
     "send-blob": WorkKind(send_blob, 0.4, 60),
     "ask-below": WorkKind(ask_below, 0.4, 6),
+    "pour": WorkKind(pour, 0.5, 50),
     "rekey": WorkKind(rekey, 0.2),
-    "move": WorkKind(move, 0.5, at_sites=True),
-    "restore": WorkKind(restore, 0.35, at_sites=True),
-    "rot": WorkKind(rot, 0.2, at_sites=True),
+    "move": WorkKind(move, 0.5, where="site"),
+    "restore": WorkKind(restore, 0.35, where="site"),
+    "rot": WorkKind(rot, 0.2, where="site"),
 }

@@ -18,6 +18,7 @@ from littoral.security.store_key import KEY_BYTES, StoreKey
 from littoral.testing.disk import PowerCut
 from littoral.testing.net import Link
 from littoral.testing.random import SeededRandom
+from littoral.testing.simulation.bounding import storage_of, ttl_of
 from littoral.testing.simulation.history import History, Step, StepKind
 from littoral.testing.simulation.ledger import Ledger
 from littoral.testing.simulation.messages import MessageRecorder
@@ -67,12 +68,12 @@ class World:
         """How often each fault took place."""
         self.recoveries: Counter[str] = Counter()
         """How often each way back was taken."""
+        self._counted: dict[str, Counter[str]] = {planned.name: Counter() for planned in plan.nodes}
+        """By node: what its hubs that ended have counted."""
         self.restores: Counter[str] = Counter()
         """How often each node's store was restored from a backup."""
         self.moved: set[str] = set()
         """The nodes that are no longer where they were at first."""
-        self.losing = {event.target for event in plan.events if event.kind in LOSSES}
-        """The nodes whose stores are to be lost at some time."""
         self.lost = ""
         """The node whose store is lost, rotten or restored; empty while there is none."""
         self.parents: dict[str, str] = {}
@@ -80,6 +81,10 @@ class World:
         """Of the kinds of work, whatever each keeps."""
         self.operator = asyncio.Lock()
         """There is one, and does one thing after the other."""
+        self.on_start: list[Callable[[SimNode], None]] = []
+        """Told of each node that runs again."""
+        self.passed_ms = 0.0
+        """By how much all clocks were set forward together."""
         self.waiting = 0
         """Pieces of work whose clients are not done."""
         self.tree.on_death = self._lost
@@ -106,6 +111,8 @@ class World:
             parent,
             status_interval=self.plan.status_interval,
             bandwidth=Bandwidth(rate=f"{planned.bandwidth}B") if planned.bandwidth else None,
+            ttl=ttl_of(planned),
+            storage=storage_of(planned),
             limits=self.plan.limits,
         )
         self.parents[node.name] = planned.parent
@@ -127,6 +134,11 @@ class World:
     def now_s(self) -> float:
         """Virtual seconds since the run began."""
         return asyncio.get_running_loop().time() - self._started_s
+
+    @property
+    def tree_ms(self) -> float:
+        """What a clock would have come to since then that nobody sets alone."""
+        return self.now_s * 1000 + self.passed_ms
 
     def note(
         self, lane: str, kind: StepKind, text: str, event: Event | None = None, until_s: float | None = None
@@ -178,6 +190,10 @@ class World:
     def is_below(self, name: str, above: str) -> bool:
         """Whether a node is `above` itself, or below it."""
         return name == above or any(node.name == above for node in self.path_up(name))
+
+    def is_restored(self, name: str) -> bool:
+        """Whether the store of a node, or of one above it, was restored from a backup."""
+        return any(self.restores[node.name] for node in (self.node(name), *self.path_up(name)))
 
     def chance(self, event: Event) -> SeededRandom:
         """Chance that belongs to one event, whatever else is done."""
@@ -246,6 +262,8 @@ class World:
         self.note(node.name, "life", f"runs (start {node.deaths + 1})")
         for device in node.devices:
             device.connect()
+        for tell in self.on_start:
+            tell(node)
 
     async def _token(self, node: SimNode) -> str | None:
         parent = self.parents[node.name]
@@ -291,14 +309,23 @@ class World:
                 node.cut_power()
             elif (hub := node.hub) is not None:
                 await node.switch_off()
-                self.recoveries += recoveries_of(hub)
+                self._count(hub)
                 self.note(node.name, "life", "stopped")
             node.disk.power_on()
             yield
 
     def _lost(self, node: SimNode, hub: Hub) -> None:
-        self.recoveries += recoveries_of(hub)
+        self._count(hub)
         self.note(node.name, "life", "died")
+
+    def _count(self, hub: Hub) -> None:
+        counted = recoveries_of(hub)
+        self.recoveries += counted
+        self._counted[hub.name] += counted
+
+    def counted(self, node: SimNode) -> Counter[str]:
+        """What all hubs of a node that runs have counted."""
+        return self._counted[node.name] + recoveries_of(node.running)
 
     def count_recoveries(self) -> None:
         """Add what the hubs that run have counted; those that died were added then."""

@@ -73,6 +73,16 @@ def test_a_node_that_is_moved_brings_everything_to_its_new_parent():
     assert outcome.recoveries["node moved to another parent"] == 1
 
 
+def test_a_region_that_is_moved_takes_along_what_is_below_it():
+    planned = [(20.0, "append", "plant", 50), (60.0, "move", "eu", 0), (65.0, "append", "plant", 50)]
+    planned += [(66.0, "write", "plant", 10), (ENDED_S, "device-again", "plant", 0)]
+    events = (Event(number, at_s, kind, name, 0.0, count) for number, (at_s, kind, name, count) in enumerate(planned))
+    outcome = simulate(Plan(seed=1, hours=0.1, nodes=NODES, events=tuple(events)), whole=False)[0]
+    assert outcome.violation is None
+    assert outcome.recoveries["node moved to another parent"] == 1
+    assert outcome.recoveries["certificate renewed"] == 1
+
+
 def test_that_a_new_parent_is_not_sent_what_the_old_one_had_is_found(monkeypatch: pytest.MonkeyPatch):
     set_mark = Outbox.set_mark
     monkeypatch.setattr(Outbox, "set_mark", lambda self, name, next_: set_mark(self, name, max(next_, self.mark(name))))
