@@ -23,8 +23,8 @@ demo: $(VENV) ## Run a cloud, a region and two sites on this machine, with devic
 	@$(BIN)/littoral up
 
 .PHONY: test
-test: check $(DEBIAN) $(NPM) ## Check, then run all tests (make test ARGS="-k name" for some)
-	@$(BIN)/python -m pytest $(ARGS)
+test: check $(DEBIAN) $(NPM) ## Check, then run all tests on all cores (make test ARGS="-k name" for some; -n 0 in one process)
+	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: check
 check: $(VENV) ## Lint, format, types and layers; changes nothing

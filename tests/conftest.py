@@ -24,7 +24,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # A shell without job control starts what it puts into the background deaf to it, and the commands that tests
     # interrupt would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    config.stash[SEED] = int(os.environ.get(SEED_VARIABLE) or int.from_bytes(os.urandom(4)))
+    # In the environment, so that all processes of the run draw from the same.
+    config.stash[SEED] = int(os.environ.setdefault(SEED_VARIABLE, str(int.from_bytes(os.urandom(4)))))
     if config.option.hypothesis_seed is None:
         config.option.hypothesis_seed = config.stash[SEED]
 
