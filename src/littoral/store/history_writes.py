@@ -114,9 +114,24 @@ class HistoryWrites(RetentionWrites):
         except StorageCorrupt:
             return Verdict.CORRUPT
         verdict = judge(head, stored)
-        if verdict is Verdict.TRIM and head is not None and not self._agrees(head, stored.batch):
-            return Verdict.DIVERGED
-        return verdict
+        if head is None or verdict not in (Verdict.TRIM, Verdict.DUPLICATE):
+            return verdict
+        if verdict is Verdict.TRIM:
+            agrees = self._agrees(head, stored.batch)
+        else:
+            agrees = stored.batch.lineage == head.lineage or self._has(head, stored.batch)
+        return verdict if agrees else Verdict.DIVERGED
+
+    def _has(self, head: StreamInfo, batch: Batch) -> bool:
+        """Whether a batch that ends at or before our tail is of our history; not if we hold nothing of it any more."""
+        row: Any = self._connection.execute(
+            "SELECT next, chain FROM batches WHERE stream=? AND first<? ORDER BY first DESC LIMIT 1",
+            (head.id, batch.next),
+        ).fetchone()
+        if row is not None:
+            return bool(row == (batch.next, batch.chain))
+        spilled = self._spilled.read(head.id, head.name, batch.next - 1, batch.next, SPILLED_MOST_BYTES)
+        return any((each.next, each.chain) == (batch.next, batch.chain) for each in spilled)
 
     def _agrees(self, head: StreamInfo, batch: Batch) -> bool:
         """Whether a batch that reaches over our tail holds what we hold; not if we hold nothing to compare."""

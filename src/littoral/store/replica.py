@@ -7,7 +7,10 @@ batch's lineage is otherwise not ours, and it
                                      otherwise    -> DIVERGED
   begins after our tail              is of another store: the origin's was restored -> as below
                                      otherwise                                      -> DIVERGED
-  begins before our tail             DIVERGED
+  ends at or before our tail         we hold one with the same end and chain -> DUPLICATE: it comes once more, from
+                                                                                before a restore, by another way up
+                                     otherwise                               -> DIVERGED
+  reaches over our tail              DIVERGED
 ends at or before our tail           -> DUPLICATE, nothing to do
 begins after our tail                the sender has nothing older -> SKIP what is lost for ever, and say so
                                      otherwise                    -> GAP, ask for our tail
@@ -83,7 +86,7 @@ class ReplicaOutcome(msgspec.Struct, frozen=True, array_like=True):
 
 
 def judge(head: StreamInfo | None, stored: StoredBatch) -> Verdict:
-    """The rule above; for TRIM the caller compares the records."""
+    """The rule above; for TRIM, and for DUPLICATE of another lineage, the caller compares with what is held."""
     batch = stored.batch
     if head is None:
         return Verdict.APPEND if batch.first == 0 else _beyond(0, stored)
@@ -100,6 +103,8 @@ def judge(head: StreamInfo | None, stored: StoredBatch) -> Verdict:
 
 def _may_go_on(head: StreamInfo, batch: Batch) -> bool:
     """Whether a batch of another lineage may be of our history, by what of that can be told."""
+    if batch.next <= head.next:
+        return True
     if batch.first <= head.next:
         return batch.first == head.next and batch.chain_before == head.chain
     theirs, ours = lineage_parts(batch.lineage), lineage_parts(head.lineage)

@@ -168,6 +168,21 @@ def test_a_new_lineage_goes_on_only_where_the_histories_agree():
     assert len(transcript(*lines)) == 6
 
 
+def test_what_a_restored_stream_held_before_may_come_once_more_by_another_way():
+    a, b = history(2, 3, lineage="l.3")
+    (restored,) = history(1, lineage="m.1", chain=b.chain, first=5)
+    (other,) = history(3, lineage="l.3", chain=a.chain, first=2, mark="otherwise")
+    lines = [
+        (stored(a), Verdict.APPEND, 2),
+        (stored(b), Verdict.APPEND, 5),
+        (stored(restored), Verdict.APPEND, 6),
+        (stored(a), Verdict.DUPLICATE, 6),
+        (stored(other), Verdict.DIVERGED, 6),
+        (stored(b), Verdict.DUPLICATE, 6),
+    ]
+    assert len(transcript(*lines)) == 6
+
+
 def test_a_restored_stream_goes_on_beyond_what_is_lost_and_no_other_does():
     a, b, _ = history(2, 3, 1, lineage="l.3")
     (first,) = history(1, lineage="m.1", chain=b.chain, first=5)
