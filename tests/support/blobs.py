@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar
 
 from littoral.core.offload import Offload
-from littoral.store.blob_arrival import OPERATOR
+from littoral.store.blob_upload import OPERATOR
 from littoral.store.blobs import Blobs, open_blobs
 from littoral.testing.loop import run
 from littoral.testing.offload import at_once

@@ -19,8 +19,8 @@ from littoral.core.limits import (
     Limit,
     Limits,
 )
-from littoral.store.blob_arrival import Arrival
 from littoral.store.blob_rows import BlobRow, blob_name
+from littoral.store.blob_upload import Upload
 
 
 class Held(NamedTuple):
@@ -77,9 +77,9 @@ class BlobRoom:
             f"Drop some with `littoral blob drop`, free some space, or raise {limit.name}",
         )
 
-    def check_announced(self, announced: Sequence[Arrival], digest: str, size: int) -> None:
+    def check_announced(self, announced: Sequence[Upload], digest: str, size: int) -> None:
         """Whether a child that has announced so much may announce another blob. Raises: TooLarge, LimitReached."""
-        coming = sum(arrival.size - arrival.have for arrival in announced)
+        coming = sum(upload.size - upload.have for upload in announced)
         most = self._limits[BLOBS_BYTES] * self._limits[BLOBS_ANNOUNCED_PERCENT] // 100
         if size > most or coming + size > most:
             limit, error = BLOBS_ANNOUNCED_PERCENT, TooLarge if size > most else LimitReached

@@ -23,11 +23,11 @@ from littoral.core.limits import BLOB_PARTIAL_S, FREE_BYTES, Limits
 from littoral.core.offload import Offload
 from littoral.core.random import Random
 from littoral.core.tasks import run_to_end
-from littoral.store.blob_arrival import OPERATOR, PARENT, Arrival
 from littoral.store.blob_file import BLOCK_BYTES, create_blob_file, finished_path, partial_path
 from littoral.store.blob_room import BlobRoom, Held
 from littoral.store.blob_rows import BlobRow, blob_name
 from littoral.store.blob_table import BlobTable, missing
+from littoral.store.blob_upload import OPERATOR, PARENT, Upload
 from littoral.store.store import Store
 from littoral.wire.peer import BlobMark
 
@@ -64,25 +64,25 @@ class BlobUploads(BlobTable):
         self._random = random
         self._offload = offload
         self._key = blob_key
-        self._arrivals: dict[str, Arrival] = {}
+        self._uploads: dict[str, Upload] = {}
         self._room = BlobRoom(disk, limits)
         self._admission = asyncio.Lock()
         """Held while a blob is begun or discarded: what room there is must not be given twice."""
         self._unhashed: dict[str, None] = {}
-        """Arrivals that have come, and whose digests are to be made up."""
+        """Uploads that have come, and whose digests are to be made up."""
         self._work = asyncio.Event()
 
     def have(self, digest: str) -> int:
         """How much of a blob is here."""
-        arrival, row = self._arrivals.get(digest), self._rows.get(digest)
-        if arrival is not None:
-            return arrival.have
+        upload, row = self._uploads.get(digest), self._rows.get(digest)
+        if upload is not None:
+            return upload.have
         return row.size if row is not None else 0
 
     # Taking
 
     async def begin(self, digest: str, size: int, *, source: str = OPERATOR, send: bool = False) -> BlobMark:
-        """Announce a blob; answers from where on it is wanted. source: who brings it (littoral.store.blob_arrival): a child,
+        """Announce a blob; answers from where on it is wanted. source: who brings it (littoral.store.blob_upload): a child,
         by its name, an operator, or the parent, which has it then. send: it is to go up to the root.
 
         Raises: InvalidInput where the digest is that of a blob of another size, Unavailable while somebody else brings it,
@@ -93,9 +93,9 @@ class BlobUploads(BlobTable):
     async def _begin(self, digest: str, size: int, source: str, *, send: bool) -> BlobMark:
         above = self.parent if source == PARENT else ""
         async with self._admission:
-            arrival = self._arrivals.get(digest)
-            if arrival is not None and not self._goes_on(arrival, size, source):
-                await self._discard(arrival)
+            upload = self._uploads.get(digest)
+            if upload is not None and not self._goes_on(upload, size, source):
+                await self._discard(upload)
             row = self._rows.get(digest)
             if row is None:
                 await self._admit(digest, size, source, send=send, above=above)
@@ -108,13 +108,13 @@ class BlobUploads(BlobTable):
                 self._touch(digest)
         return await self._mark(digest)
 
-    def _goes_on(self, arrival: Arrival, size: int, source: str) -> bool:
+    def _goes_on(self, upload: Upload, size: int, source: str) -> bool:
         """Whether `source` goes on with it, or else begins it anew. Raises Unavailable where it may do neither."""
-        if (arrival.size == size or arrival.source == source) and arrival.claim(source):
-            return arrival.size == size
-        if arrival.gives_way(source, self._clock.monotonic_s()):
+        if (upload.size == size or upload.source == source) and upload.claim(source):
+            return upload.size == size
+        if upload.gives_way(source, self._clock.monotonic_s()):
             return False
-        raise _busy(arrival.digest)
+        raise _busy(upload.digest)
 
     async def append(self, digest: str, offset: int, data: bytes, *, source: str = OPERATOR) -> BlobMark:
         """Add to a blob: whole blocks of BLOCK_BYTES, but for its end. What is here already is skipped, and where something
@@ -126,48 +126,48 @@ class BlobUploads(BlobTable):
         return await run_to_end(self._append(digest, offset, data, source), f"append to blob {digest[:12]}")
 
     async def _append(self, digest: str, offset: int, data: bytes, source: str) -> BlobMark:
-        row, arrival = self._rows.get(digest), self._arrivals.get(digest)
-        if row is not None and arrival is None:
+        row, upload = self._rows.get(digest), self._uploads.get(digest)
+        if row is not None and upload is None:
             return BlobMark(row.size, complete=True)
-        if arrival is None:
+        if upload is None:
             raise missing("add to", digest)
-        async with arrival.lock:
-            if self._arrivals.get(digest) is arrival:
-                if not arrival.claim(source):
+        async with upload.lock:
+            if self._uploads.get(digest) is upload:
+                if not upload.claim(source):
                     raise _busy(digest)
-                if offset <= arrival.have:
-                    await self._add(arrival, data[arrival.have - offset :])
+                if offset <= upload.have:
+                    await self._add(upload, data[upload.have - offset :])
         return await self._mark(digest)
 
-    async def _add(self, arrival: Arrival, data: bytes) -> None:
+    async def _add(self, upload: Upload, data: bytes) -> None:
         if not data:
             return
-        end = arrival.have + len(data)
-        if end > arrival.size or (end < arrival.size and len(data) % BLOCK_BYTES):
+        end = upload.have + len(data)
+        if end > upload.size or (end < upload.size and len(data) % BLOCK_BYTES):
             raise InvalidInput(
                 "add to blob",
-                blob_name(arrival.digest),
-                f"{len(data)} bytes at {arrival.have} of {arrival.size} do not fit",
+                blob_name(upload.digest),
+                f"{len(data)} bytes at {upload.have} of {upload.size} do not fit",
                 f"Send a multiple of {BLOCK_BYTES} bytes, or all that is left",
             )
         if (free := self._disk.free_bytes()) - len(data) < self._limits[FREE_BYTES]:
             self._limits.hit(FREE_BYTES)
             raise StorageFull(
-                "add to blob", blob_name(arrival.digest), f"{free} bytes are free on the disk", "Free some space"
+                "add to blob", blob_name(upload.digest), f"{free} bytes are free on the disk", "Free some space"
             )
-        await self._offload(partial(arrival.write, arrival.have, data))
-        arrival.moved_s = self._clock.monotonic_s()
+        await self._offload(partial(upload.write, upload.have, data))
+        upload.moved_s = self._clock.monotonic_s()
         self.counters.received_bytes += len(data)
-        self._touch(arrival.digest)
-        self._tell(arrival.digest)
+        self._touch(upload.digest)
+        self._tell(upload.digest)
 
     async def _mark(self, digest: str) -> BlobMark:
         """How far a blob has come; one of which everything has come is put in its place."""
-        arrival = self._arrivals.get(digest)
-        if arrival is not None:
-            async with arrival.lock:
-                if self._arrivals.get(digest) is arrival and arrival.have == arrival.size:
-                    await self._end(arrival)
+        upload = self._uploads.get(digest)
+        if upload is not None:
+            async with upload.lock:
+                if self._uploads.get(digest) is upload and upload.have == upload.size:
+                    await self._end(upload)
         row = self._rows.get(digest)
         if row is None:
             raise missing("go on with", digest)
@@ -175,7 +175,7 @@ class BlobUploads(BlobTable):
 
     async def _admit(self, digest: str, size: int, source: str, *, send: bool, above: str) -> None:
         if source not in (OPERATOR, PARENT):
-            announced = [arrival for arrival in self._arrivals.values() if arrival.source == source]
+            announced = [upload for upload in self._uploads.values() if upload.source == source]
             self._room.check_announced(announced, digest, size)
         held = Held(self.count, self.held_bytes, self._coming_bytes())
         for victim in self._room.make(held, self._spares, digest, size):
@@ -187,11 +187,11 @@ class BlobUploads(BlobTable):
         row = BlobRow(digest, size, now_ms, now_ms, complete=False, send=send, above=above, refused="")
         await self._store.submit(lambda tx: tx.put_blob(row))
         self._set(row)
-        self._arrivals[digest] = Arrival(file, digest, size, 0, source, self._clock.monotonic_s())
+        self._uploads[digest] = Upload(file, digest, size, 0, source, self._clock.monotonic_s())
 
     def _coming_bytes(self) -> int:
         """What is still to come of blobs that were let in."""
-        return sum(arrival.size - arrival.have for arrival in self._arrivals.values())
+        return sum(upload.size - upload.have for upload in self._uploads.values())
 
     def _spares(self) -> list[BlobRow]:
         """What may go, the least recently used first: the parent has it."""
@@ -208,25 +208,25 @@ class BlobUploads(BlobTable):
         if changes:
             await self._change(row.digest, **changes)
 
-    async def _end(self, arrival: Arrival) -> None:
-        digest = arrival.digest
-        if not arrival.is_hashed:
+    async def _end(self, upload: Upload) -> None:
+        digest = upload.digest
+        if not upload.is_hashed:
             self._unhashed[digest] = None
             self._work.set()
             return
-        if not arrival.is_right:
+        if not upload.is_right:
             await self._remove(digest)
             raise InvalidInput(
                 "take blob",
                 blob_name(digest),
-                f"all of its {arrival.size} bytes have come, and their digest is another; they were removed",
+                f"all of its {upload.size} bytes have come, and their digest is another; they were removed",
                 "Send it again, and check what sends it",
             )
-        if not arrival.in_place:
+        if not upload.in_place:
             await self._offload(partial(self._disk.move, partial_path(digest), finished_path(digest)))
-            arrival.in_place = True
+            upload.in_place = True
         await self._change(digest, complete=True)
-        self._arrivals.pop(digest, None)
+        self._uploads.pop(digest, None)
         self.counters.completed += 1
         self._tell(digest)
 
@@ -237,20 +237,20 @@ class BlobUploads(BlobTable):
         await run_to_end(self._drop(digest), f"drop blob {digest[:12]}")
 
     async def _drop(self, digest: str) -> None:
-        async with self._admission, self._held(self._arrivals.get(digest)):
+        async with self._admission, self._held(self._uploads.get(digest)):
             # It may have been removed while this waited.
             if digest not in self._rows:
                 raise missing("drop", digest)
             await self._remove(digest)
 
-    async def _discard(self, arrival: Arrival) -> None:
+    async def _discard(self, upload: Upload) -> None:
         """Remove what has come of a blob, once nothing is being added to it; unless that was its end."""
-        async with self._held(arrival):
-            if self._arrivals.get(arrival.digest) is arrival:
-                await self._remove(arrival.digest)
+        async with self._held(upload):
+            if self._uploads.get(upload.digest) is upload:
+                await self._remove(upload.digest)
 
-    def _held(self, arrival: Arrival | None) -> AbstractAsyncContextManager[None]:
-        return arrival.lock if arrival is not None else nullcontext()
+    def _held(self, upload: Upload | None) -> AbstractAsyncContextManager[None]:
+        return upload.lock if upload is not None else nullcontext()
 
     async def _remove(self, digest: str) -> None:
         """Raises StorageError, LimitReached; the blob is then as it was."""
@@ -264,7 +264,7 @@ class BlobUploads(BlobTable):
             raise
         await self._offload(partial(self._disk.remove, partial_path(digest)))
         self._forget(digest)
-        self._arrivals.pop(digest, None)
+        self._uploads.pop(digest, None)
         self._unhashed.pop(digest, None)
         self._tell(digest)
 
@@ -276,32 +276,32 @@ class BlobUploads(BlobTable):
     # Keeping
 
     async def _hash(self, digest: str) -> None:
-        """Make up the digest of an arrival that has come before a restart, all or in part."""
-        arrival = self._arrivals.get(digest)
-        while arrival is not None and await self._catch_up(arrival):
+        """Make up the digest of an upload that has come before a restart, all or in part."""
+        upload = self._uploads.get(digest)
+        while upload is not None and await self._catch_up(upload):
             pass
         self._unhashed.pop(digest, None)
-        if arrival is not None and self._arrivals.get(digest) is arrival:
+        if upload is not None and self._uploads.get(digest) is upload:
             self._tell(digest)
             await self._mark(digest)
 
-    async def _catch_up(self, arrival: Arrival) -> bool:
+    async def _catch_up(self, upload: Upload) -> bool:
         """Whether there was some more of its digest to be made up."""
-        async with arrival.lock:
-            is_current = self._arrivals.get(arrival.digest) is arrival
-            if not is_current or arrival.have != arrival.size or arrival.is_hashed:
+        async with upload.lock:
+            is_current = self._uploads.get(upload.digest) is upload
+            if not is_current or upload.have != upload.size or upload.is_hashed:
                 return False
-            await self._offload(arrival.catch_up)
+            await self._offload(upload.catch_up)
             return True
 
     async def _forget_abandoned(self) -> None:
         oldest_ms = self._clock.wall_ms() - self._limits[BLOB_PARTIAL_S] * 1000
-        for arrival in list(self._arrivals.values()):
-            row = self.row(arrival.digest)
+        for upload in list(self._uploads.values()):
+            row = self.row(upload.digest)
             if row is not None and row.used_ms < oldest_ms:
                 self._limits.hit(BLOB_PARTIAL_S)
                 async with self._admission:
-                    await self._discard(arrival)
+                    await self._discard(upload)
 
 
 def _busy(digest: str) -> Unavailable:

@@ -15,12 +15,12 @@ from littoral.core.limits import Limits
 from littoral.core.offload import Offload
 from littoral.core.random import Random
 from littoral.security.blob_seal import BLOB_KEY_BYTES
-from littoral.store.blob_arrival import PARENT, UNKNOWN, Arrival
 from littoral.store.blob_check import BLOB_KEY, BLOB_STATE
 from littoral.store.blob_file import finished_path, open_blob_file
 from littoral.store.blob_recovery import Found, find_blobs, sealed_aside
 from littoral.store.blob_rows import BlobRow, blob_name
 from littoral.store.blob_table import missing
+from littoral.store.blob_upload import PARENT, UNKNOWN, Upload
 from littoral.store.blob_uploads import BlobUploads
 from littoral.store.dead_letters import append_dead_letters, dead_letters
 from littoral.store.store import Store
@@ -56,16 +56,16 @@ class Blobs(BlobUploads):
 
         Raises: NotFound, StorageCorrupt, StorageError.
         """
-        row, arrival = self._rows.get(digest), self._arrivals.get(digest)
+        row, upload = self._rows.get(digest), self._uploads.get(digest)
         if row is None:
             raise missing("read", digest)
         if row.complete:
             self._touch(digest)
-        if arrival is not None and not arrival.in_place:
-            most = max(0, min(length, arrival.have - offset))
+        if upload is not None and not upload.in_place:
+            most = max(0, min(length, upload.have - offset))
             # It may get its final name just now.
             with suppress(NotFound):
-                return await self._offload(partial(arrival.file.read, offset, most, row.size))
+                return await self._offload(partial(upload.file.read, offset, most, row.size))
         return await self._offload(partial(self._read, digest, offset, length, row.size))
 
     def _read(self, digest: str, offset: int, length: int, size: int) -> bytes:
@@ -147,7 +147,7 @@ class Blobs(BlobUploads):
         for digest, (file, have) in found.partials.items():
             row = found.rows[digest]
             source = PARENT if row.above and row.above == self.parent else UNKNOWN
-            self._arrivals[digest] = Arrival(file, digest, row.size, have, source, self._clock.monotonic_s())
+            self._uploads[digest] = Upload(file, digest, row.size, have, source, self._clock.monotonic_s())
 
 
 async def open_blobs(

@@ -20,9 +20,9 @@ from littoral.core.clock import Clock
 from littoral.core.errors import InvalidInput, LittoralError, NotFound, Unavailable
 from littoral.core.limits import BLOB_PIECE_BYTES, Limits
 from littoral.core.tasks import Tasks
-from littoral.store.blob_arrival import PARENT
 from littoral.store.blob_file import BLOCK_BYTES
 from littoral.store.blob_rows import BlobRow, blob_name
+from littoral.store.blob_upload import PARENT
 from littoral.store.blobs import Blobs
 from littoral.streams.parent_link import ParentLink
 from littoral.wire import peer

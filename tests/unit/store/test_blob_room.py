@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from littoral.core.errors import LimitReached, StorageFull, TooLarge
-from littoral.store.blob_arrival import PARENT
 from littoral.store.blob_file import finished_path
+from littoral.store.blob_upload import PARENT
 from littoral.store.blobs import UPKEEP_S, Blobs
 from littoral.testing.store import SimStore
 from tests.support.blobs import KIB, MIB, content, digest_of, play, put, upkeep

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from littoral.core.errors import Unavailable
-from littoral.store.blob_arrival import IDLE_S, PARENT
 from littoral.store.blob_file import BLOCK_BYTES
+from littoral.store.blob_upload import IDLE_S, PARENT
 from littoral.store.blobs import Blobs
 from littoral.testing.store import SimStore
 from tests.support.blobs import MIB, content, digest_of, opened, play

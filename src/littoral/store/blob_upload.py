@@ -22,7 +22,7 @@ IDLE_S = 600.0
 _RANKS = {OPERATOR: 2, PARENT: 1}
 
 
-class Arrival:
+class Upload:
     """One blob that is not here as a whole. Its lock is held by whoever changes it."""
 
     def __init__(self, file: BlobFile, digest: str, size: int, have: int, source: str, now_s: float) -> None:
