@@ -1,7 +1,10 @@
 """A site whose store was set back to a backup gets back from its parent what it lacks, and puts aside what it wrote in
 its place."""
 
+from functools import partial
+
 from littoral.core.names import StreamName
+from littoral.node.hub import Hub
 from littoral.store.transaction import Transaction
 from littoral.testing.crash import Crash
 from littoral.testing.supervision import insist
@@ -37,8 +40,10 @@ async def restore(crash: Crash) -> None:
     supervisor.watch(site)
     link.restore()
     await supervisor.until(lambda: _records(root, ASIDE) and _records(site, NOTES) == theirs)
-    await insist(site, lambda hub: hub.store.submit(_once))
-    expected = [*theirs, b"after"], [b"other", b"another"], [b"later"]
+    for text in (b"after", b"and after"):
+        await insist(site, partial(_append_once, text=text))
+        await supervisor.until(partial(_has, root, text))
+    expected = [*theirs, b"after", b"and after"], [b"other", b"another"], [b"later"]
     await supervisor.until(lambda: _held(root) == _held(site) == expected)
 
 
@@ -46,10 +51,17 @@ def _held(node: SimNode) -> tuple[list[bytes], ...]:
     return tuple(_records(node, stream) for stream in (NOTES, ASIDE, LATER))
 
 
-def _once(tx: Transaction) -> None:
-    if tx.get_state("test", "after") is None:
-        tx.put_state("test", "after", b"")
-        tx.append(NOTES, [b"after"])
+async def _append_once(hub: Hub, text: bytes) -> None:
+    def job(tx: Transaction) -> None:
+        if tx.get_state("test", text.decode()) is None:
+            tx.put_state("test", text.decode(), b"")
+            tx.append(NOTES, [text])
+
+    await hub.store.submit(job)
+
+
+def _has(node: SimNode, text: bytes) -> bool:
+    return text in _records(node, NOTES)
 
 
 def _records(node: SimNode, stream: StreamName) -> list[bytes]:
