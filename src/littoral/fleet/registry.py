@@ -1,9 +1,8 @@
-"""What a node knows of its subtree: children with their keys, join tokens, who lies below whom.
+"""What a node knows of its subtree: children with their keys, who lies below whom.
 
 Kept in the store under these scopes:
 
     children      node -> ChildRecord          direct children
-    join-tokens   hash of the secret -> JoinTokenRecord
     subtree       node -> via                  everybody below, and the child through which
     keys          node -> public key (DER)     of everybody below
     former        node -> [via]                through which other children it was reached before it was moved
@@ -28,24 +27,23 @@ import msgspec
 
 from littoral.core.clock import Clock
 from littoral.core.errors import Forbidden, LimitReached, NotFound
-from littoral.core.limits import CHILDREN, SUBTREE_CHANGES, TOKENS, TREE_NODES, Limits
+from littoral.core.limits import CHILDREN, SUBTREE_CHANGES, TREE_NODES, Limits
 from littoral.core.names import StreamName
 from littoral.core.random import Random
 from littoral.core.resources import Namespace, placement_matches
 from littoral.core.tasks import run_to_end
 from littoral.fleet.desired import DESIRED, is_desired
 from littoral.fleet.inbox import addressee, inbox_of, is_inbox
+from littoral.fleet.join_tokens import JoinTokens
 from littoral.fleet.rate_limiter import RateLimiter
 from littoral.security.enrolment import (
     ChildRecord,
     EnrolRequest,
     SignedRecord,
     SignRequest,
-    authorise_enrolment,
     authorise_signing,
     expelled,
 )
-from littoral.security.join import JoinTokenRecord, create_token, hash_secret, known_token
 from littoral.store.kv import kv_namespace
 from littoral.store.store import Store
 from littoral.store.stream import StreamInfo
@@ -84,7 +82,7 @@ class Registry:
         self._parent = parent
         self._namespaces = namespaces
         self._clock = clock
-        self._random = random
+        self.tokens = JoinTokens(store, clock, random, limits)
         self._limits = limits
         self._changed = changed
         self._gone = gone
@@ -252,45 +250,9 @@ class Registry:
         self._members[child] = members
         self._changed(child)
 
-    async def create_token(self, node: str, join_url: str, ca_fingerprint: bytes, ttl_ms: int) -> str:
-        """A join token for a child named `node`. Raises InvalidInput, LimitReached."""
-        now_ms = self._clock.wall_ms()
-        text, record = create_token(
-            node=node,
-            parent=self._store.node,
-            join_url=join_url,
-            ca_fingerprint=ca_fingerprint,
-            ttl_ms=ttl_ms,
-            now_ms=now_ms,
-            random=self._random,
-        )
-        most = self._limits[TOKENS]
-
-        def put(tx: Transaction) -> None:
-            waiting = 0
-            for key, value in tx.state("join-tokens").items():
-                if msgspec.msgpack.decode(value, type=JoinTokenRecord).expires_ms < now_ms:
-                    tx.put_state("join-tokens", key, None)
-                else:
-                    waiting += 1
-            if waiting >= most:
-                self._limits.hit(TOKENS)
-                raise LimitReached(
-                    "create join token for",
-                    node,
-                    f"{waiting} tokens have not expired yet, the limit {TOKENS.name}",
-                    "Wait until some have expired, or give new ones less time to live",
-                )
-            tx.put_state("join-tokens", record.secret_hash.hex(), msgspec.msgpack.encode(record))
-
-        await self._store.submit(put)
-        return text
-
     async def use_token(self, request: EnrolRequest) -> None:
         """Authorise an enrolment and note that its token is used. Raises as `authorise_enrolment`."""
-        key = hash_secret(request.secret).hex()
-        # Before strangers' requests are parsed, or take a place in the writer's queue.
-        known_token(_token(self._store.state_value("join-tokens", key)), secret=request.secret, node=request.node)
+        self.tokens.check_known(request)
         if request.node not in self._children and len(self.children()) >= self._limits[CHILDREN]:
             self._limits.hit(CHILDREN)
             raise LimitReached(
@@ -299,14 +261,7 @@ class Registry:
                 f"{self._store.node} has {self._limits[CHILDREN]} children, its limit {CHILDREN.name}",
                 f"Raise the limit in spec.limits of {self._store.node}, or enrol the node below another",
             )
-        child = self._children.get(request.node)
-        now_ms = self._clock.wall_ms()
-
-        def use(tx: Transaction) -> None:
-            used = authorise_enrolment(request, _token(tx.get_state("join-tokens", key)), child, now_ms)
-            tx.put_state("join-tokens", key, msgspec.msgpack.encode(used))
-
-        await self._store.submit(use)
+        await self.tokens.use(request, self._children.get(request.node))
 
     async def add_child(self, record: ChildRecord, revoked_ms: int | None = None) -> None:
         """A node is now a direct child, with this key and certificate. revoked_ms: of what was kept of it when it was let
@@ -521,10 +476,6 @@ def _restore(table: dict[str, T], key: str, value: T | None) -> None:
         table.pop(key, None)
     else:
         table[key] = value
-
-
-def _token(held: bytes | None) -> JoinTokenRecord | None:
-    return msgspec.msgpack.decode(held, type=JoinTokenRecord) if held else None
 
 
 def _load(store: Store, scope: str, kind: type[T]) -> dict[str, T]:

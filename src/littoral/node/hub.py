@@ -329,7 +329,7 @@ class Hub:
         if host in ANY_ADDRESS and self.config.spec.advertise:
             address = f"{self.config.spec.advertise[0]}:{port}"
         join_url = f"https://{address}"
-        return await self.registry.create_token(node, join_url, fingerprint_of(self.identity.ca_pem), ttl_ms)
+        return await self.registry.tokens.create(node, join_url, fingerprint_of(self.identity.ca_pem), ttl_ms)
 
     def note_failure(self, error: BaseException) -> None:
         """Background work ended with an exception that is no error of the tree: the process must end."""

@@ -66,7 +66,7 @@ class Parent:
         return ChildRecord(node=node, public_key=KEY, serial="1", not_after_ms=HOUR_MS)
 
     async def token(self, node: str, ttl_ms: int = HOUR_MS) -> str:
-        return await self.registry.create_token(node, "https://eu:1", b"f" * 32, ttl_ms)
+        return await self.registry.tokens.create(node, "https://eu:1", b"f" * 32, ttl_ms)
 
     async def enrol(self, node: str) -> None:
         key = self.tree.key()
