@@ -54,6 +54,8 @@ class ThreadWriter:
         self._queue: deque[tuple[Job, asyncio.Future[object]]] = deque()
         self._work = threading.Condition()
         self._stopping = False
+        self._watch_failure: Exception | None = None
+        """What who watches the store failed with."""
         self._thread: threading.Thread | None = None
 
     def start(self, committer: Committer, published: Published) -> None:
@@ -117,10 +119,11 @@ class ThreadWriter:
         try:
             resolve(group, committed, published)
         except Exception as error:  # noqa: BLE001 -- who watches the store failed: `ended` raises it
+            # Not before the thread is through: whoever is told closes what it works on.
+            self._watch_failure = self._watch_failure or error
             with self._work:
                 self._stopping = True
                 self._work.notify()
-            self._finish(error)
 
     def _end(self, group: "list[tuple[Job, asyncio.Future[object]]]", failure: Exception | None) -> None:
         """The thread is gone: nobody is going to do what it has left."""
@@ -129,12 +132,7 @@ class ThreadWriter:
             if not future.done():
                 future.set_exception(Unavailable("write to", "store", f"its writer failed ({failure})"))
         self._queue.clear()
-        self._finish(failure)
-
-    def _finish(self, failure: Exception | None) -> None:
-        if self._ended.done():
-            return
-        if failure is None:
+        if (failure := self._watch_failure or failure) is None:
             self._ended.set_result(None)
         else:
             self._ended.set_exception(failure)

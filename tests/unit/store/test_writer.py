@@ -165,6 +165,34 @@ def test_a_thread_that_dies_tells_who_waits_and_who_watches_over_it(tmp_path: Pa
     asyncio.run(main())
 
 
+def test_nobody_is_told_that_the_writer_ended_while_it_still_works(tmp_path: Path):
+    async def main() -> None:
+        begun, go_on = threading.Event(), threading.Event()
+
+        def hold(tx: Transaction) -> None:
+            begun.set()
+            assert go_on.wait(DEADLINE_S)
+
+        async with local_store(tmp_path) as store:
+
+            def fail(info: StreamInfo) -> None:
+                store.submit(hold)
+                assert begun.wait(DEADLINE_S)
+                raise ZeroDivisionError
+
+            store.watch(fail)
+            await asyncio.wait_for(store.submit(append(A, b"0")), DEADLINE_S)
+            ended = asyncio.ensure_future(store.writer_ended())
+            for _ in range(10):
+                await asyncio.sleep(0)
+            assert not ended.done()
+            go_on.set()
+            with pytest.raises(ZeroDivisionError):
+                await asyncio.wait_for(ended, DEADLINE_S)
+
+    asyncio.run(main())
+
+
 def test_a_watcher_that_fails_ends_the_writer_and_leaves_nobody_waiting(tmp_path: Path):
     async def main() -> None:
         def fail(info: StreamInfo) -> None:
