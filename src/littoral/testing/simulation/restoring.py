@@ -1,4 +1,4 @@
-"""A site's machine is lost, or its disk rots, and its store is restored from a backup that was made before.
+"""A site's or a region's machine is lost, or its disk rots, and its store is restored from a backup that was made before.
 
 What clients were promised by the node, and what is neither in the backup nor at the node's parent at that moment, is lost:
 that much, and no more. `_lose` takes exactly that out of the ledger, so that the checks ask for all the rest. Clients that

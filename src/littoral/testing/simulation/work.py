@@ -289,7 +289,7 @@ WORK: dict[str, WorkKind] = {
     "ask-below": WorkKind(ask_below, 0.4, 6),
     "pour": WorkKind(pour, 0.5, 50),
     "rekey": WorkKind(rekey, 0.2),
-    "move": WorkKind(move, 0.5, where="site"),
-    "restore": WorkKind(restore, 0.35, where="site"),
-    "rot": WorkKind(rot, 0.2, where="site"),
+    "move": WorkKind(move, 0.5, where="child"),
+    "restore": WorkKind(restore, 0.35, where="child"),
+    "rot": WorkKind(rot, 0.2, where="child"),
 }
