@@ -40,7 +40,7 @@ from littoral.wire.peer import SnapshotPage
 
 _decode_items = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
 
-CHUNK_BYTES = 512 << 10
+CHUNK_BYTES = 256 << 10
 """Most of one chunk, and one item more: it is read and applied in one piece, while others wait."""
 
 
