@@ -1,0 +1,45 @@
+"""Cache-Status: RFC 9211, section 2; RFC 9651, section 4.1.6."""
+
+from typing import Any
+
+import http_sf
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from littoral.wire.caching.cache_status import cache_status
+
+
+def test_a_hit():
+    assert cache_status("Littoral", ttl_s=376.9) == "Littoral; hit; ttl=376"
+
+
+def test_a_hit_that_is_stale():
+    assert cache_status("Littoral", ttl_s=-412.0) == "Littoral; hit; ttl=-412"
+
+
+def test_a_miss_that_was_stored():
+    member = cache_status("Littoral", forward="uri-miss", stored=True, ttl_s=60, key="/a", detail="memory")
+    assert member == 'Littoral; fwd=uri-miss; stored; ttl=60; key="/a"; detail="memory"'
+
+
+def test_a_validation():
+    member = cache_status("Littoral", forward="stale", forward_status=304, collapsed=True)
+    assert member == "Littoral; fwd=stale; fwd-status=304; collapsed"
+
+
+def test_a_hit_went_nowhere():
+    with pytest.raises(AssertionError, match="Littoral"):
+        cache_status("Littoral", stored=True)
+
+
+@given(st.text(), st.text())
+def test_any_text_can_be_sent(key: str, detail: str):
+    member = cache_status("Littoral", key=key, detail=detail)
+    assert len(member) < 5000
+    parsed: Any = http_sf.parse(member.encode(), tltype="list")
+    ((name, parameters),) = parsed
+    assert str(name) == "Littoral"
+    assert set(parameters) == {"hit", "key", "detail"}
+    if key.isascii() and key.isprintable():
+        assert parameters["key"] == key[:1024]
