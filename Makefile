@@ -75,5 +75,5 @@ $(VENV): requirements/dev.txt pyproject.toml scripts/make-venv.sh
 
 # This file as well: it names the packages.
 $(DEBIAN): scripts/debian-packages.sh Makefile | $(VENV)
-	@scripts/debian-packages.sh mosquitto mosquitto-clients chromium wrk tmux iproute2 nftables faketime
+	@scripts/debian-packages.sh mosquitto mosquitto-clients chromium wrk nginx varnish tmux iproute2 nftables faketime
 	@touch $@

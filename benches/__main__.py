@@ -6,7 +6,7 @@ python -m benches [NAME...]      all but those that take many minutes, or those 
 import sys
 from collections.abc import Callable
 
-from benches import appends, fanin, functions, memory, mqtt_fold, mqtt_intake, pauses, snapshot, uplink
+from benches import appends, fanin, functions, gateway, memory, mqtt_fold, mqtt_intake, pauses, snapshot, uplink
 from benches.harness import Row, print_table
 
 BENCHES: dict[str, Callable[[], list[Row]]] = {
@@ -17,6 +17,7 @@ BENCHES: dict[str, Callable[[], list[Row]]] = {
     "snapshot": snapshot.measure,
     "pauses": pauses.measure,
     "functions": functions.measure,
+    "gateway": gateway.measure,
     "memory": memory.measure,
     "drain": uplink.measure_drain,
     "fanin": fanin.measure,

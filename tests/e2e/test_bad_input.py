@@ -16,7 +16,7 @@ import msgspec
 import pytest
 
 from littoral.core.resources import App, Namespace
-from littoral.core.resources.model import Metadata
+from littoral.core.resources.part import Metadata
 from littoral.drivers.random import SystemRandom
 from littoral.fleet.bundles import pack_bundle
 from littoral.fleet.desired import Deployable, record_of

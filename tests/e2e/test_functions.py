@@ -375,15 +375,15 @@ async def chunked(port: int, path: str, body: bytes) -> bytes:
 
 def test_routes_decide_by_host_path_and_method() -> None:
     async def scenario(node: FunctionNode) -> None:
-        await node.deploy("hello", HELLO, routes=[Route("hello", "/only", methods=["GET", "POST"])])
-        await node.deploy("shop", SHOP, routes=[Route("shop", "/*", host="shop.test")])
+        await node.deploy("hello", HELLO, routes=[Route("app/hello", "/only", methods=["GET", "POST"])])
+        await node.deploy("shop", SHOP, routes=[Route("app/shop", "/*", host="shop.test")])
         assert_problem(await node.get("/elsewhere"), 404, "not-found")
         refused = await node.get("/only", method="DELETE")
         assert_problem(refused, 405, "method-not-allowed")
         assert refused.headers["allow"] == "GET, HEAD, POST"
         assert (await node.get("/anything", headers={"host": "Shop.Test:8080"})).body == b"ok"
-        with pytest.raises(Conflict, match="the apps hello and thief both claim it"):
-            await node.place("thief", HELLO, routes=[Route("thief", "/only", methods=["GET"])])
+        with pytest.raises(Conflict, match="app/hello and app/thief both claim it"):
+            await node.place("thief", HELLO, routes=[Route("app/thief", "/only", methods=["GET"])])
         assert (await node.get("/only")).status == 200
 
     run(scenario)
@@ -488,13 +488,13 @@ def test_the_hub_learns_what_gateways_count() -> None:
 
         def counted() -> bool:
             report = node.reports.get(0)
-            return report is not None and report.meters.apps.keys() == {"hello", ""}
+            return report is not None and report.meters.routes.keys() == {"app/hello", ""}
 
         await node.until(counted)
         meters = node.reports[0].meters
-        assert meters.apps["hello"].statuses == {200: 2}
-        assert sum(meters.apps["hello"].latency) == 2
-        assert meters.apps[""].statuses == {404: 1}
+        assert meters.routes["app/hello"].statuses == {200: 2}
+        assert sum(meters.routes["app/hello"].latency) == 2
+        assert meters.routes[""].statuses == {404: 1}
 
     run(scenario)
 

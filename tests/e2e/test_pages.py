@@ -28,6 +28,7 @@ INBOXES = REPOSITORY / "docs" / "howto" / "reach-a-node-behind-nat.md"
 BOUNDS = REPOSITORY / "docs" / "howto" / "bound-a-store.md"
 LETTERS = REPOSITORY / "docs" / "howto" / "handle-dead-letters.md"
 STREAMS = REPOSITORY / "docs" / "howto" / "serve-streams-to-clients.md"
+WEB_CACHE = REPOSITORY / "docs" / "howto" / "put-a-cache-before-a-server.md"
 WORKERS = REPOSITORY / "docs" / "howto" / "wake-workers.md"
 BACKUPS = REPOSITORY / "docs" / "howto" / "back-up-and-restore.md"
 ENCRYPTION = REPOSITORY / "docs" / "howto" / "encrypt-a-node.md"
@@ -213,6 +214,33 @@ def test_the_recipe_for_streams(tmp_path):
         assert line in seen, line
 
 
+def test_the_recipe_for_a_cache(tmp_path):
+    text = moved(WEB_CACHE.read_text(encoding="utf-8"))
+    blocks = re.findall(r"^```yaml\n(apiVersion.*?)^```", text, re.DOTALL | re.MULTILINE)
+    for file, block in zip(("node.yaml", "shop.yaml"), blocks, strict=True):
+        (tmp_path / file).write_text(block, encoding="utf-8")
+    interpreter = shlex.quote(sys.executable)
+    lines = [re.sub(r"^python ", f"{interpreter} ", moved(line)) for line in commands(WEB_CACHE)]
+    start, make, serve, validate, apply, routes, test, first, second = [
+        line.replace("littoral ", f"{interpreter} -m littoral.cli.main ", 1) for line in lines
+    ]
+    with running(start, tmp_path) as node:
+        run(make, tmp_path)
+        with running(serve, tmp_path) as server:
+            try:
+                run(validate, tmp_path)
+                until(lambda: runs(apply, tmp_path))
+                until(lambda: "origin shop-servers" in run(routes, tmp_path))
+                assert "http://localhost:27470/index.html" in run(test, tmp_path)
+                until(lambda: "hello" in run(first, tmp_path))
+                assert "; hit; ttl=" in run(second, tmp_path)
+            finally:
+                server.terminate()
+                server.wait(DEADLINE_S)
+                node.send_signal(signal.SIGINT)
+                node.wait(DEADLINE_S)
+
+
 def test_the_recipe_for_workers(tmp_path):
     text = moved(WORKERS.read_text(encoding="utf-8"))
     for file, kind in (("node.yaml", "yaml"), ("receiver.py", "python")):
@@ -373,6 +401,7 @@ def test_no_page_has_commands_that_nothing_runs():
         CRASHES,
         SIMULATION,
         STREAMS,
+        WEB_CACHE,
         WORKERS,
         LETTERS,
         MOVES,

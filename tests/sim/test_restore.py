@@ -8,7 +8,9 @@ import pytest
 from littoral.core.kv import KvEntry
 from littoral.core.names import StreamName
 from littoral.core.resources import Namespace
-from littoral.core.resources.model import Metadata, NamespaceSpec, SpillPlace, Storage, StreamBudget
+from littoral.core.resources.model import NamespaceSpec, SpillPlace, Storage, StreamBudget
+from littoral.core.resources.part import Metadata
+from littoral.security.identity import FACTS_PATH
 from littoral.store.database import DATABASE
 from littoral.streams.kv_again import all_shipped
 from littoral.testing.loop import run
@@ -579,6 +581,104 @@ class TestBelowAndAbove:
                 assert uplink_of(node).outbox.blocked == {}
                 check_histories(node.running.store)
             assert not [letter for node in tree.nodes.values() for letter in node.records(f"{node.name}/dead-letters")]
+            await tree.stop()
+
+        run(main, seed=seed)
+
+
+class TestForgotten:
+    """Who enrolled at a region after the backup that it was set back to."""
+
+    async def _set_back(self, tree: SimTree, region: SimNode, enrolled: Callable[[], Awaitable[SimNode]]) -> SimNode:
+        """The region, to before that."""
+        data = await backed_up(region)
+        site = await enrolled()
+        await append(site, NOTES, b"0")
+        await tree.until(lambda: region.records(NOTES))
+        await restored(region, data)
+        await region.start()
+        await append(site, NOTES, b"1")
+        return site
+
+    @pytest.mark.parametrize("how", ["new", "moved", "moved from below", "by another key"])
+    def test_is_let_in_again_by_itself_with_those_below_it(self, seed: int, how: str):
+        async def main() -> None:
+            tree = SimTree(seed)
+            root = await tree.start_root("cloud")
+            region = await tree.start_child("eu", "region", root)
+            other = await tree.start_child("us", "region", region if how == "moved from below" else root)
+            site = tree.add("plant-a", "site", region if how == "by another key" else other)
+
+            async def enrolled() -> SimNode:
+                site.move_to(region)
+                await site.start(await tree.token(region, "plant-a"))
+                await tree.start_child("cell-1", "device", site)
+                return site
+
+            if how != "new":
+                await site.start(await tree.token(region if how == "by another key" else other, "plant-a"))
+                await site.switch_off()
+            if how == "by another key":
+                for path in site.disk.paths():
+                    if path.startswith("identity/"):
+                        site.disk.remove(path)
+            await self._set_back(tree, region, enrolled)
+            cell = tree.nodes["cell-1"]
+            await append(cell, "cell-1/notes", b"2")
+            await tree.until(lambda: root.records(NOTES) == [b"0", b"1"] and root.records("cell-1/notes") == [b"2"])
+            await tree.until(lambda: {"plant-a", "cell-1"} <= root.running.registry.below())
+            await tree.stop()
+
+        run(main, seed=seed)
+
+    def test_waits_where_there_is_no_room_for_it_any_more(self, seed: int):
+        async def main() -> None:
+            tree = SimTree(seed)
+            root = await tree.start_root("cloud")
+            region = await tree.start_child("eu", "region", root, children=1)
+            link = tree.network.link("plant-a", region.join_url)
+            site = await self._set_back(tree, region, lambda: tree.start_child("plant-a", "site", region))
+            link.cut()
+            other = await tree.start_child("plant-b", "site", region)
+            link.restore()
+            await asyncio.sleep(120)
+            assert region.running.registry.via("plant-a") is None
+            await region.running.registry.expel("plant-b")
+            await tree.until(lambda: uplink_of(site).state.connected and not uplink_of(other).state.connected)
+            await tree.stop()
+
+        run(main, seed=seed)
+
+    def test_needs_a_token_where_the_root_was_set_back(self, seed: int):
+        async def main() -> None:
+            tree = SimTree(seed)
+            root = await tree.start_root("cloud")
+            site = await self._set_back(tree, root, lambda: tree.start_child("plant-a", "site", root))
+            await asyncio.sleep(120)
+            assert "it is no child of cloud. Enrol it with a token" in uplink_of(site).state.last_error
+            site.kill()
+            await site.start(await tree.token(root, "plant-a"))
+            await tree.until(lambda: root.records(NOTES) == [b"0", b"1"])
+            await tree.stop()
+
+        run(main, seed=seed)
+
+    def test_is_not_let_in_where_it_never_was(self, seed: int):
+        async def main() -> None:
+            tree = SimTree(seed)
+            root = await tree.start_root("cloud")
+            region = await tree.start_child("eu", "region", root)
+            site = await tree.start_child("plant-a", "site", region)
+            await site.switch_off()
+            site.move_to(root)
+            identity = site.disk.read(FACTS_PATH)
+            assert identity is not None
+            # As if it had shown a token there.
+            site.disk.write(FACTS_PATH, identity.replace(b'"eu"', b'"cloud"'))
+            await site.start()
+            await asyncio.sleep(120)
+            assert "it is no child of cloud. Enrol it with a token" in uplink_of(site).state.last_error
+            assert root.running.registry.via("plant-a") == "eu"
             await tree.stop()
 
         run(main, seed=seed)

@@ -43,14 +43,17 @@ class TestCa:
         )
         self.pem = _pem(builder.sign(self._key, hashes.SHA256()))
 
-    def issue(self, name: str, *, address: str = "127.0.0.1", expired: bool = False) -> Pair:
-        """A certificate for server and client alike."""
+    def issue(
+        self, name: str, *, address: str = "127.0.0.1", expired: bool = False, names: tuple[str, ...] = ()
+    ) -> Pair:
+        """A certificate for server and client alike; names: of hosts, beside the address."""
         key = ec.generate_private_key(ec.SECP256R1())
         usage = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+        hosts = [x509.IPAddress(ipaddress.ip_address(address)), *(x509.DNSName(each) for each in names)]
         builder = (
             _builder(_name(name), self._name, key, expired=expired)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]), critical=False)
+            .add_extension(x509.SubjectAlternativeName(hosts), critical=False)
             .add_extension(x509.ExtendedKeyUsage(usage), critical=False)
         )
         certificate = builder.sign(self._key, hashes.SHA256())

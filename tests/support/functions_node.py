@@ -19,6 +19,7 @@ import msgspec
 
 from littoral.core.kv import KvEntry, KvPage
 from littoral.core.limits import Limits
+from littoral.core.resources.web import GatewayTls, OriginSpec, RouteSpec
 from littoral.core.tasks import Tasks
 from littoral.functions.apps import PlacedApp
 from littoral.functions.bindings import BindingServer, Credentials
@@ -26,7 +27,7 @@ from littoral.functions.client import FunctionTarget
 from littoral.functions.runtime import FunctionRuntime
 from littoral.gateway.routes import Route
 from littoral.node.control import ControlServer, GatewayReport
-from littoral.node.gateway_config import GatewayConfig
+from littoral.node.gateway_config import GatewayConfig, route_matches
 
 DEADLINE_S = 10.0
 
@@ -96,6 +97,7 @@ class FunctionNode:
     overrides: dict[str, int] = field(default_factory=dict)
     gateways: int = 1
     kv: MemoryKeyValue = field(default_factory=MemoryKeyValue)
+    tls: GatewayTls | None = None
 
     def __post_init__(self) -> None:
         # Short: the kernel bounds the path of a Unix socket at 107 bytes.
@@ -105,6 +107,8 @@ class FunctionNode:
         self.log_path = self.home / "log"
         self.apps: dict[str, PlacedApp] = {}
         self.routes: list[Route] = []
+        self.web: dict[str, RouteSpec] = {}
+        self.origins: dict[str, OriginSpec] = {}
         self.reports: dict[int, GatewayReport] = {}
         self.faults: list[BaseException] = []
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -162,7 +166,17 @@ class FunctionNode:
 
     def _config(self) -> GatewayConfig:
         targets = [FunctionTarget(app.name, self.runtime.sockets(app), app.wall_ms) for app in self.apps.values()]
-        return GatewayConfig(self.routes, targets, self.overrides)
+        return GatewayConfig(self.routes, targets, self.overrides, self.web, self.origins)
+
+    def route(self, name: str, spec: RouteSpec, origin: OriginSpec | None = None) -> None:
+        """Have the gateways serve a route that has a document of its own."""
+        self.web[name] = spec
+        if origin is not None:
+            assert spec.origin is not None
+            self.origins[spec.origin] = origin
+        self.routes = [route for route in self.routes if route.to != f"route/{name}"]
+        self.routes += route_matches(name, spec.match)
+        self.control.publish()
 
     async def deploy(
         self, name: str, code: str, *, routes: Iterable[Route] = (), revision: str = "1", **settings: Any
@@ -178,8 +192,8 @@ class FunctionNode:
         directory.mkdir(parents=True, exist_ok=True)
         (directory / "main.py").write_text(textwrap.dedent(code))
         self.apps[name] = replace_app(PlacedApp(name, revision, str(directory), "main.py"), settings)
-        self.routes = [route for route in self.routes if route.app != name]
-        self.routes += list(routes) or [Route(name, f"/{name}*")]
+        self.routes = [route for route in self.routes if route.to != f"app/{name}"]
+        self.routes += list(routes) or [Route(f"app/{name}", f"/{name}*")]
         self.runtime.apply(self.apps.values())
         self.control.publish()
 
@@ -199,7 +213,9 @@ class FunctionNode:
 
     def start_gateway(self, index: int = 0) -> None:
         fd = self.listener.fileno()
-        arguments = ("--fd", str(fd), "--run-dir", str(self.run), "--index", str(index))
+        arguments = ["--fd", str(fd), "--run-dir", str(self.run), "--index", str(index)]
+        if self.tls is not None:
+            arguments += ["--tls", msgspec.json.encode(self.tls).decode()]
         self._spawn(f"gateway-{index}", "littoral.node.gateway_process", *arguments, fds=(fd,))
 
     def kill(self, name: str) -> None:

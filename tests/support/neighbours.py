@@ -104,6 +104,9 @@ class OpenSubtree:
     def is_away(self, node: str) -> bool:
         return node in self._both.away
 
+    def refused(self) -> None:
+        pass
+
     async def welcomed(self, welcome: peer.Welcome) -> None:
         pass
 

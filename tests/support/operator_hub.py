@@ -10,7 +10,8 @@ import uvloop
 
 from littoral.core.limits import Limits
 from littoral.core.resources import Node
-from littoral.core.resources.model import Listen, Metadata, NodeSpec
+from littoral.core.resources.model import Listen, NodeSpec
+from littoral.core.resources.part import Metadata
 from littoral.drivers.clock import SystemClock
 from littoral.drivers.disk import LocalDisk
 from littoral.drivers.http_server import HttpServer
@@ -21,7 +22,7 @@ from littoral.drivers.transport import HttpTransport
 from littoral.node.hub import open_hub
 from littoral.node.layout import API_FILE, write_json
 from littoral.node.seams import Seams
-from littoral.node.status import AppStatus
+from littoral.node.status import AppStatus, RouteStatus
 from littoral.store.writer import ThreadWriter
 
 START_S = 20.0
@@ -37,6 +38,9 @@ class Facts:
         return 0
 
     def apps(self) -> Mapping[str, AppStatus]:
+        return {}
+
+    def routes(self) -> Mapping[str, RouteStatus]:
         return {}
 
     def addresses(self) -> Mapping[str, str]:

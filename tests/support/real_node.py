@@ -18,7 +18,8 @@ from typing import Any, Self
 import msgspec
 
 from littoral.core.resources import Node, Tier
-from littoral.core.resources.model import Encryption, Listen, Metadata, Mqtt, NodeSpec, Parent, Streams
+from littoral.core.resources.model import Encryption, Listen, Mqtt, NodeSpec, Parent, Streams
+from littoral.core.resources.part import Metadata
 from littoral.node.layout import JOIN_TOKEN_VARIABLE
 from littoral.wire import mqtt
 

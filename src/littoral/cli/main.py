@@ -57,6 +57,10 @@ COMMANDS: dict[str, Entry] = {
             "drop": "littoral.cli.blob:drop",
         },
     ),
+    "route": Group(
+        "Routes of the gateways.",
+        {"list": "littoral.cli.route:list_routes", "test": "littoral.cli.route:try_route"},
+    ),
     "stream": Group(
         "Durable streams.",
         {

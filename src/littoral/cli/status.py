@@ -64,9 +64,10 @@ def problems(report: NodeStatus) -> Iterator[str]:
             yield f"{report.node}: rule {name}: {rule.problem}"
         if rule.undecodable:
             yield f"{report.node}: rule {name}: {rule.undecodable} readings could not be decoded"
-    for name, app in report.apps.items():
-        if app.problem:
-            yield f"{report.node}: app {name}: {app.problem}"
+    for kind, placed in (("app", report.apps), ("route", report.routes)):
+        for name, each in placed.items():
+            if each.problem:
+                yield f"{report.node}: {kind} {name}: {each.problem}"
     if report.subscriptions is not None:
         for name, reason in report.subscriptions.failures.items():
             yield f"{report.node}: subscription {name}: {reason}"

@@ -11,7 +11,8 @@ class Tasks:
     """The background tasks of one object. An exception in any of them goes to `failed`, which must not ignore it."""
 
     def __init__(self, failed: Callable[[BaseException], None]) -> None:
-        self._failed = failed
+        self.failed = failed
+        """Receives what ends a task."""
         # In the order in which they were started: they are ended in that order, and a simulation repeats exactly.
         self._running: dict[asyncio.Task[Any], None] = {}
 
@@ -28,11 +29,11 @@ class Tasks:
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._running.pop(task, None)
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._failed(error)
+            self.failed(error)
 
     def abandon(self) -> None:
         """Cancel all without waiting; what they end with is nobody's business any more."""
-        self._failed = lambda error: None
+        self.failed = lambda error: None
         for task in self._running:
             task.cancel()
 

@@ -120,6 +120,9 @@ def _problems(status: NodeStatus) -> Iterator[str]:
     for name, app in status.apps.items():
         if app.problem:
             yield f"app {name}: {app.problem}"
+    for name, route in status.routes.items():
+        if route.problem:
+            yield f"route {name}: {route.problem}"
     if status.link is None:
         return
     for stream, blocked in status.link.blocked.items():

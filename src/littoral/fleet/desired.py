@@ -7,7 +7,7 @@ import msgspec
 
 from littoral.core.errors import InvalidInput, InvalidResource
 from littoral.core.names import StreamName
-from littoral.core.resources import App, Namespace, Resource, Rule
+from littoral.core.resources import App, Namespace, Origin, Resource, Route, Rule
 from littoral.core.resources.checks import checks
 from littoral.core.resources.problem import path_text
 from littoral.core.undecodable import UNDECODABLE
@@ -19,9 +19,15 @@ from littoral.store.transaction import Transaction
 DESIRED = "desired"
 """Path of the stream at the root, and scope of the folded state at every node."""
 
-Deployable = App | Namespace | Rule
-D = TypeVar("D", App, Namespace, Rule)
-KINDS: dict[str, type[App] | type[Namespace] | type[Rule]] = {"App": App, "Namespace": Namespace, "Rule": Rule}
+Deployable = App | Namespace | Rule | Route | Origin
+D = TypeVar("D", App, Namespace, Rule, Route, Origin)
+KINDS: dict[str, type[Deployable]] = {
+    "App": App,
+    "Namespace": Namespace,
+    "Rule": Rule,
+    "Route": Route,
+    "Origin": Origin,
+}
 
 
 class DesiredRecord(msgspec.Struct, frozen=True):
@@ -184,4 +190,4 @@ def resource_of(record: DesiredRecord) -> Deployable:
 
 def is_deployable(resource: Resource) -> bool:
     """Whether the resource is desired state (a Node configures a process instead)."""
-    return isinstance(resource, (App, Namespace, Rule))
+    return isinstance(resource, tuple(KINDS.values()))

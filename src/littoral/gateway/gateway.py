@@ -1,176 +1,102 @@
-"""The gateway's application: what happens to one HTTP request."""
+"""The data plane: who answers a request, and what becomes of what goes wrong on the way."""
 
-import asyncio
 import itertools
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Protocol, Self
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol
 
-from littoral.core.errors import (
-    BadGateway,
-    InvalidInput,
-    LittoralError,
-    MethodNotAllowed,
-    NotFound,
-    TooLarge,
-    Unavailable,
-)
-from littoral.core.limits import FUNCTION_BODY_BYTES, GATEWAY_HELD_BYTES, Limits
-from littoral.gateway.fields import encoded_path, request_fields, response_fields
+from littoral.core.clock import Clock
+from littoral.core.errors import LittoralError, MethodNotAllowed, NotFound, Unavailable
+from littoral.gateway.exchange import ClientGone, Exchange
+from littoral.gateway.field_block import FieldBlock, Fields
 from littoral.gateway.meters import Meters
 from littoral.gateway.routes import NoRoute, RouteTable
+from littoral.gateway.target import RequestTarget, read_target
 from littoral.wire.problem import problem_response
 
-HeaderList = list[tuple[str, str]]
-FunctionCall = Callable[[str, str, str, HeaderList, bytes, str], Awaitable[tuple[int, HeaderList, bytes]]]
-"""(app, method, url, headers, body, request id) -> (status, headers, body). Raises LittoralError."""
-
-NO_APP = ""
+NOBODY = ""
 """What requests are counted under that no route matched."""
-_EMPTY_STATUSES = frozenset({204, 205, 304})
+GONE_STATUS = 499
+"""What is counted where the client went away before it was answered."""
+_NOTHING = FieldBlock(())
 
 
-class RequestFields(Protocol):
-    """The fields of a request (RSGI)."""
+class Handler(Protocol):
+    """Answers the requests of one route."""
 
-    def items(self) -> HeaderList: ...
-    def get(self, key: str, default: str | None = None) -> str | None: ...
-
-
-class Scope(Protocol):
-    """The head of a request (RSGI 1.6, HTTP scope)."""
-
-    proto: str
-    client: str
-    scheme: str
-    method: str
-    path: str
-    query_string: str
-    authority: str | None
-
-    @property
-    def headers(self) -> RequestFields: ...
-
-
-class Exchange(Protocol):
-    """The rest of a request, and the response to it (RSGI, HTTP protocol)."""
-
-    def __aiter__(self) -> AsyncIterator[bytes]: ...
-    def response_empty(self, status: int, headers: HeaderList) -> None: ...
-    def response_bytes(self, status: int, headers: HeaderList, body: bytes) -> None: ...
+    def serve(self, exchange: Exchange, target: RequestTarget, request_id: str) -> int | Awaitable[int]:
+        """Answer, and return the status. What is at hand is given at once; else what is returned is awaited. Raises, or its
+        awaitable does, LittoralError before anything was answered, and ClientGone."""
+        ...
 
 
 class Gateway:
-    """Routes requests to apps. One per gateway process."""
+    """Hands requests to handlers. One per gateway process."""
 
-    def __init__(self, call: FunctionCall, limits: Limits, instance: str, log: Callable[[str], None]) -> None:
+    def __init__(self, clock: Clock, instance: str, log: Callable[[str], None]) -> None:
         """instance: makes request ids of this process unlike those of others. log: receives faults of ours."""
         self.meters = Meters()
-        self._call = call
-        self._limits = limits
+        self._clock = clock
         self._instance = instance
         self._log = log
         self._numbers = itertools.count(1)
         self._routes: RouteTable | None = None
+        self._handlers: Mapping[str, Handler] = {}
 
-    def configure(self, routes: RouteTable, limits: Limits) -> None:
-        """Use these routes and limits from the next request on."""
+    def configure(self, routes: RouteTable, handlers: Mapping[str, Handler]) -> None:
+        """Use these from the next request on. handlers: by what the routes lead to."""
         self._routes = routes
-        self._limits = limits
+        self._handlers = handlers
 
-    async def __rsgi__(self, scope: Scope, exchange: Exchange) -> None:
-        """Answer one request."""
-        loop = asyncio.get_running_loop()
-        began = loop.time()
+    def serve(self, exchange: Exchange) -> Awaitable[None] | None:
+        """See `littoral.gateway.exchange.Serve`."""
+        began_s = self._clock.monotonic_s()
         request_id = f"{self._instance}-{next(self._numbers):x}"
-        app = NO_APP
-        self.meters.inflight += 1
+        to = NOBODY
         try:
-            try:
-                app = self._route(scope)
-                status, headers, body = await self._ask(app, scope, exchange, request_id)
-            except LittoralError as error:
-                allow = [("allow", ", ".join(error.allow))] if isinstance(error, _NotAllowed) else []
-                status, headers, body = _problem(error, request_id, allow)
-            except Exception:  # noqa: BLE001 - the boundary of a request: whatever it is, it is logged and answered
-                self._log(f"[{request_id}] fault in the gateway\n{traceback.format_exc()}")
-                fault = LittoralError("answer request", scope.path, "the gateway failed", "The node's log has more")
-                status, headers, body = _problem(fault, request_id, [])
-            _respond(exchange, scope.method, status, headers, body)
+            target = read_target(exchange.target)
+            to = self._route(exchange, target.path)
+            answer = self._handlers[to].serve(exchange, target, request_id)
+        except Exception as error:  # noqa: BLE001 -- the boundary of a request: whatever it is, it is answered
+            answer = self._refuse(exchange, error, request_id)
+        if isinstance(answer, int):
+            self.meters.observe(to, answer, self._clock.monotonic_s() - began_s)
+            return None
+        return self._finish(exchange, answer, to, began_s, request_id)
+
+    async def _finish(
+        self, exchange: Exchange, answer: Awaitable[int], to: str, began_s: float, request_id: str
+    ) -> None:
+        self.meters.inflight += 1
+        status = GONE_STATUS
+        try:
+            status = await answer
+        except ClientGone:
+            pass
+        except Exception as error:  # noqa: BLE001 -- as above
+            status = self._refuse(exchange, error, request_id)
         finally:
             self.meters.inflight -= 1
-        self.meters.observe(app, status, loop.time() - began)
+            self.meters.observe(to, status, self._clock.monotonic_s() - began_s)
 
-    def _route(self, scope: Scope) -> str:
+    def _route(self, exchange: Exchange, path: str) -> str:
         if self._routes is None:
             raise Unavailable("route request", "", "the node is starting", "Try again in a moment")
-        host = scope.authority or scope.headers.get("host") or ""
-        found = self._routes.find(scope.method, host, scope.path)
+        found = self._routes.find(exchange.method, exchange.host, path)
         if isinstance(found, str):
             return found
-        raise _no_route(scope, found)
+        raise _no_route(exchange.method, path, found)
 
-    async def _ask(self, app: str, scope: Scope, exchange: Exchange, request_id: str) -> tuple[int, HeaderList, bytes]:
-        fields = scope.headers
-        host = scope.authority or fields.get("host") or "localhost"
-        query = f"?{scope.query_string}" if scope.query_string else ""
-        url = f"{scope.scheme}://{host}{encoded_path(scope.path)}{query}"
-        headers = request_fields(fields.items(), scope.client.rpartition(":")[0], request_id)
-        declared = fields.get("content-length")
-        if declared is None and fields.get("transfer-encoding") is None and scope.method in ("GET", "HEAD"):
-            answer = await self._call(app, scope.method, url, headers, b"", request_id)
-        else:
-            with _Hold(self.meters, self._limits) as hold:
-                body = await self._read(exchange, declared, hold)
-                answer = await self._call(app, scope.method, url, headers, body, request_id)
-        return _checked(app, answer, request_id)
-
-    async def _read(self, exchange: Exchange, declared: str | None, hold: "_Hold") -> bytes:
-        """The body. Raises: TooLarge before reading what is announced as such, else as soon as it is."""
-        most = self._limits[FUNCTION_BODY_BYTES]
-        if declared is not None:
-            if not declared.isdecimal():
-                raise InvalidInput("read request", "content-length", f"{declared!r} is no number")
-            if int(declared) > most:
-                raise self._too_large(most)
-            if declared == "0":
-                return b""
-        chunks = []
-        size = 0
-        async for chunk in exchange:
-            size += len(chunk)
-            if size > most:
-                raise self._too_large(most)
-            hold.add(len(chunk))
-            chunks.append(chunk)
-        return b"".join(chunks)
-
-    def _too_large(self, most: int) -> TooLarge:
-        self._limits.hit(FUNCTION_BODY_BYTES)
-        return TooLarge("read request", "body", f"it is larger than {most} bytes", "Send it in parts")
-
-
-class _Hold:
-    """The memory one request body takes, against the bound of all of them together."""
-
-    def __init__(self, meters: Meters, limits: Limits) -> None:
-        self._meters = meters
-        self._limits = limits
-        self._bytes = 0
-
-    def add(self, count: int) -> None:
-        """Raises Unavailable at the bound."""
-        if self._meters.held_bytes + count > self._limits[GATEWAY_HELD_BYTES]:
-            self._limits.hit(GATEWAY_HELD_BYTES)
-            raise Unavailable("read request", "body", "the gateway holds as many bodies as it can", "Try again later")
-        self._meters.held_bytes += count
-        self._bytes += count
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._meters.held_bytes -= self._bytes
+    def _refuse(self, exchange: Exchange, error: Exception, request_id: str) -> int:
+        if not isinstance(error, LittoralError):
+            self._log(f"[{request_id}] fault in the gateway\n{traceback.format_exc()}")
+            error = LittoralError(
+                "answer request", exchange.target[:120], "the gateway failed", "The node's log has more"
+            )
+        extra: Fields = [("allow", ", ".join(error.allow))] if isinstance(error, _NotAllowed) else []
+        response = problem_response(error, request_id, extra)
+        exchange.respond(response.status, _NOTHING, response.headers, response.body)
+        return response.status
 
 
 class _NotAllowed(MethodNotAllowed):
@@ -179,35 +105,9 @@ class _NotAllowed(MethodNotAllowed):
     allow: tuple[str, ...] = ()
 
 
-def _no_route(scope: Scope, found: NoRoute) -> LittoralError:
+def _no_route(method: str, path: str, found: NoRoute) -> LittoralError:
     if not found.allow:
-        return NotFound("route request", scope.path, "no app at this node answers this path")
-    error = _NotAllowed(
-        "route request", scope.path, f"it does not take {scope.method}", f"It takes {', '.join(found.allow)}"
-    )
+        return NotFound("route request", path[:120], "nothing at this node answers this path")
+    error = _NotAllowed("route request", path[:120], f"it does not take {method}", f"It takes {', '.join(found.allow)}")
     error.allow = found.allow
     return error
-
-
-def _problem(error: LittoralError, request_id: str, headers: HeaderList) -> tuple[int, HeaderList, bytes]:
-    response = problem_response(error, request_id, headers)
-    return response.status, list(response.headers), response.body
-
-
-def _checked(app: str, answer: tuple[int, HeaderList, bytes], request_id: str) -> tuple[int, HeaderList, bytes]:
-    """The app's answer as it may go out. Raises BadGateway for what is no HTTP response."""
-    status, headers, body = answer
-    fields = response_fields(headers, request_id)
-    if fields is None or not 200 <= status <= 599:
-        raise BadGateway("call app", app, "its response is not valid HTTP", "Check its status and headers")
-    return status, fields, body
-
-
-def _respond(exchange: Exchange, method: str, status: int, headers: HeaderList, body: bytes) -> None:
-    if status in _EMPTY_STATUSES:
-        exchange.response_empty(status, headers)
-    elif method == "HEAD":
-        headers.append(("content-length", str(len(body))))
-        exchange.response_empty(status, headers)
-    else:
-        exchange.response_bytes(status, headers, body)

@@ -1,4 +1,4 @@
-"""Which app answers a request. Pure: a table built once, and looked up without a search.
+"""Who answers a request. Pure: a table built once, and looked up without a search.
 
 The rules, in this order:
 
@@ -18,9 +18,10 @@ ANY_METHOD = "*"
 
 
 class Route(Struct, frozen=True):
-    """One route of one app."""
+    """Requests, and who answers them."""
 
-    app: str
+    to: str
+    """"app/NAME" or "route/NAME"."""
     path: str = "/*"
     """A path; a "*" at its end matches any rest."""
     host: str | None = None
@@ -47,13 +48,13 @@ class _Paths:
         table = self.prefixes if is_prefix else self.exact
         methods = table.setdefault(route.path[:-1] if is_prefix else route.path, {})
         for method in route.methods or [ANY_METHOD]:
-            if (other := methods.get(method)) is not None and other != route.app:
+            if (other := methods.get(method)) is not None and other != route.to:
                 raise _conflict(route, method, other)
-            methods[method] = route.app
+            methods[method] = route.to
         self.lengths = sorted({len(prefix) for prefix in self.prefixes}, reverse=True)
 
     def find(self, path: str) -> dict[str, str] | None:
-        """The apps of the path by method."""
+        """Who answers the path, by method."""
         if (methods := self.exact.get(path)) is not None:
             return methods
         for length in self.lengths:
@@ -63,10 +64,10 @@ class _Paths:
 
 
 class RouteTable:
-    """The routes of all apps placed on a node."""
+    """All that is placed on a node."""
 
     def __init__(self, routes: Iterable[Route] = ()) -> None:
-        """Raises Conflict where two apps claim the same host, path and method."""
+        """Raises Conflict where two claim the same host, path and method."""
         self._any_host = _Paths()
         self._hosts: dict[str, _Paths] = {}
         for route in routes:
@@ -74,7 +75,7 @@ class RouteTable:
             paths.add(route)
 
     def find(self, method: str, host: str, path: str) -> str | NoRoute:
-        """The app that answers."""
+        """Who answers."""
         methods = None
         if self._hosts and (paths := self._hosts.get(normal_host(host))) is not None:
             methods = paths.find(path)
@@ -82,10 +83,10 @@ class RouteTable:
             methods = self._any_host.find(path)
         if methods is None:
             return NoRoute()
-        app = methods.get(method) or methods.get(ANY_METHOD)
-        if app is None and method == "HEAD":
-            app = methods.get("GET")
-        return app if app is not None else NoRoute(_allowed(methods))
+        to = methods.get(method) or methods.get(ANY_METHOD)
+        if to is None and method == "HEAD":
+            to = methods.get("GET")
+        return to if to is not None else NoRoute(_allowed(methods))
 
 
 def normal_host(host: str) -> str:
@@ -102,6 +103,4 @@ def _allowed(methods: dict[str, str]) -> tuple[str, ...]:
 
 def _conflict(route: Route, method: str, other: str) -> Conflict:
     what = f"{'' if method == ANY_METHOD else method + ' '}{route.host or ''}{route.path}"
-    return Conflict(
-        "add route", what, f"the apps {other} and {route.app} both claim it", "Change the route of one of them"
-    )
+    return Conflict("add route", what, f"{other} and {route.to} both claim it", "Change one of them")

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from littoral.core.errors import LittoralError
-from littoral.core.resources import App, Namespace, Node, Rule, placement_matches
-from littoral.core.resources.model import Placement
+from littoral.core.resources import App, Namespace, Node, Origin, Route, Rule, placement_matches
+from littoral.core.resources.part import Placement
 from littoral.fleet.desired import Wanted, wanted
 from littoral.store.store import Store
 
@@ -26,6 +26,14 @@ class Apps(Protocol):
         ...
 
 
+class Routes(Protocol):
+    """Has routes served (littoral.node.placed_routes)."""
+
+    def apply(self, routes: Mapping[str, Wanted], origins: Mapping[str, Wanted]) -> None:
+        """Serve exactly these."""
+        ...
+
+
 class DesiredState:
     """The folded desired state, and what of it belongs here."""
 
@@ -39,11 +47,12 @@ class DesiredState:
         """All of it, by "Kind/name"."""
         self._rules: Rules | None = None
         self._apps: Apps | None = None
+        self._routes: Routes | None = None
         self._read()
 
-    def attach(self, rules: Rules, apps: Apps | None) -> None:
-        """From now on keep these in step; apps is None where no functions run."""
-        self._rules, self._apps = rules, apps
+    def attach(self, rules: Rules, apps: Apps | None, routes: Routes | None) -> None:
+        """From now on keep these in step; apps and routes are None where there are no gateways."""
+        self._rules, self._apps, self._routes = rules, apps, routes
         self._spread()
 
     def namespace(self, name: str) -> Namespace | None:
@@ -78,13 +87,21 @@ class DesiredState:
     def _spread(self) -> None:
         rules: dict[str, tuple[Rule, str]] = {}
         apps: dict[str, Wanted] = {}
+        routes: dict[str, Wanted] = {}
+        origins: dict[str, Wanted] = {}
         for each in self.wanted.values():
             resource = each.resource
             if isinstance(resource, Rule) and self.is_here(resource.spec.placement):
                 rules[resource.metadata.name] = (resource, each.revision)
             elif isinstance(resource, App) and self.is_here(resource.spec.placement):
                 apps[resource.metadata.name] = each
+            elif isinstance(resource, Route) and self.is_here(resource.spec.placement):
+                routes[resource.metadata.name] = each
+            elif isinstance(resource, Origin) and self.is_here(resource.spec.placement):
+                origins[resource.metadata.name] = each
         if self._rules is not None:
             self._rules.apply(rules)
         if self._apps is not None:
             self._apps.apply(apps)
+        if self._routes is not None:
+            self._routes.apply(routes, origins)

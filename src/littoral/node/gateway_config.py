@@ -6,7 +6,8 @@ from pathlib import Path
 
 import msgspec
 
-from littoral.core.resources.model import RouteMatch
+from littoral.core.resources.part import RouteMatch
+from littoral.core.resources.web import OriginSpec, RouteSpec
 from littoral.functions.client import FunctionTarget
 from littoral.gateway.routes import Route
 from littoral.node.layout import write_file
@@ -21,11 +22,24 @@ class GatewayConfig(msgspec.Struct, frozen=True):
     functions: list[FunctionTarget] = []
     limits: dict[str, int] = {}
     """The node's values over the defaults."""
+    web: dict[str, RouteSpec] = {}
+    """Routes that documents of their own describe, by name."""
+    origins: dict[str, OriginSpec] = {}
+    """Those that the routes lead to."""
 
 
 def app_routes(app: str, matches: Iterable[RouteMatch]) -> list[Route]:
     """An app's routes as its document has them."""
-    return [Route(app, match.path, match.host, list(match.methods)) for match in matches]
+    return _routes(f"app/{app}", matches)
+
+
+def route_matches(name: str, matches: Iterable[RouteMatch]) -> list[Route]:
+    """What leads to a route that has a document of its own."""
+    return _routes(f"route/{name}", matches)
+
+
+def _routes(to: str, matches: Iterable[RouteMatch]) -> list[Route]:
+    return [Route(to, match.path, match.host, list(match.methods)) for match in matches]
 
 
 def write_config(run_dir: Path, config: GatewayConfig) -> None:

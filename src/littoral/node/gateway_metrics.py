@@ -1,10 +1,22 @@
 """The gateways' counters, as the hub shows them. Those of a process that ended are kept, in one sum for all."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 
 from littoral.gateway.meters import BUCKETS_MS, Meters
 from littoral.node.control import GatewayReport
 from littoral.telemetry.metrics import Family, Histogram, Sample, gauge
+
+_CACHE_COUNTERS = (
+    ("littoral_http_cache_hits", "hits", "Requests answered from the HTTP cache."),
+    ("littoral_http_cache_stale_hits", "stale_hits", "Of the hits, those that were stale."),
+    ("littoral_http_cache_validated", "validated", "Requests for which the origin confirmed what was stored."),
+    ("littoral_http_cache_collapsed", "collapsed", "Requests answered by what another one fetched."),
+    ("littoral_http_cache_misses", "misses", "Requests that an origin answered in place of the cache."),
+    ("littoral_http_cache_stored", "stored", "Responses that were stored."),
+    ("littoral_http_cache_hit_bytes", "hit_bytes", "Bytes of bodies that origins did not have to send."),
+)
+"""Metric, field of CacheMeter, what it counts."""
 
 
 class GatewayMetrics:
@@ -23,24 +35,71 @@ class GatewayMetrics:
 
     def families(self) -> Iterator[Family | Histogram]:
         """For the metrics endpoint."""
+        yield from self._requests()
+        yield from self._caches()
+        yield from self._targets()
+
+    def _requests(self) -> Iterator[Family | Histogram]:
         total = Meters()
         for meters in (self._ended, *(report.meters for report in self._reports.values())):
             total.add(meters)
         samples = [
-            Sample(count, {"app": app, "status": str(status)})
-            for app, meter in total.apps.items()
+            Sample(count, {"route": to, "status": str(status)})
+            for to, meter in total.routes.items()
             for status, count in meter.statuses.items()
         ]
-        yield Family("littoral_http_requests", "counter", "HTTP responses, by app and status.", samples)
+        yield Family(
+            "littoral_http_requests",
+            "counter",
+            "HTTP responses, by route (app/NAME or route/NAME) and status.",
+            samples,
+        )
         inflight = sum(report.meters.inflight for report in self._reports.values())
         yield gauge("littoral_http_inflight", "HTTP requests under way.", inflight)
         bounds_s = [bound / 1000 for bound in BUCKETS_MS]
-        for app, meter in total.apps.items():
+        for to, meter in total.routes.items():
             yield Histogram(
                 "littoral_http_request_duration_seconds",
                 "From the request's head to the response.",
                 bounds_s,
                 meter.latency,
                 meter.latency_sum_ms / 1000,
-                {"app": app},
+                {"route": to},
             )
+
+    def _caches(self) -> Iterator[Family]:
+        reports = [report.meters for report in self._reports.values()]
+        total = Meters()
+        for meters in (self._ended, *reports):
+            total.add(meters)
+        for name, field, text in _CACHE_COUNTERS:
+            samples = [Sample(getattr(cache, field), {"route": route}) for route, cache in total.caches.items()]
+            yield Family(name, "counter", text, samples)
+        held = sum(meters.cache_bytes for meters in reports)
+        yield gauge("littoral_http_cache_bytes", "Held in memory by the HTTP caches of all gateways.", held)
+        objects = sum(meters.cache_objects for meters in reports)
+        yield gauge(
+            "littoral_http_cache_objects", "Responses held in memory by the HTTP caches of all gateways.", objects
+        )
+        evicted = [Sample(total.cache_evicted, {})]
+        yield Family("littoral_http_cache_evicted", "counter", "Responses that had to leave for others.", evicted)
+
+    def _targets(self) -> Iterator[Family]:
+        """Of the gateways that run: a target that is asked no more is not shown for ever."""
+        requests: Counter[tuple[str, str]] = Counter()
+        failures: Counter[tuple[str, str]] = Counter()
+        healthy: dict[tuple[str, str], int] = {}
+        for report in self._reports.values():
+            for origin, pool in report.meters.pools.items():
+                for target, meter in pool.targets.items():
+                    place = (origin, target)
+                    requests[place] += meter.requests
+                    failures[place] += meter.failures
+                    healthy[place] = min(healthy.get(place, 1), int(meter.is_healthy))
+        yield Family("littoral_origin_requests", "counter", "Requests to targets, retries too.", _by_target(requests))
+        yield Family("littoral_origin_failures", "counter", "Of these, those that failed.", _by_target(failures))
+        yield Family("littoral_origin_healthy", "gauge", "Whether all gateways use a target.", _by_target(healthy))
+
+
+def _by_target(values: Mapping[tuple[str, str], int]) -> list[Sample]:
+    return [Sample(value, {"origin": origin, "target": target}) for (origin, target), value in values.items()]

@@ -14,18 +14,24 @@ import sys
 import traceback
 from pathlib import Path
 
+import msgspec
 import uvloop
 
 from littoral.core.garbage import keep_for_life
 from littoral.core.limits import Limits
+from littoral.core.resources.web import GatewayTls
 from littoral.core.tasks import Tasks
-from littoral.drivers.granian_server import GranianServer
+from littoral.drivers.clock import SystemClock
+from littoral.drivers.origin_transport import HttpOriginTransport
 from littoral.drivers.random import SystemRandom
+from littoral.drivers.web_listener import WebListener
 from littoral.functions.client import FunctionClients, FunctionRequest
-from littoral.gateway.app import Gateway
+from littoral.gateway.gateway import Gateway
 from littoral.gateway.routes import RouteTable
 from littoral.node.control import ControlClient, GatewayReport
+from littoral.node.gateway_certificates import GatewayCertificates
 from littoral.node.gateway_config import read_config
+from littoral.node.gateway_handlers import GatewayHandlers
 
 STOP_GRACE_S = 10.0
 """How long open requests may take when the process is told to end."""
@@ -45,14 +51,19 @@ def log_fault(error: BaseException) -> None:
 class GatewayProcess:
     """Wires the parts of one gateway."""
 
-    def __init__(self, run_dir: Path, index: int) -> None:
+    def __init__(self, run_dir: Path, index: int, tls: GatewayTls | None) -> None:
         self._run_dir = run_dir
         self._index = index
         self._limits = Limits()
         self._tasks = Tasks(log_fault)
         self._control = ControlClient(run_dir, self._report, self._load, self._tasks)
         self._functions = FunctionClients(self._control.kill_worker, self._tasks)
-        self._gateway = Gateway(self._call, self._limits, SystemRandom().token_bytes(5).hex(), log)
+        clock, random = SystemClock(), SystemRandom()
+        self._gateway = Gateway(clock, random.token_bytes(5).hex(), log)
+        self._transport = HttpOriginTransport(self._limits)
+        self._handlers = GatewayHandlers(self._transport, self._call, clock, random, self._tasks, self._gateway.meters)
+        self._listener: WebListener | None = None
+        self._certificates = GatewayCertificates(tls) if tls is not None else None
 
     async def serve(self, descriptor: int) -> None:
         """Serve until SIGTERM."""
@@ -63,13 +74,18 @@ class GatewayProcess:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         self._load()
         self._control.start()
-        server = GranianServer(descriptor, self._gateway.__rsgi__, self._limits)
-        server.start()
+        shown = None
+        if self._certificates is not None:
+            shown = self._certificates.shown
+            self._tasks.start(self._certificates.keep(log), "certificates")
+        self._listener = WebListener(descriptor, self._gateway.serve, self._limits, shown)
+        await self._listener.start()
         keep_for_life()
         await stopped.wait()
-        await server.stop(STOP_GRACE_S)
+        await self._listener.stop(STOP_GRACE_S)
         self._functions.stop()
         await self._tasks.stop()
+        await self._transport.aclose()
 
     def _load(self) -> None:
         config = read_config(self._run_dir)
@@ -79,11 +95,17 @@ class GatewayProcess:
         self._limits = Limits(config.limits)
         self._limits.reached.update(reached)
         self._functions.configure(config.functions, self._limits)
-        self._gateway.configure(RouteTable(config.routes), self._limits)
+        self._transport.limits = self._limits
+        if self._listener is not None:
+            self._listener.configure(self._limits)
+        handlers = self._handlers.configure(config, self._limits)
+        self._gateway.configure(RouteTable(config.routes), handlers)
 
     def _report(self) -> GatewayReport:
         meters = self._gateway.meters
         meters.limits_reached = self._limits.reached
+        tier = self._handlers.tier
+        meters.cache_bytes, meters.cache_objects, meters.cache_evicted = tier.bytes, tier.count, tier.evicted
         return GatewayReport(self._index, os.getpid(), meters)
 
     async def _call(
@@ -92,15 +114,20 @@ class GatewayProcess:
         return await self._functions.call(app, FunctionRequest(method, url, headers, body, request_id))
 
 
+def _tls(text: str) -> GatewayTls:
+    return msgspec.json.decode(text, type=GatewayTls)
+
+
 def main() -> None:
     """Entry point of the process."""
     parser = argparse.ArgumentParser(prog="littoral.node.gateway_process")
     parser.add_argument("--fd", required=True, type=int, help="inherited listening socket")
     parser.add_argument("--run-dir", required=True, type=Path, help="the node's directory of sockets")
     parser.add_argument("--index", required=True, type=int, help="which of the node's gateways this is")
+    parser.add_argument("--tls", type=_tls, help="what it shows to clients, as the node's document has it, in JSON")
     arguments = parser.parse_args()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(GatewayProcess(arguments.run_dir.absolute(), arguments.index).serve(arguments.fd))
+        runner.run(GatewayProcess(arguments.run_dir.absolute(), arguments.index, arguments.tls).serve(arguments.fd))
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from littoral.fleet.tombstones import Tombstones
 from littoral.iot.broker import Broker
 from littoral.iot.rule_engine import RuleEngine
 from littoral.node.blob_parts import BlobParts
-from littoral.node.desired_state import Apps, DesiredState
+from littoral.node.desired_state import Apps, DesiredState, Routes
 from littoral.node.enrolment import (
     JOIN_CA,
     JOIN_TIMEOUT_S,
@@ -244,13 +244,13 @@ class Hub:
 
     # Life
 
-    def start(self, apps: Apps | None) -> None:
-        """Begin all background work; apps: what runs functions, where there is such."""
+    def start(self, apps: Apps | None, routes: Routes | None = None) -> None:
+        """Begin all background work; apps, routes: what runs functions and tells gateways of routes, where there is such."""
         clock = self.seams.clock
         desired = Folder(self.store, self._desired_fold, self.limits, clock.wall_ms, self._desired_changed)
         self._tasks.start(desired.run(), "fold desired")
         self._tasks.start(Folder(self.store, self.kv_fold, self.limits, clock.wall_ms).run(), "fold kv")
-        self.desired.attach(self.rules, apps)
+        self.desired.attach(self.rules, apps, routes)
         if self.uplink is not None:
             self._tasks.start(self.uplink.run(), "uplink")
             self._tasks.start(self._show_key(), "key")

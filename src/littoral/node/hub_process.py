@@ -52,8 +52,10 @@ from littoral.node.control import ControlServer
 from littoral.node.gateway_metrics import GatewayMetrics
 from littoral.node.hub import Hub, open_hub
 from littoral.node.layout import EXIT_STARTUP, JOIN_TOKEN_VARIABLE, RUN, read_addresses, read_node_file
+from littoral.node.placed_routes import PlacedRoutes
+from littoral.node.route_desk import RouteDesk
 from littoral.node.seams import Seams
-from littoral.node.status import AppStatus
+from littoral.node.status import AppStatus, RouteStatus
 from littoral.node.store_key import read_key, take_variable
 from littoral.security.identity import CA_PATH, CERTIFICATE_PATH, KEY_PATH, Identity
 from littoral.security.store_key import StoreKey
@@ -82,6 +84,7 @@ class HubProcess:
         self._transport: HttpTransport | None = None
         self._servers: dict[str, HttpServer] = {}
         self._apps: PlacedApps | None = None
+        self._routes: PlacedRoutes | None = None
         self._tasks = Tasks(_log_fault)
 
     # ProcessFacts
@@ -93,6 +96,10 @@ class HubProcess:
     def apps(self) -> Mapping[str, AppStatus]:
         """See ProcessFacts."""
         return self._apps.statuses() if self._apps else {}
+
+    def routes(self) -> Mapping[str, RouteStatus]:
+        """See ProcessFacts."""
+        return self._routes.statuses() if self._routes else {}
 
     def addresses(self) -> Mapping[str, str]:
         """See ProcessFacts."""
@@ -114,7 +121,9 @@ class HubProcess:
             stack.push_async_callback(hub.stop)
             if functions is not None:
                 await self._start_functions(hub, functions, stack)
-            hub.start(self._apps)
+            if self._routes is not None:
+                hub.operator_api.routes = RouteDesk(self._routes.config, self._routes.statuses)
+            hub.start(self._apps, self._routes)
             await self._listen(hub, stack)
             keep_for_life()
             _log.info("%s is up: %s", hub.name, ", ".join(f"{name} {at}" for name, at in self._addresses.items()))
@@ -197,6 +206,7 @@ class HubProcess:
         if encrypted:
             remove_plain_code(self._disk.root)
         self._apps = PlacedApps(code, self._limits, runtime, _log_fault)
+        self._routes = PlacedRoutes(self._apps.config)
         return _Functions(credentials, runtime, self._apps, code)
 
     async def _start_functions(self, hub: Hub, functions: "_Functions", stack: contextlib.AsyncExitStack) -> None:
@@ -212,7 +222,8 @@ class HubProcess:
             self._limits,
             _log_fault,
         )
-        control = ControlServer(self._run_dir, runtime.kill, metrics.take, apps.config)
+        assert self._routes is not None
+        control = ControlServer(self._run_dir, runtime.kill, metrics.take, self._routes.config)
         with _sockets_in(self._run_dir):
             await bindings.start()
         stack.push_async_callback(bindings.stop)
@@ -222,7 +233,7 @@ class HubProcess:
         with _sockets_in(self._run_dir):
             await control.start()
         stack.push_async_callback(control.stop)
-        apps.publish = control.publish
+        apps.publish = self._routes.publish = control.publish
 
     async def _listen(self, hub: Hub, stack: contextlib.AsyncExitStack) -> None:
         handlers: dict[str, tuple[Handler, TlsFiles | None]] = {"api": (hub.operator_api.handle, None)}

@@ -122,6 +122,15 @@ class AppStatus(msgspec.Struct, frozen=True):
     problem: str = ""
 
 
+class RouteStatus(msgspec.Struct, frozen=True):
+    """One route that has a document of its own."""
+
+    revision: str
+    leads_to: str
+    problem: str = ""
+    """Why it is not served."""
+
+
 class BlobStatus(msgspec.Struct, frozen=True):
     """The blobs of a node."""
 
@@ -185,3 +194,4 @@ class NodeStatus(msgspec.Struct, frozen=True):
     """None while there are none."""
     spill: SpillStatus | None = None
     """None where the node's document names no spill directory."""
+    routes: dict[str, RouteStatus] = {}

@@ -21,6 +21,7 @@ from littoral.node.status import (
     LaneStatus,
     LinkStatus,
     NodeStatus,
+    RouteStatus,
     RuleStatus,
     SpillStatus,
     SubscriptionStatus,
@@ -45,6 +46,10 @@ class ProcessFacts(Protocol):
 
     def apps(self) -> Mapping[str, AppStatus]:
         """The apps placed here."""
+        ...
+
+    def routes(self) -> Mapping[str, RouteStatus]:
+        """The routes placed here."""
         ...
 
     def addresses(self) -> Mapping[str, str]:
@@ -100,6 +105,7 @@ class StatusReport:
             clients=hub.broker.statistics().connections,
             rules=dict(self._rules()),
             apps=dict(self._facts.apps()),
+            routes=dict(self._facts.routes()),
             streams=len(hub.store.heads()),
             dead_letters=hub.dead_letters.open_count(),
             memory_bytes=self._facts.memory_bytes(),

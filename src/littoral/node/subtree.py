@@ -38,6 +38,10 @@ class Subtree:
         """See Subtree.is_away."""
         return self._registry.is_away(node)
 
+    def refused(self) -> None:
+        """See Subtree.refused. Who shows its key to all above is known again where it should be."""
+        self.unproved.set()
+
     async def welcomed(self, welcome: Welcome) -> None:
         """See Subtree.welcomed. Raises LimitReached, StorageError."""
         if self._own.node in welcome.unproved:

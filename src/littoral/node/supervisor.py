@@ -38,6 +38,7 @@ from littoral.drivers.disk import LocalDisk, storage_error
 from littoral.drivers.listeners import listen_tcp
 from littoral.drivers.process import die_with_parent, raise_open_files
 from littoral.node.code_place import remove_code
+from littoral.node.gateway_certificates import GatewayCertificates
 from littoral.node.layout import (
     API_FILE,
     EXIT_STARTUP,
@@ -162,8 +163,12 @@ class Supervisor:
             zygote = [*python, "littoral.functions.zygote", "--socket", socket_path]
             zygote += ["--command-bytes", str(self._limits[CONTROL_FRAME_BYTES])]
             self._children.append(Child("functions", zygote))
+            tls: list[str] = []
+            if self._config.spec.gateway_tls is not None:
+                GatewayCertificates(self._config.spec.gateway_tls)
+                tls = ["--tls", msgspec.json.encode(self._config.spec.gateway_tls).decode()]
             for index in range(self._config.spec.gateways):
-                command = [*python, "littoral.node.gateway_process", "--fd", str(gateway.fileno())]
+                command = [*python, "littoral.node.gateway_process", "--fd", str(gateway.fileno()), *tls]
                 command += ["--run-dir", run_dir, "--index", str(index)]
                 self._children.append(Child(f"gateway-{index}", command, [gateway]))
         if (dashboard := self._listeners.get("dashboard")) is not None:

@@ -21,7 +21,7 @@ from cryptography.x509.oid import NameOID
 from littoral.core.errors import Forbidden, InvalidInput, TooLarge
 from littoral.core.limits import ADVERTISED_NAMES, CSR_BYTES
 from littoral.core.names import check_node_name
-from littoral.core.resources.checks import is_host
+from littoral.core.resources.check import is_host
 from littoral.security.keys import public_der
 
 _OPERATION = "accept certificate request of"

@@ -22,11 +22,12 @@ from littoral.core.http import Response
 from littoral.core.limits import Limits
 from littoral.core.names import parse_stream_name
 from littoral.core.resources import Node, Tier
-from littoral.core.resources.model import Bandwidth, Listen, Metadata, Mqtt, NodeSpec, Parent, Storage, Ttl
+from littoral.core.resources.model import Bandwidth, Listen, Mqtt, NodeSpec, Parent, Storage, Ttl
+from littoral.core.resources.part import Metadata
 from littoral.fleet.desired import Deployable, record_of, submit_desired
 from littoral.node.hub import Hub, open_hub
 from littoral.node.seams import Seams
-from littoral.node.status import AppStatus
+from littoral.node.status import AppStatus, RouteStatus
 from littoral.security.identity import Identity
 from littoral.security.store_key import StoreKey
 from littoral.testing.clock import SimClock
@@ -345,6 +346,9 @@ class _Facts:
         return 0
 
     def apps(self) -> Mapping[str, AppStatus]:
+        return {}
+
+    def routes(self) -> Mapping[str, RouteStatus]:
         return {}
 
     def addresses(self) -> Mapping[str, str]:

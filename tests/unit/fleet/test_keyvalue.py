@@ -14,7 +14,8 @@ from littoral.core.http import Request, Response
 from littoral.core.kv import KvEntry
 from littoral.core.names import StreamName
 from littoral.core.resources import Namespace
-from littoral.core.resources.model import Metadata, NamespaceSpec, Placement
+from littoral.core.resources.model import NamespaceSpec
+from littoral.core.resources.part import Metadata, Placement
 from littoral.core.tasks import Tasks
 from littoral.fleet.desired import DESIRED, DesiredFold, encode_record, record_of
 from littoral.fleet.keyvalue import KeyValueService

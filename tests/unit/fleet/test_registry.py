@@ -10,7 +10,8 @@ import pytest
 
 from littoral.core.errors import Conflict, Forbidden, LimitReached, StorageFull, Unauthenticated
 from littoral.core.resources import Namespace
-from littoral.core.resources.model import Metadata, NamespaceSpec, Placement
+from littoral.core.resources.model import NamespaceSpec
+from littoral.core.resources.part import Metadata, Placement
 from littoral.fleet.registry import CHANGES_EVERY_S, Registry
 from littoral.security.enrolment import ChildRecord, SignRequest, enrol_request
 from littoral.security.join import parse_token

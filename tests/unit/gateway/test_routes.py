@@ -44,8 +44,8 @@ def test_no_path_is_no_route() -> None:
     assert RouteTable().find("GET", "x", "/") == NoRoute()
 
 
-def test_two_apps_cannot_claim_the_same() -> None:
-    with pytest.raises(Conflict, match=r"add route GET /a: the apps one and two both claim it"):
+def test_two_cannot_claim_the_same() -> None:
+    with pytest.raises(Conflict, match=r"add route GET /a: one and two both claim it"):
         RouteTable([Route("one", "/a", methods=["GET"]), Route("two", "/a", methods=["POST", "GET"])])
     RouteTable([Route("one", "/a", methods=["GET"]), Route("two", "/a", methods=["POST"]), Route("one", "/a*")])
 

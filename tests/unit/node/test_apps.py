@@ -50,7 +50,7 @@ def play(folder: Path, story: Callable[[PlacedApps], Awaitable[None]]) -> None:
 
 
 def routes(apps: PlacedApps) -> dict[str, str]:
-    return {route.path: route.app for route in apps.config().routes}
+    return {route.path: route.to.removeprefix("app/") for route in apps.config().routes}
 
 
 def test_files_are_unpacked_once_into_a_folder_of_their_revision(tmp_path: Path):

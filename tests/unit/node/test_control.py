@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from littoral.core.errors import Conflict
-from littoral.core.resources.model import RouteMatch
+from littoral.core.resources.part import RouteMatch
 from littoral.core.tasks import Tasks
 from littoral.functions.client import FunctionTarget
 from littoral.gateway.meters import Meters
@@ -78,4 +78,4 @@ def test_a_configuration_that_cannot_be_read_is_none(tmp_path: Path) -> None:
     config = GatewayConfig(app_routes("shop", [RouteMatch(path="/a", methods=["GET"])]))
     write_config(tmp_path, config)
     assert read_config(tmp_path) == config
-    assert config.routes == [Route("shop", "/a", None, ["GET"])]
+    assert config.routes == [Route("app/shop", "/a", None, ["GET"])]

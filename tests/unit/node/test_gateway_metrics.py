@@ -1,4 +1,6 @@
+from littoral.gateway.cache.meters import CacheMeter
 from littoral.gateway.meters import Meters
+from littoral.gateway.origins.meters import PoolMeter, TargetMeter
 from littoral.node.control import GatewayReport
 from littoral.node.gateway_metrics import GatewayMetrics
 from littoral.telemetry.metrics import Family, Histogram
@@ -13,7 +15,7 @@ def report(index: int, pid: int, requests: int, inflight: int = 0) -> GatewayRep
 
 def shown(metrics: GatewayMetrics) -> tuple[float, float, int]:
     """Requests, requests under way, and values in the histogram."""
-    requests, inflight, histogram = metrics.families()
+    requests, inflight, histogram, *_ = metrics.families()
     assert isinstance(requests, Family)
     assert isinstance(inflight, Family)
     assert isinstance(histogram, Histogram)
@@ -30,3 +32,33 @@ def test_a_gateway_that_ended_keeps_its_share_and_takes_no_room():
         metrics.take(report(0, pid, 1))
     assert shown(metrics) == (6 + 50, 1, 6 + 50), "what the dead had under way is not under way any more"
     assert len(metrics._reports) == 2
+
+
+def values(metrics: GatewayMetrics) -> dict[str, dict[str, float]]:
+    """By metric and labels."""
+    return {
+        family.name: {",".join(sample.labels.values()): sample.value for sample in family.samples}
+        for family in metrics.families()
+        if isinstance(family, Family)
+    }
+
+
+def test_caches_and_targets_are_summed_over_gateways():
+    def of(index: int, pid: int, *, healthy: bool) -> GatewayReport:
+        target = TargetMeter(requests=3, failures=1, is_healthy=healthy)
+        meters = Meters(cache_bytes=100, cache_objects=2, cache_evicted=1)
+        meters.caches["all"] = CacheMeter(hits=5, hit_bytes=50)
+        meters.pools["shop"] = PoolMeter(targets={"http://a:80": target})
+        return GatewayReport(index, pid, meters)
+
+    metrics = GatewayMetrics()
+    metrics.take(of(0, 100, healthy=True))
+    metrics.take(of(1, 101, healthy=False))
+    metrics.take(of(1, 102, healthy=False))  # Another process in its place.
+    seen = values(metrics)
+    assert seen["littoral_http_cache_hits"] == {"all": 15}
+    assert seen["littoral_http_cache_hit_bytes"] == {"all": 150}
+    assert seen["littoral_http_cache_bytes"] == {"": 200}
+    assert seen["littoral_http_cache_evicted"] == {"": 3}
+    assert seen["littoral_origin_requests"] == {"shop,http://a:80": 6}
+    assert seen["littoral_origin_healthy"] == {"shop,http://a:80": 0}

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from littoral.core.errors import LittoralError
 from littoral.core.http import Request, Response
 from littoral.core.resources import Namespace
-from littoral.core.resources.model import Metadata
+from littoral.core.resources.part import Metadata
 from littoral.fleet.desired import DesiredRecord, record_of
 from littoral.testing.loop import run
 from littoral.testing.tree import SimNode, SimTree

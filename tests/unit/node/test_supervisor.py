@@ -7,7 +7,8 @@ import pytest
 
 from littoral.core.errors import StartupError, StorageError
 from littoral.core.resources import Node
-from littoral.core.resources.model import Listen, Metadata, NodeSpec
+from littoral.core.resources.model import Listen, NodeSpec
+from littoral.core.resources.part import Metadata
 from littoral.node.layout import EXIT_STARTUP
 from littoral.node.lock import locked
 from littoral.node.supervisor import FIRST_DELAY_S, OTHER_FILES, WELL_S, Child, Supervisor

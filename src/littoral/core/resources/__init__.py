@@ -7,25 +7,27 @@ from littoral.core.resources.model import (
     App,
     Namespace,
     Node,
-    Placement,
     Resource,
     Rule,
     RuleSpec,
-    Tier,
 )
+from littoral.core.resources.part import Placement, Tier
 from littoral.core.resources.placement import placement_matches
 from littoral.core.resources.problem import Problem
 from littoral.core.resources.schema import json_schema
 from littoral.core.resources.units import parse_bytes, parse_duration_ms
+from littoral.core.resources.web import Origin, Route
 
 __all__ = [
     "API_VERSION",
     "App",
     "Namespace",
     "Node",
+    "Origin",
     "Placement",
     "Problem",
     "Resource",
+    "Route",
     "Rule",
     "RuleSpec",
     "Tier",

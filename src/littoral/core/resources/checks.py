@@ -1,8 +1,7 @@
 """What a document must satisfy beyond the types of its fields: rules that span fields."""
 
-import ipaddress
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from msgspec import UNSET
 
@@ -10,6 +9,7 @@ from littoral.core.errors import InvalidInput
 from littoral.core.lanes import LANES
 from littoral.core.limits import LIMITS
 from littoral.core.names import SYSTEM_STREAMS, check_stream_path
+from littoral.core.resources.check import Mistake, duration, is_host, repeated, size
 from littoral.core.resources.model import (
     ANYONE,
     WEBHOOK_TARGET,
@@ -22,7 +22,6 @@ from littoral.core.resources.model import (
     Node,
     NodeSpec,
     Resource,
-    RouteMatch,
     Rule,
     RuleSpec,
     Sink,
@@ -31,12 +30,11 @@ from littoral.core.resources.model import (
     Ttl,
 )
 from littoral.core.resources.problem import Path, suggestion
-from littoral.core.resources.units import MOST_BYTES, parse_bytes, parse_duration_ms
-
-Mistake = tuple[Path, str]
+from littoral.core.resources.units import MOST_BYTES, parse_bytes
+from littoral.core.resources.web import Origin, Route
+from littoral.core.resources.web_checks import check_match, check_origin, check_route
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}|[{}]")
-_HOST = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9]([A-Za-z0-9-]{0,62})?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,62})?)*")
 _WEBHOOK_TARGET = re.compile(WEBHOOK_TARGET)
 _PASSWORD_HASH = re.compile(r"scrypt\$[0-9]{1,9}\$[0-9]{1,3}\$[0-9]{1,3}\$[A-Za-z0-9_-]+\$[A-Za-z0-9_-]+")
 
@@ -48,25 +46,13 @@ def checks(resource: Resource) -> Iterator[Mistake]:
     elif isinstance(resource, App):
         yield from _app(resource.spec)
     elif isinstance(resource, Namespace):
-        yield from _duration(("spec", "cacheTtl"), resource.spec.cache_ttl, least_ms=0)
+        yield from duration(("spec", "cacheTtl"), resource.spec.cache_ttl, least_ms=0)
+    elif isinstance(resource, Route):
+        yield from check_route(resource.spec)
+    elif isinstance(resource, Origin):
+        yield from check_origin(resource.spec)
     else:
         yield from _rule(resource)
-
-
-def _duration(path: Path, text: str, least_ms: int) -> Iterator[Mistake]:
-    try:
-        if parse_duration_ms(text) < least_ms:
-            yield path, f'found "{text}"; at least {least_ms}ms is allowed'
-    except InvalidInput as error:
-        yield path, error.cause
-
-
-def _repeated(path: Path, names: Iterable[str], what: str) -> Iterator[Mistake]:
-    seen: dict[str, int] = {}
-    for index, name in enumerate(names):
-        if name in seen:
-            yield (*path, index), f'the {what} "{name}" is already in element {seen[name]}'
-        seen.setdefault(name, index)
 
 
 # --- Node
@@ -84,7 +70,7 @@ def _node(spec: NodeSpec) -> Iterator[Mistake]:
     for index, host in enumerate(spec.advertise):
         if not is_host(host):
             yield ("spec", "advertise", index), f'found "{host[:80]}"; expected a host name or IP address, without port'
-    yield from _repeated(("spec", "mqtt", "users"), (user.username for user in spec.mqtt.users), "username")
+    yield from repeated(("spec", "mqtt", "users"), (user.username for user in spec.mqtt.users), "username")
     for index, user in enumerate(spec.mqtt.users):
         if not _PASSWORD_HASH.fullmatch(user.password_hash):
             path = ("spec", "mqtt", "users", index, "passwordHash")
@@ -92,7 +78,7 @@ def _node(spec: NodeSpec) -> Iterator[Mistake]:
     yield from _streams(spec.streams)
     yield from _encryption(spec.encryption)
     yield from _storage(spec.storage)
-    yield from _duration(("spec", "statusInterval"), spec.status_interval, least_ms=100)
+    yield from duration(("spec", "statusInterval"), spec.status_interval, least_ms=100)
     yield from _node_limits(spec)
 
 
@@ -155,9 +141,9 @@ def _ttl(ttl: Ttl) -> Iterator[Mistake]:
     for lane in LANES:
         text = getattr(ttl, lane)
         if text is not None:
-            yield from _duration((*path, lane), text, least_ms=TTL_LEAST_MS)
+            yield from duration((*path, lane), text, least_ms=TTL_LEAST_MS)
     for index, entry in enumerate(ttl.streams):
-        yield from _duration((*path, "streams", index, "ttl"), entry.ttl, least_ms=TTL_LEAST_MS)
+        yield from duration((*path, "streams", index, "ttl"), entry.ttl, least_ms=TTL_LEAST_MS)
         if not entry.streams:
             yield (*path, "streams", index, "streams"), NO_PATTERN
 
@@ -171,31 +157,23 @@ def _storage(storage: Storage) -> Iterator[Mistake]:
         if entry.bytes is None and entry.age is None and entry.policy is None:
             yield place, "it bounds nothing; say at least one of bytes, age, policy"
         if entry.bytes is not None:
-            yield from _size((*place, "bytes"), entry.bytes, STREAM_BYTES_LEAST)
+            yield from size((*place, "bytes"), entry.bytes, STREAM_BYTES_LEAST)
         if entry.age is not None:
-            yield from _duration((*place, "age"), entry.age, least_ms=1000)
+            yield from duration((*place, "age"), entry.age, least_ms=1000)
         if entry.policy == "spill" and storage.spill is None:
             yield (*place, "policy"), 'found "spill"; spec.storage.spill says to where, and there is none'
     if storage.policy == "spill" and storage.spill is None:
         yield (*path, "policy"), 'found "spill"; spec.storage.spill says to where, and there is none'
     if storage.spill is not None:
-        yield from _size((*path, "spill", "bytes"), storage.spill.bytes, SPILL_BYTES_LEAST)
+        yield from size((*path, "spill", "bytes"), storage.spill.bytes, SPILL_BYTES_LEAST)
         if not storage.spill.directory.startswith("/"):
             cause = f'found "{storage.spill.directory[:80]}"; expected an absolute path'
             yield (*path, "spill", "directory"), cause
 
 
-def _size(path: Path, text: str, least: int) -> Iterator[Mistake]:
-    try:
-        if parse_bytes(text) < least:
-            yield path, f'found "{text}"; at least {least // 1024}KiB is allowed'
-    except InvalidInput as error:
-        yield path, error.cause
-
-
 def _streams(streams: Streams) -> Iterator[Mistake]:
     path = ("spec", "streams")
-    yield from _repeated((*path, "clients"), (client.name for client in streams.clients), "name")
+    yield from repeated((*path, "clients"), (client.name for client in streams.clients), "name")
     for index, text in enumerate(streams.webhooks.allow):
         if not _WEBHOOK_TARGET.fullmatch(text):
             yield (*path, "webhooks", "allow", index), f'found "{text[:80]}"; expected scheme://host[:port]'
@@ -228,16 +206,6 @@ def _listen(listen: Listen) -> Iterator[Mistake]:
         users[address] = field
 
 
-def is_host(text: str) -> bool:
-    """Whether `text` is a host name or an IP address (without brackets or port)."""
-    if _HOST.fullmatch(text):
-        return True
-    try:
-        return "%" not in str(ipaddress.ip_address(text))
-    except ValueError:
-        return False
-
-
 def _url_port_fits(url: str) -> bool:
     authority = url.removeprefix("https://")
     port = re.search(r"(?<=[^:\]]:)[^:\]]*\Z|(?<=\]:).*\Z", authority)
@@ -260,20 +228,11 @@ def _app(spec: AppSpec) -> Iterator[Mistake]:
     if not spec.main or spec.main.startswith("/") or ".." in spec.main.split("/"):
         yield ("spec", "main"), f'found "{spec.main[:80]}"; expected the path of a module inside `source`'
     for index, route in enumerate(spec.routes):
-        yield from _route(("spec", "routes", index), route)
-    yield from _repeated(("spec", "kv"), (kv.binding for kv in spec.kv), "binding")
+        yield from check_match(("spec", "routes", index), route)
+    yield from repeated(("spec", "kv"), (kv.binding for kv in spec.kv), "binding")
     for index, kv in enumerate(spec.kv):
         if kv.binding in spec.vars:
             yield ("spec", "kv", index, "binding"), f'"{kv.binding}" is also in vars; each name in env is one thing'
-
-
-def _route(path: Path, route: RouteMatch) -> Iterator[Mistake]:
-    if "*" in route.path[:-1]:
-        yield (*path, "path"), f'found "{route.path[:80]}"; a "*" is allowed at its end only'
-    if "?" in route.path or "#" in route.path:
-        yield (*path, "path"), f'found "{route.path[:80]}"; a path has no query and no fragment'
-    if route.host is not None and not _HOST.fullmatch(route.host):
-        yield (*path, "host"), f'found "{route.host[:80]}"; expected a host name, without scheme, port or path'
 
 
 # --- Rule
@@ -319,11 +278,11 @@ def _window(spec: RuleSpec) -> Iterator[Mistake]:
         return
     if not spec.windows:
         yield ("spec", "window"), 'windows are computed and go nowhere: "windows" lists no sink'
-    yield from _duration(("spec", "window", "tumbling"), spec.window.tumbling, least_ms=1)
-    yield from _duration(("spec", "window", "allowedLateness"), spec.window.allowed_lateness, least_ms=0)
+    yield from duration(("spec", "window", "tumbling"), spec.window.tumbling, least_ms=1)
+    yield from duration(("spec", "window", "allowedLateness"), spec.window.allowed_lateness, least_ms=0)
     if not spec.aggregates:
         yield ("spec", "aggregates"), "a window needs at least one aggregate"
-    yield from _repeated(("spec", "aggregates"), spec.aggregates, "aggregate")
+    yield from repeated(("spec", "aggregates"), spec.aggregates, "aggregate")
 
 
 def _detect(spec: RuleSpec) -> Iterator[Mistake]:

@@ -13,8 +13,16 @@ from littoral.core.resources.model import API_VERSION, App, Namespace, Node, Res
 from littoral.core.resources.problem import Path, Problem, suggestion
 from littoral.core.resources.shape import found, mistakes
 from littoral.core.resources.syntax import Document, read_documents
+from littoral.core.resources.web import Origin, Route
 
-_KINDS: dict[str, type[Resource]] = {"Node": Node, "App": App, "Namespace": Namespace, "Rule": Rule}
+_KINDS: dict[str, type[Resource]] = {
+    "Node": Node,
+    "App": App,
+    "Namespace": Namespace,
+    "Rule": Rule,
+    "Route": Route,
+    "Origin": Origin,
+}
 
 
 def decode_resources(text: str | bytes, source_name: str, limits: Limits | None = None) -> list[Resource]:

@@ -1,5 +1,5 @@
-"""The `littoral/v1` documents as types. What each field allows is stated once, here, and the published JSON
-Schema, the decoder and the error messages all derive from it.
+"""The `littoral/v1` documents as types. What each field allows is stated once, here and in `web` and `part`, and the
+published JSON Schema, the decoder and the error messages all derive from it.
 """
 
 from typing import Annotated, Literal
@@ -8,42 +8,18 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from littoral.core.lanes import Lane
+from littoral.core.resources.part import Address, Bytes, Duration, Metadata, Name, Part, Placement, RouteMatch, Tier
+from littoral.core.resources.web import GatewayTls, Origin, Route
 
 API_VERSION = "littoral/v1"
 
-Tier = Literal["device", "site", "region", "cloud"]
-Name = Annotated[str, Meta(pattern="^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", description="A DNS label")]
-Address = Annotated[
-    str, Meta(pattern=r"^(\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}$", description='"host:port"; port 0 takes a free one')
-]
-Duration = Annotated[str, Meta(pattern=r"^\d+(ms|s|m|h|d)$", description='A whole number and a unit: "250ms", "5m"')]
-Bytes = Annotated[str, Meta(pattern=r"^\d+(B|KiB|MiB|GiB)?$", description='A whole number and a unit: "64MiB"')]
 StreamPath = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._~-]*(/[A-Za-z0-9_][A-Za-z0-9._~-]*)*$")]
-
-
-class _Part(Struct, forbid_unknown_fields=True, rename="camel", frozen=True, kw_only=True):
-    """A part of a document: unknown fields are errors, names are camelCase outside and snake_case inside."""
-
-
-class Metadata(_Part, frozen=True):
-    """What every document says of itself."""
-
-    name: Name
-    labels: dict[str, str] = {}
-
-
-class Placement(_Part, frozen=True):
-    """The nodes an app, rule or namespace belongs on: all that match every list given. An empty list matches all."""
-
-    tiers: list[Tier] = []
-    nodes: list[Name] = []
-    labels: dict[str, str] = {}
 
 
 # --- Node
 
 
-class Bandwidth(_Part, frozen=True):
+class Bandwidth(Part, frozen=True):
     """How much the link to the parent may carry, both directions together: at least one of rate, perDay and perMonth."""
 
     rate: Bytes | None = None
@@ -71,14 +47,14 @@ StreamPattern = Annotated[
 """Read by littoral.core.patterns."""
 
 
-class StreamTtl(_Part, frozen=True):
+class StreamTtl(Part, frozen=True):
     """How long records of some streams are worth sending."""
 
     streams: list[StreamPattern]
     ttl: Duration
 
 
-class Ttl(_Part, frozen=True):
+class Ttl(Part, frozen=True):
     """How old a record may be and still be sent to the parent, by its stream, or else by its lane; without either, any age.
     What is older is kept here as its retention says. Key-value goes up at any age."""
 
@@ -96,7 +72,7 @@ Requests = Literal["none", "read", "all"]
 operator may."""
 
 
-class Parent(_Part, frozen=True):
+class Parent(Part, frozen=True):
     """Where the parent is reached. Both are addresses of the parent's, possibly through a relay or proxy."""
 
     url: Annotated[str, Meta(pattern="^https://[^/]+$")]
@@ -110,7 +86,7 @@ class Parent(_Part, frozen=True):
     """What nodes above may ask this one to do through its inbox."""
 
 
-class Listen(_Part, frozen=True):
+class Listen(Part, frozen=True):
     """The listeners of a node; those left out are closed. Loopback unless written otherwise."""
 
     api: Address = "127.0.0.1:0"
@@ -127,7 +103,7 @@ class Listen(_Part, frozen=True):
     """Durable streams for clients that are not operators, by `spec.streams`. Plain HTTP."""
 
 
-class MqttUser(_Part, frozen=True):
+class MqttUser(Part, frozen=True):
     """One MQTT login."""
 
     username: Annotated[str, Meta(min_length=1, max_length=256)]
@@ -135,7 +111,7 @@ class MqttUser(_Part, frozen=True):
     """As `littoral mqtt hash` prints it: scrypt$N$r$p$salt$hash, base64url."""
 
 
-class Mqtt(_Part, frozen=True):
+class Mqtt(Part, frozen=True):
     """Who may publish and subscribe."""
 
     anonymous: bool = False
@@ -148,7 +124,7 @@ ClientName = Annotated[
 ]
 
 
-class StreamClient(_Part, frozen=True):
+class StreamClient(Part, frozen=True):
     """Somebody who shows a token at the streams listener."""
 
     name: Name
@@ -156,7 +132,7 @@ class StreamClient(_Part, frozen=True):
     """As `littoral stream token` prints it."""
 
 
-class StreamAccess(_Part, frozen=True):
+class StreamAccess(Part, frozen=True):
     """What clients may do with some streams."""
 
     streams: list[Annotated[str, Meta(pattern=r"^[a-z0-9-]+/[A-Za-z0-9._~/-]*\*?$|^\*$")]]
@@ -173,7 +149,7 @@ WEBHOOK_TARGET = r"(https?)://(\[[0-9a-fA-F:.]+\]|(?:\*\.)?[A-Za-z0-9][A-Za-z0-9
 """scheme, host, port. A host may begin with "*.", a port may be "*"."""
 
 
-class Webhooks(_Part, frozen=True):
+class Webhooks(Part, frozen=True):
     """Where subscriptions may send webhooks, and where their receivers call back."""
 
     allow: list[Annotated[str, Meta(pattern=r"^https?://[^/\s]+$", max_length=300)]] = []
@@ -184,7 +160,7 @@ class Webhooks(_Part, frozen=True):
     the address that a subscription was made at."""
 
 
-class Streams(_Part, frozen=True):
+class Streams(Part, frozen=True):
     """Who may use the streams listener. Nobody may do anything that no entry gives."""
 
     clients: list[StreamClient] = []
@@ -194,7 +170,7 @@ class Streams(_Part, frozen=True):
     webhooks: Webhooks = Webhooks()
 
 
-class Encryption(_Part, frozen=True):
+class Encryption(Part, frozen=True):
     """Where the key of the node's store comes from: exactly one of these. The key is 32 bytes, as 64 hexadecimal digits or
     in base64."""
 
@@ -211,7 +187,7 @@ BudgetPolicy = Literal["drop-oldest", "reject", "spill"]
 spill: the oldest records go to spec.storage.spill, and are read from there."""
 
 
-class StreamBudget(_Part, frozen=True):
+class StreamBudget(Part, frozen=True):
     """What some streams may hold at this node, their own and copies of others' alike. What is left out is as it was when
     the stream was made."""
 
@@ -223,7 +199,7 @@ class StreamBudget(_Part, frozen=True):
     policy: BudgetPolicy | None = None
 
 
-class SpillPlace(_Part, frozen=True):
+class SpillPlace(Part, frozen=True):
     """The second place for records: slower and larger than the disk of the data directory, or just another one."""
 
     directory: Annotated[str, Meta(min_length=1)]
@@ -232,7 +208,7 @@ class SpillPlace(_Part, frozen=True):
     """All that this node puts there. Beyond it the oldest goes."""
 
 
-class Storage(_Part, frozen=True):
+class Storage(Part, frozen=True):
     """What a node does where its streams would hold too much."""
 
     policy: BudgetPolicy = "drop-oldest"
@@ -243,7 +219,7 @@ class Storage(_Part, frozen=True):
     spill: SpillPlace | None = None
 
 
-class NodeSpec(_Part, frozen=True):
+class NodeSpec(Part, frozen=True):
     """A node."""
 
     tier: Tier
@@ -254,6 +230,8 @@ class NodeSpec(_Part, frozen=True):
     """Host names and addresses that children use for this node, for its certificate; loopback is always in it."""
     gateways: Annotated[int, Meta(ge=0, le=64)] = 1
     """Gateway processes; used where listen.gateway is set."""
+    gateway_tls: GatewayTls | None = None
+    """None: the gateway's listener speaks plain HTTP/1.1. With it, HTTP/2, too."""
     mqtt: Mqtt = Mqtt()
     streams: Streams = Streams()
     encryption: Encryption | None = None
@@ -276,24 +254,14 @@ class Node(Struct, tag_field="kind", tag="Node", forbid_unknown_fields=True, ren
 # --- App
 
 
-class RouteMatch(_Part, frozen=True):
-    """Requests an app answers. The longest path wins; a host beats no host."""
-
-    path: Annotated[str, Meta(pattern="^/")] = "/*"
-    """A path; a "*" at its end matches any rest."""
-    host: str | None = None
-    methods: list[Annotated[str, Meta(pattern="^[A-Z]+$")]] = []
-    """Empty for all."""
-
-
-class KvBinding(_Part, frozen=True):
+class KvBinding(Part, frozen=True):
     """Gives `env.<binding>` a key-value namespace."""
 
     binding: Annotated[str, Meta(pattern="^[A-Za-z_][A-Za-z0-9_]*$")]
     namespace: Name
 
 
-class AppLimits(_Part, frozen=True):
+class AppLimits(Part, frozen=True):
     """Bounds of one app's workers."""
 
     wall_time_ms: Annotated[int, Meta(ge=1, le=600_000)] | None = None
@@ -301,7 +269,7 @@ class AppLimits(_Part, frozen=True):
     workers: Annotated[int, Meta(ge=1, le=64)] = 1
 
 
-class AppSpec(_Part, frozen=True):
+class AppSpec(Part, frozen=True):
     """A team's code and what it gets."""
 
     main: str
@@ -326,7 +294,7 @@ class App(Struct, tag_field="kind", tag="App", forbid_unknown_fields=True, renam
 # --- Namespace
 
 
-class NamespaceSpec(_Part, frozen=True):
+class NamespaceSpec(Part, frozen=True):
     """A key-value namespace."""
 
     mode: Literal["replicated", "read-through"] = "replicated"
@@ -350,25 +318,25 @@ class Namespace(
 # --- Rule
 
 
-class MqttSource(_Part, frozen=True):
+class MqttSource(Part, frozen=True):
     """Messages of this node's broker."""
 
     topic: Annotated[str, Meta(min_length=1, max_length=1024, description="A topic filter; + and # allowed")]
 
 
-class RuleSource(_Part, frozen=True):
+class RuleSource(Part, frozen=True):
     """Where a rule's readings come from."""
 
     mqtt: MqttSource
 
 
-class Field(_Part, frozen=True):
+class Field(Part, frozen=True):
     """A place in a decoded JSON payload."""
 
     path: Annotated[str, Meta(pattern=r"^[^.\s]+(\.[^.\s]+)*$", description='Member names joined with "."')]
 
 
-class TimestampField(_Part, frozen=True):
+class TimestampField(Part, frozen=True):
     """Where a reading's time is."""
 
     path: Annotated[str, Meta(pattern=r"^[^.\s]+(\.[^.\s]+)*$")]
@@ -376,7 +344,7 @@ class TimestampField(_Part, frozen=True):
     """s and ms count since the Unix epoch."""
 
 
-class Window(_Part, frozen=True):
+class Window(Part, frozen=True):
     """Tumbling windows in event time, aligned to the epoch."""
 
     tumbling: Duration
@@ -387,7 +355,7 @@ class Window(_Part, frozen=True):
 Aggregate = Literal["count", "min", "max", "mean", "stddev", "first", "last"]
 
 
-class ZScore(_Part, frozen=True):
+class ZScore(Part, frozen=True):
     """Rolling z-score: a reading against the preceding ones of its key, itself excluded."""
 
     window: Annotated[int, Meta(ge=2, le=100_000, description="Preceding readings looked at")] = 100
@@ -395,33 +363,33 @@ class ZScore(_Part, frozen=True):
     minimum: Annotated[int, Meta(ge=2, description="Readings needed before any is judged")] = 10
 
 
-class Detect(_Part, frozen=True):
+class Detect(Part, frozen=True):
     """What counts as an anomaly."""
 
     zscore: ZScore
 
 
-class StreamSink(_Part, frozen=True):
+class StreamSink(Part, frozen=True):
     """Append to a stream of this node."""
 
     name: StreamPath
     lane: Lane = "telemetry"
 
 
-class MqttSink(_Part, frozen=True):
+class MqttSink(Part, frozen=True):
     """Publish at this node's broker: at most once, after the commit; not at all if the process is killed between."""
 
     topic: Annotated[str, Meta(min_length=1, max_length=1024, description="{key} and {rule} are filled in")]
 
 
-class KvSink(_Part, frozen=True):
+class KvSink(Part, frozen=True):
     """Write into a key-value namespace."""
 
     namespace: Name
     key: Annotated[str, Meta(min_length=1, max_length=512, description="{key} and {rule} are filled in")]
 
 
-class Sink(_Part, frozen=True):
+class Sink(Part, frozen=True):
     """One of the three."""
 
     stream: StreamSink | UnsetType = UNSET
@@ -429,7 +397,7 @@ class Sink(_Part, frozen=True):
     kv: KvSink | UnsetType = UNSET
 
 
-class RuleSpec(_Part, frozen=True):
+class RuleSpec(Part, frozen=True):
     """From readings to windows and alerts."""
 
     source: RuleSource
@@ -459,4 +427,4 @@ class Rule(Struct, tag_field="kind", tag="Rule", forbid_unknown_fields=True, ren
     spec: RuleSpec
 
 
-Resource = Node | App | Namespace | Rule
+Resource = Node | App | Namespace | Rule | Route | Origin

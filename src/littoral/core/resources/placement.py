@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from littoral.core.resources.model import Placement, Tier
+from littoral.core.resources.part import Placement, Tier
 
 
 def placement_matches(placement: Placement, *, tier: Tier, node: str, labels: Mapping[str, str]) -> bool:

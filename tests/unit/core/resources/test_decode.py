@@ -83,14 +83,17 @@ def test_every_document_of_a_file_is_reported_even_after_one_that_is_no_yaml() -
 BROKEN = {
     "no document": ("", "document 1: the file holds no document; one begins with apiVersion: littoral/v1"),
     "not a mapping": ("- a\n", "line 1, document 1: found a list; expected a mapping with apiVersion, kind"),
-    "no kind": ("a: 1\n", 'line 1, document 1: the field "kind" is missing. Allowed: Node, App, Namespace, Rule'),
+    "no kind": (
+        "a: 1\n",
+        'line 1, document 1: the field "kind" is missing. Allowed: Node, App, Namespace, Rule, Route, Origin',
+    ),
     "unknown kind": (
         "kind: rule\n",
-        'line 1, document 1 (rule), kind: found "rule". Did you mean "Rule"? Allowed: Node, App, Namespace, Rule',
+        'line 1, document 1 (rule), kind: found "rule". Did you mean "Rule"? Allowed: Node, App, Namespace, Rule, Route, Origin',
     ),
     "kind is a list": (
         "kind: [Node]\n",
-        'line 1, document 1, kind: found ["Node"]. Allowed: Node, App, Namespace, Rule',
+        'line 1, document 1, kind: found ["Node"]. Allowed: Node, App, Namespace, Rule, Route, Origin',
     ),
     "other version": (
         NODE.replace("v1", "v2"),

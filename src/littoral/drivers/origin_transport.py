@@ -1,0 +1,197 @@
+"""Connections to origins: made, kept, used again.
+
+Kept connections are taken last in, first out: those that are not needed grow old and are closed. A connection that its origin
+has closed meanwhile is nobody's failure: the request goes on a new one, once, if nothing else can be to blame and it does no
+harm to send it twice.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from littoral.core.limits import Limits
+from littoral.drivers.origin_connect import TlsContexts, addresses_of, connected, not_connected
+from littoral.drivers.origin_connection import OriginConnection
+from littoral.drivers.origin_duplex import OriginDuplex
+from littoral.drivers.origin_request import request_head
+from littoral.drivers.origin_response import OriginResponse
+from littoral.gateway.field_block import Fields
+from littoral.gateway.origins.transport import Endpoint, OriginFailed, OriginRequest, OriginTimeouts
+
+IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
+"""RFC 9110, section 9.2.2."""
+
+
+class ConnectionMeter(Struct):
+    """What a gateway has done with connections to origins since it started."""
+
+    opened: int = 0
+    reused: int = 0
+    """Requests on a connection that was kept."""
+    repeated: int = 0
+    """Requests that were sent again because a kept connection had been closed."""
+
+
+class HttpOriginTransport:
+    """Implements `gateway.origins.transport.OriginTransport`. Close it with `aclose`."""
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        self.meter = ConnectionMeter()
+        self._idle: dict[Endpoint, list[OriginConnection]] = {}
+        self._open: set[OriginConnection] = set()
+        self._connecting: set[asyncio.Timeout] = set()
+        self._uploads: set[asyncio.Task[None]] = set()
+        self._contexts = TlsContexts()
+        self._is_closed = False
+        self._changed = asyncio.Event()
+        """A connection, an attempt at one or an upload is no more."""
+
+    @property
+    def open_connections(self) -> int:
+        """Now, in use or kept."""
+        return len(self._open)
+
+    async def send(
+        self,
+        endpoint: Endpoint,
+        request: OriginRequest,
+        timeouts: OriginTimeouts,
+        inform: Callable[[int, Fields], None] | None = None,
+    ) -> OriginResponse:
+        """See `OriginTransport.send`. Raises InvalidInput for a request that would not be read as one."""
+        head = request_head(endpoint, request)
+        connection = self._kept(endpoint, request)
+        if connection is not None:
+            response = connection.ask(head, request, timeouts, inform)
+            try:
+                await response.head
+            except OriginFailed as failure:
+                self._check_may_repeat(request, failure)
+            except asyncio.CancelledError:
+                response.abandon()
+                raise
+            else:
+                return response
+        connection = await self._opened(endpoint, timeouts.connect_s)
+        return await _head_of(connection.ask(head, request, timeouts, inform))
+
+    async def switch(
+        self, endpoint: Endpoint, request: OriginRequest, timeouts: OriginTimeouts
+    ) -> tuple[OriginResponse, OriginDuplex | None]:
+        """See `OriginTransport.switch`. It is done on a new connection: an old one might not last."""
+        head = request_head(endpoint, request)
+        connection = await self._opened(endpoint, timeouts.connect_s)
+        response = await _head_of(connection.ask(head, request, timeouts, wants_switch=True))
+        return response, connection.duplex
+
+    async def aclose(self) -> None:
+        """Close all connections. Requests under way fail; returns when nothing of them is left."""
+        self._is_closed = True
+        for attempt in self._connecting:
+            attempt.reschedule(asyncio.get_running_loop().time())
+        for connection in list(self._open):
+            connection.close()
+        while self._open or self._connecting or self._uploads:
+            self._changed.clear()
+            await self._changed.wait()
+
+    def _check_may_repeat(self, request: OriginRequest, failure: OriginFailed) -> None:
+        """Raises the failure if the request may not be sent again."""
+        if not failure.reused or not _may_repeat(request):
+            raise failure
+        self.meter.repeated += 1
+
+    def _kept(self, endpoint: Endpoint, request: OriginRequest) -> OriginConnection | None:
+        idle = self._idle.get(endpoint)
+        while idle:
+            connection = idle.pop()
+            if connection.is_fit(look=not _may_repeat(request)):
+                self.meter.reused += 1
+                return connection
+            connection.close()
+        return None
+
+    async def _opened(self, endpoint: Endpoint, connect_s: float) -> OriginConnection:
+        """Raises OriginFailed."""
+        if stopping := self._stopping():
+            raise not_connected(endpoint, stopping, connect_s)
+        attempt = asyncio.timeout(connect_s)
+        self._connecting.add(attempt)
+        try:
+            async with attempt:
+                connection = await self._connected(endpoint)
+            if connection.is_closed:
+                raise OSError("it closes connections, or sends something, before it is asked")
+            return connection
+        except (OSError, TimeoutError) as error:
+            raise not_connected(endpoint, self._stopping() or error, connect_s) from error
+        finally:
+            self._connecting.discard(attempt)
+            self._changed.set()
+
+    def _stopping(self) -> OSError | None:
+        return OSError("the gateway is stopping") if self._is_closed else None
+
+    async def _connected(self, endpoint: Endpoint) -> OriginConnection:
+        loop = asyncio.get_running_loop()
+        is_tls = endpoint.scheme == "https"
+        context = await self._contexts.of(endpoint.ca_file) if is_tls else None
+        connection = OriginConnection(endpoint, self)
+        sock = await connected(await addresses_of(endpoint.host, endpoint.port))
+        try:
+            await loop.create_connection(
+                lambda: connection,
+                sock=sock,
+                ssl=context,
+                server_hostname=(endpoint.server_name or endpoint.host) if is_tls else None,
+            )
+        except BaseException:
+            if connection in self._open:
+                connection.close()
+            sock.close()
+            raise
+        return connection
+
+    # Connections
+
+    def made(self, connection: OriginConnection) -> list[OriginConnection]:
+        """See `origin_connection.Owner`."""
+        self._open.add(connection)
+        self.meter.opened += 1
+        return self._idle.setdefault(connection.endpoint, [])
+
+    def lost(self, connection: OriginConnection) -> None:
+        """See `origin_connection.Owner`."""
+        self._open.discard(connection)
+        endpoint = connection.endpoint
+        idle = self._idle[endpoint]
+        if connection in idle:
+            idle.remove(connection)
+        if not idle and not any(each.endpoint == endpoint for each in self._open):
+            del self._idle[endpoint]
+        self._changed.set()
+
+    def uploading(self, task: "asyncio.Task[None]") -> None:
+        """See `origin_connection.Owner`."""
+        self._uploads.add(task)
+        task.add_done_callback(self._uploaded)
+
+    def _uploaded(self, task: "asyncio.Task[None]") -> None:
+        self._uploads.discard(task)
+        self._changed.set()
+
+
+def _may_repeat(request: OriginRequest) -> bool:
+    return request.method in IDEMPOTENT and isinstance(request.body, bytes)
+
+
+async def _head_of(response: OriginResponse) -> OriginResponse:
+    """Raises OriginFailed."""
+    try:
+        await response.head
+    except asyncio.CancelledError:
+        response.abandon()
+        raise
+    return response

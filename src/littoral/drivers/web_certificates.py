@@ -1,0 +1,81 @@
+"""What a TLS listener of the gateway shows: the certificate with the name that was asked for."""
+
+import ssl
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from cryptography import x509
+from msgspec import Struct
+
+from littoral.core.errors import StartupError
+
+TlsVersion = Literal["tls1.2", "tls1.3"]
+_VERSIONS = {"tls1.2": ssl.TLSVersion.TLSv1_2, "tls1.3": ssl.TLSVersion.TLSv1_3}
+
+
+class CertificateFiles(Struct, frozen=True):
+    """PEM files that belong together."""
+
+    certificate: Path
+    """Followed by the chain to its CA."""
+    key: Path
+
+
+class WebCertificates:
+    """The names of each certificate are those it has itself; the first is shown to who asks for none of them."""
+
+    def __init__(self, files: Sequence[CertificateFiles], minimum: TlsVersion = "tls1.2") -> None:
+        """Raises StartupError where a file is missing or wrong."""
+        self._minimum = minimum
+        self._by_name: dict[str, ssl.SSLContext] = {}
+        self._default = self._load(files)
+        # Sockets are made from this one, and keep it: session tickets stay good whatever is shown.
+        self.context = self._new_context(files[0])
+        self.context.sni_callback = self._choose
+
+    def replace(self, files: Sequence[CertificateFiles]) -> None:
+        """Show these to who connects from now on; open connections go on. Raises StartupError, and then changes nothing."""
+        self._default = self._load(files)
+
+    def _load(self, files: Sequence[CertificateFiles]) -> ssl.SSLContext:
+        if not files:
+            raise StartupError("load TLS files", "of the gateway", "there is no certificate", "Name one at least")
+        contexts = [self._new_context(each) for each in files]
+        by_name: dict[str, ssl.SSLContext] = {}
+        for each, context in zip(files, contexts, strict=True):
+            for name in _names(each):
+                by_name.setdefault(name, context)
+        self._by_name = by_name
+        return contexts[0]
+
+    def _new_context(self, files: CertificateFiles) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = _VERSIONS[self._minimum]
+        context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
+        context.set_alpn_protocols(["h2", "http/1.1"])
+        try:
+            context.load_cert_chain(files.certificate, files.key)
+        except (OSError, ssl.SSLError) as error:
+            raise StartupError(
+                "load TLS files",
+                f"{files.certificate}, {files.key}",
+                error.strerror or str(error),
+                "Check that the files exist, are PEM, belong together and can be read by this user",
+            ) from error
+        return context
+
+    def _choose(self, connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
+        asked = (name or "").lower().rstrip(".")
+        found = self._by_name.get(asked) or self._by_name.get(f"*.{asked.partition('.')[2]}")
+        connection.context = found or self._default
+
+
+def _names(files: CertificateFiles) -> list[str]:
+    """Those that the certificate is for, in lower case; "*.example.org" is for one label more (RFC 9525, section 6.3)."""
+    certificate = x509.load_pem_x509_certificate(files.certificate.read_bytes())
+    try:
+        said = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return []
+    return [name.lower() for name in said.get_values_for_type(x509.DNSName)]

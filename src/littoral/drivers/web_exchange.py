@@ -1,0 +1,173 @@
+"""One request at the gateway and its answer: what is the same for all versions of HTTP."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from typing import cast
+
+from littoral.core.errors import LittoralError
+from littoral.core.http import Response
+from littoral.drivers.web_body import IncomingBytes
+from littoral.drivers.web_host import WebHost
+from littoral.gateway.exchange import BodyBroken, ClientGone, Duplex
+from littoral.gateway.field_block import FieldBlock, Fields
+from littoral.wire.problem import problem_response
+
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+
+
+class WebExchange:
+    """See gateway.exchange.Exchange. Those of a version say how the answer is written."""
+
+    # What most requests do not change stands here, so that it is not written for each.
+    method: str
+    target: str
+    host: str
+    scheme: str
+    version: str
+    client: str
+    fields: Fields
+    has_body = False
+    body_length: int | None = None
+    begun = False
+    """Whether anything of the answer was sent."""
+    complete = False
+    """Whether nothing is to be sent any more."""
+    lost = False
+    """Whether nobody reads the answer."""
+    _incoming: IncomingBytes | None = None
+    _task: "asyncio.Task[None] | None" = None
+    _when_gone: tuple[Callable[[], None], ...] = ()
+    _listener: WebHost
+
+    def start(self) -> None:
+        """Have it answered."""
+        try:
+            waiting = self._listener.serve(self)
+        except Exception as error:  # noqa: BLE001 -- the boundary of a request: whatever it is, it is logged and answered
+            self._failed(error)
+            return
+        if waiting is not None:
+            self._task = task = cast("asyncio.Task[None]", asyncio.ensure_future(waiting))
+            self._listener.run(task)
+            task.add_done_callback(self._done)
+        elif not self.complete:
+            self._failed(RuntimeError("a request was not answered"))
+
+    def lose(self) -> None:
+        """The client has gone, or does not hear what it would be answered."""
+        if self.lost:
+            return
+        was_complete, self.complete, self.lost = self.complete, True, True
+        if self._incoming is not None:
+            self._incoming.fail(ClientGone("the client has gone"))
+            if self._task is None:
+                self._incoming.drop(ClientGone("the client has gone"))
+        if not was_complete:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Tell who answers that nobody hears it; where nothing came of it yet, and nothing changed, it ends."""
+        calls, self._when_gone = self._when_gone, ()
+        for call in calls:
+            self._call(call)
+        if self._task is not None and not self.begun and self.method in _SAFE:
+            self._task.cancel()
+
+    def answered(self) -> None:
+        """All is sent. Who still reads the body is to stop."""
+        self.begun = self.complete = True
+        self._when_gone = ()
+        if self._incoming is not None:
+            self._incoming.drop(BodyBroken("the request has been answered"))
+
+    # The exchange
+
+    async def body(self) -> AsyncIterator[bytes]:
+        """See Exchange."""
+        if self._incoming is not None:
+            while piece := await self._incoming.read():
+                yield piece
+
+    def when_gone(self, call: Callable[[], None]) -> None:
+        """See Exchange."""
+        if self.lost:
+            self._call(call)
+        elif not self.complete:
+            self._when_gone = (*self._when_gone, call)
+
+    def inform(self, status: int, fields: Fields) -> None:
+        """See Exchange."""
+        raise NotImplementedError
+
+    def respond(self, status: int, block: FieldBlock, extra: Fields, body: bytes) -> None:
+        """See Exchange."""
+        raise NotImplementedError
+
+    async def begin(self, status: int, block: FieldBlock, extra: Fields) -> None:
+        """See Exchange."""
+        raise NotImplementedError
+
+    async def send(self, piece: bytes | memoryview) -> None:
+        """See Exchange."""
+        raise NotImplementedError
+
+    async def end(self, trailers: Fields = ()) -> None:
+        """See Exchange."""
+        raise NotImplementedError
+
+    def switch(self, status: int, fields: Fields) -> Duplex:
+        """See Exchange."""
+        raise NotImplementedError
+
+    def abort(self) -> None:
+        """See Exchange."""
+        raise NotImplementedError
+
+    # Ends
+
+    def _done(self, task: "asyncio.Task[None]") -> None:
+        self._task = None
+        if self._incoming is not None and self.complete:
+            self._incoming.drop(BodyBroken("the request has been answered"))
+        if task.cancelled():
+            if not self.complete:
+                self.abort()
+        elif (error := task.exception()) is not None:
+            self._failed(error)
+        elif not self.complete:
+            self._failed(RuntimeError("a request was not answered"))
+
+    def _failed(self, error: BaseException) -> None:
+        if self.lost and isinstance(error, (ClientGone, BodyBroken, ConnectionError)):
+            return
+        response = self._said_of(error)
+        if self.begun:
+            if not self.complete:
+                self.abort()
+        else:
+            self.respond(response.status, FieldBlock(response.headers), (), response.body)
+
+    def _said_of(self, error: BaseException) -> Response:
+        if isinstance(error, LittoralError):
+            return problem_response(error)
+        fault = error if isinstance(error, Exception) else RuntimeError(repr(error))
+        return self._listener.fault(self.method, self.target, fault)
+
+    def _call(self, call: Callable[[], None]) -> None:
+        try:
+            call()
+        except Exception as error:  # noqa: BLE001 -- what one was to be told does not keep others from being told
+            self._listener.fault(self.method, self.target, error)
+
+
+def length_of(fields: Fields) -> int | None:
+    """What they say of the body's length. Raises ValueError where that is not one number."""
+    said = {value for name, value in fields if name == "content-length"}
+    if not said:
+        return None
+    (text,) = said if len(said) == 1 else ("",)
+    if text.isascii() and text.isdecimal():
+        with suppress(ValueError):
+            return int(text)
+    raise ValueError(f"the content-length of the answer is {sorted(said)}")

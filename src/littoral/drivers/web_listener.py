@@ -1,0 +1,173 @@
+"""The gateway's HTTP on one listening socket."""
+
+import asyncio
+import os
+import socket
+from email.utils import formatdate
+from typing import cast
+
+from littoral.core.http import Response
+from littoral.core.limits import GATEWAY_CONNECTIONS, GATEWAY_HANDSHAKE_S, GATEWAY_LINGER_S, Limit, Limits
+from littoral.drivers.problem import unexpected_response
+from littoral.drivers.web_certificates import WebCertificates
+from littoral.drivers.web_connection import Http1Connection
+from littoral.drivers.web_host import Refused, Ticked, WebBounds
+from littoral.drivers.web_http2 import Http2Connection
+from littoral.gateway.exchange import Serve
+
+TICK_S = 1.0
+"""How often the date is renewed, and late connections are looked for: a timer for each request would be dear."""
+
+
+class WebListener:
+    """`start`, then `stop`."""
+
+    def __init__(
+        self,
+        listener_fd: int,
+        serve: Serve,
+        limits: Limits,
+        tls: WebCertificates | None = None,
+        *,
+        knows_h2c: bool = False,
+    ) -> None:
+        """listener_fd: a bound, listening socket, which stays the caller's; the listener works on a copy.
+        tls: what it shows; may be replaced at any time. knows_h2c: whether to speak HTTP/2 without TLS with clients
+        that begin with it."""
+        self.serve = serve
+        self.knows_h2c = knows_h2c
+        self.draining = False
+        self.date_line = b""
+        self.now_s = 0.0
+        self.accepted = 0
+        """Connections since the start."""
+        self.refusals: dict[Refused, int] = {}
+        """Requests and connections that were not served, by the reason."""
+        self._limits = limits
+        self.bounds = WebBounds.of(limits)
+        self._most = limits[GATEWAY_CONNECTIONS]
+        self._tls = tls
+        self._listener_fd = listener_fd
+        self._server: asyncio.Server | None = None
+        self._connections: dict[Ticked, None] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._ticking: asyncio.TimerHandle | None = None
+        self._empty: asyncio.Future[None] | None = None
+        """While the listener stops: done when no connection is left."""
+
+    @property
+    def connections(self) -> int:
+        """Open ones."""
+        return len(self._connections)
+
+    def configure(self, limits: Limits) -> None:
+        """Go by other limits from now on."""
+        self._limits = limits
+        self.bounds = WebBounds.of(limits)
+        self._most = limits[GATEWAY_CONNECTIONS]
+
+    async def start(self) -> None:
+        """Accept connections from now on."""
+        loop = asyncio.get_running_loop()
+        self._tick()
+        listening = socket.socket(fileno=os.dup(self._listener_fd))
+        if self._tls is None:
+            self._server = await loop.create_server(lambda: Http1Connection(self), sock=listening)
+        else:
+            self._server = await loop.create_server(
+                lambda: _Negotiated(self),
+                sock=listening,
+                ssl=self._tls.context,
+                ssl_handshake_timeout=self._limits[GATEWAY_HANDSHAKE_S],
+                ssl_shutdown_timeout=self._limits[GATEWAY_LINGER_S],
+            )
+
+    async def stop(self, grace_s: float) -> bool:
+        """Accept no more connections, and wait until the requests that came are answered; each answer is the last of its
+        connection. False if `grace_s` passed first: what is left then is cut off."""
+        if self._server is None:
+            return True
+        self.draining = True
+        self._server.close()
+        for connection in tuple(self._connections):
+            connection.finish()
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + grace_s
+        if self._connections:
+            self._empty = loop.create_future()
+            await asyncio.wait([self._empty], timeout=grace_s)
+        if self._tasks:
+            # What was begun for clients that have gone.
+            await asyncio.wait(tuple(self._tasks), timeout=max(0.0, until_s - loop.time()))
+        is_whole = not self._connections and not self._tasks
+        for connection in tuple(self._connections):
+            connection.abort()
+        for task in tuple(self._tasks):
+            task.cancel()
+        if self._ticking is not None:
+            self._ticking.cancel()
+        return is_whole
+
+    def _tick(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.now_s = loop.time()
+        self.date_line = f"date: {formatdate(usegmt=True)}\r\n".encode()
+        for connection in tuple(self._connections):
+            connection.tick(self.now_s)
+        self._ticking = loop.call_later(TICK_S, self._tick)
+
+    # What connections ask
+
+    def opened(self, connection: Ticked) -> bool:
+        """See WebHost."""
+        self.accepted += 1
+        self._connections[connection] = None
+        return len(self._connections) <= self._most
+
+    def closed(self, connection: Ticked) -> None:
+        """See WebHost."""
+        self._connections.pop(connection, None)
+        if not self._connections and self._empty is not None and not self._empty.done():
+            self._empty.set_result(None)
+
+    def speak_http2(self, transport: asyncio.Transport, data: bytes) -> None:
+        """See WebHost."""
+        _hand_over(transport, Http2Connection(self), data)
+
+    def run(self, task: "asyncio.Task[None]") -> None:
+        """See WebHost."""
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def refused(self, why: Refused, limit: Limit | None = None) -> None:
+        """See WebHost."""
+        self.refusals[why] = self.refusals.get(why, 0) + 1
+        if limit is not None:
+            self.reached(limit)
+
+    def reached(self, limit: Limit) -> None:
+        """See WebHost."""
+        self._limits.hit(limit)
+
+    def fault(self, method: str, target: str, error: Exception) -> Response:
+        """See WebHost."""
+        return unexpected_response(method, target, error)
+
+
+class _Negotiated(asyncio.Protocol):
+    """A connection whose handshake tells which version of HTTP goes on with it."""
+
+    def __init__(self, listener: WebListener) -> None:
+        self._listener = listener
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        chosen = transport.get_extra_info("ssl_object").selected_alpn_protocol()
+        protocol = Http2Connection(self._listener) if chosen == "h2" else Http1Connection(self._listener)
+        _hand_over(cast("asyncio.Transport", transport), protocol, b"")
+
+
+def _hand_over(transport: asyncio.Transport, protocol: asyncio.Protocol, data: bytes) -> None:
+    transport.set_protocol(protocol)
+    protocol.connection_made(transport)
+    if data:
+        protocol.data_received(data)

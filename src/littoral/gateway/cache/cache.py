@@ -1,0 +1,432 @@
+"""A route's cache: what becomes of one GET or HEAD (RFC 9111, sections 3 and 4).
+
+    stored, and may be used     given at once; what may be given stale while it is validated, is, and then fetched again
+    stored, and may not be      the origin is asked whether it still holds; where it fails, and that is allowed, it is given stale
+    being fetched               waited for, and then as stored
+    not stored                  fetched: what may be stored is given and stored at the same time, as it comes
+
+All decisions are those of `littoral.wire.caching`; what is here carries them out.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from littoral.core.clock import Clock
+from littoral.core.errors import LittoralError, TimedOut
+from littoral.core.tasks import Tasks
+from littoral.gateway.cache.asked import Asked
+from littoral.gateway.cache.entry import Entry
+from littoral.gateway.cache.fill import Fill, Reader
+from littoral.gateway.cache.flights import Arrived, Flight, Flights
+from littoral.gateway.cache.giver import NOTHING, Giver
+from littoral.gateway.cache.keeper import Keeper
+from littoral.gateway.cache.key import SEPARATOR, MakeKey, url_key
+from littoral.gateway.cache.memory import MemoryTier
+from littoral.gateway.cache.meters import CacheMeter
+from littoral.gateway.exchange import Exchange
+from littoral.gateway.field_block import FieldBlock, Fields
+from littoral.gateway.forwarding import for_client
+from littoral.gateway.nobody import Nobody
+from littoral.gateway.origins.transport import OriginAnswer, OriginFailed, OriginRequest
+from littoral.gateway.passing import LENGTH, pass_on, read_whole
+from littoral.gateway.target import RequestTarget, read_target
+from littoral.wire.caching.cache_status import Forward, cache_status
+from littoral.wire.caching.directives import request_directives
+from littoral.wire.caching.fields import table as table_of
+from littoral.wire.caching.fields import without
+from littoral.wire.caching.invalidation import invalidated
+from littoral.wire.caching.policy import CachePolicy
+from littoral.wire.caching.ranges import completing_fields, missing_range
+from littoral.wire.caching.selection import variant_key
+from littoral.wire.caching.serving import ERRORS, Decision, age_s, decide, may_serve_on_error
+from littoral.wire.caching.storing import NotStored, Stored, judge
+from littoral.wire.caching.validation import (
+    Freshened,
+    freshen,
+    freshen_by_head,
+    not_modified,
+    validating_fields,
+)
+
+_USABLE = frozenset({Decision.FRESH, Decision.STALE, Decision.STALE_WHILE_REVALIDATE})
+Inform = Callable[[int, Fields], None]
+
+
+class Sender(Protocol):
+    """Asks the origin of a route."""
+
+    def request(self, exchange: Exchange, target: RequestTarget, request_id: str) -> OriginRequest:
+        """What an exchange's request is to the origin. Raises BadGateway."""
+        ...
+
+    async def send(self, request: OriginRequest, key: str, inform: Inform | None) -> OriginAnswer:
+        """Send it. key: what a consistent hash goes by. Raises OriginFailed, Unavailable."""
+        ...
+
+
+class CacheSettings(msgspec.Struct, frozen=True):
+    """What a route says of its cache."""
+
+    policy: CachePolicy
+    key: MakeKey
+    body_bytes: int
+    """Of one stored answer."""
+    collapse: bool = True
+
+
+class _Came(NamedTuple):
+    """An answer of the origin's."""
+
+    answer: OriginAnswer
+    fields: list[tuple[str, str]]
+    """As clients are sent them."""
+    request_s: float
+    response_s: float
+
+
+class RouteCache:
+    """Answers a route's GET and HEAD requests."""
+
+    def __init__(
+        self, settings: CacheSettings, tier: MemoryTier, sender: Sender, clock: Clock, tasks: Tasks, meter: CacheMeter
+    ) -> None:
+        self._settings = settings
+        self._policy = settings.policy
+        self._key = settings.key
+        self._tier = tier
+        self._sender = sender
+        self._clock = clock
+        self._tasks = tasks
+        self._meter = meter
+        self._giver = Giver(settings.policy.name, clock, meter)
+        self._keeper = Keeper(tier, clock, meter)
+        self._flights = Flights()
+        self._name = settings.policy.name
+
+    def serve(self, exchange: Exchange, target: RequestTarget, request_id: str) -> int | Awaitable[int]:
+        """See `Handler.serve`; of GET and HEAD only."""
+        now_s = self._clock.wall_ms() / 1000
+        key = self._key(exchange, target)
+        fields = table_of(exchange.fields)
+        wish = fields.get("cache-control")
+        directives = request_directives(wish, self._policy.honour_request_directives) if wish is not None else None
+        shelf = self._tier.get(key)
+        entry = None if shelf is None else shelf.only or shelf.find(fields)
+        decision = decide(entry.stored if entry is not None else None, directives, now_s)
+        if entry is not None and decision is Decision.FRESH and "range" not in fields and not entry.stored.parts:
+            return self._giver.hit(exchange, entry, fields, now_s)
+        if decision is Decision.NOT_CACHED:
+            raise TimedOut("answer", str(target)[:120], "it is not cached, and the client wants nothing else")
+        request = self._sender.request(exchange, target, request_id)
+        asked = Asked(exchange, key, fields, directives, request, now_s)
+        if entry is None:
+            return self._forward(asked, None, "vary-miss" if shelf is not None else "uri-miss")
+        if decision in _USABLE:
+            status = self._giver.give(asked, entry, is_stale=decision is not Decision.FRESH)
+            if decision is Decision.STALE_WHILE_REVALIDATE and not entry.refreshing and status is not None:
+                entry.refreshing = True
+                self._tasks.start(self._refresh(asked, entry), f"refresh {key[:80]}")
+            return status if status is not None else self._forward(asked, entry, "partial")
+        return self._forward(asked, entry, "stale" if now_s >= entry.stored.fresh_until_s else "request")
+
+    def note(
+        self, exchange: Exchange, target: RequestTarget, answer: OriginAnswer, fields: list[tuple[str, str]]
+    ) -> list[tuple[str, str]]:
+        """The origin has answered a request that was not for the cache: what it may have changed is forgotten (RFC 9111, section
+        4.4). Returns the fields that the client is sent."""
+        origin = url_key(exchange.scheme, exchange.host, "")
+        for changed in invalidated(exchange.method, answer.status, origin, str(target), fields):
+            self._tier.drop_url(self._key(exchange, read_target(changed)).partition(SEPARATOR)[0])
+        if exchange.method == "POST" and answer.whole is not None:
+            self._keep_posted(exchange, target, answer, fields)
+        return [*fields, ("cache-status", cache_status(self._name, forward="method"))]
+
+    def _keep_posted(self, exchange: Exchange, target: RequestTarget, answer: OriginAnswer, fields: Fields) -> None:
+        """Store an answer to POST that says that it is what GET would give (RFC 9110, section 9.3.3)."""
+        assert answer.whole is not None
+        asked, now_s = table_of(exchange.fields), self._now_s()
+        uri = url_key(exchange.scheme, exchange.host, str(target))
+        stored = judge("POST", asked, answer.status, fields, now_s, now_s, self._policy, uri=uri)
+        if isinstance(stored, Stored) and not stored.parts:
+            variant = variant_key(stored.vary, asked)
+            self._keeper.store(self._key(exchange, target), None, stored, variant, answer.whole)
+
+    # The origin is asked
+
+    async def _forward(self, asked: Asked, entry: Entry | None, reason: Forward) -> int:
+        """In place of others who want the same, or after them."""
+        if not self._may_wait(asked):
+            return await self._fetch(asked, entry, reason, None)
+        flight = self._flights.get(asked.key)
+        while flight is not None:
+            arrived = await flight.wait()
+            if arrived is not None:
+                status = await self._share(asked, arrived, reason)
+                if status is not None:
+                    return status
+                break
+            if self._flights.is_unshared(asked.key, self._now_s()):
+                break
+            flight = self._flights.get(asked.key)
+        if flight is not None:
+            return await self._fetch(asked, entry, reason, None)
+        flight = self._flights.begin(asked.key)
+        try:
+            return await self._fetch(asked, entry, reason, flight)
+        finally:
+            if flight.fill is None:
+                self._flights.end(asked.key, flight)
+
+    def _may_wait(self, asked: Asked) -> bool:
+        """Whether somebody else's answer may be this one's."""
+        return (
+            self._settings.collapse
+            and asked.method == "GET"
+            and "range" not in asked.table
+            and asked.directives is None
+            and not self._flights.is_unshared(asked.key, asked.now_s)
+        )
+
+    async def _share(self, asked: Asked, arrived: Arrived, reason: Forward) -> int | None:
+        """Give what another request has fetched; None where it is not for this one."""
+        stored, now_s = arrived.stored, self._now_s()
+        if variant_key(stored.vary, asked.table) != arrived.variant:
+            return None
+        if decide(stored, None, now_s) is not Decision.FRESH:
+            return None
+        said = cache_status(self._name, forward=reason, collapsed=True, ttl_s=stored.fresh_until_s - now_s)
+        extra = [("age", str(age_s(stored, now_s))), ("cache-status", said)]
+        body = arrived.body
+        if isinstance(body, Entry):
+            self._meter.collapsed += 1
+            return self._giver.respond(asked, body, body.block, extra)
+        if not body.is_open or not_modified(stored, asked.table, now_s):
+            return None
+        self._meter.collapsed += 1
+        return await self._stream(asked, stored.status, FieldBlock(stored.fields), extra, body)
+
+    async def _fetch(self, asked: Asked, entry: Entry | None, reason: Forward, flight: Flight | None) -> int:
+        request = self._conditional(asked, entry)
+        request_s = self._now_s()
+        try:
+            answer = await self._sender.send(request, asked.key, asked.exchange.inform)
+        except LittoralError as error:
+            status = self._stand_in(asked, entry, str(error))
+            if status is None:
+                raise
+            return status
+        if entry is not None and answer.status in ERRORS:
+            status = self._stand_in(asked, entry, f"the origin answered {answer.status}")
+            if status is not None:
+                answer.close()
+                return status
+        self._meter.misses += 1
+        came = _Came(answer, for_client(answer.fields, answer.version), request_s, self._now_s())
+        if entry is not None and answer.status == 304:
+            answer.close()
+            freshened = freshen(entry.stored, asked.table, came.fields, request_s, came.response_s, self._policy)
+            if freshened is None:
+                return await self._fetch(asked, None, reason, flight)
+            return self._confirmed(asked, entry, freshened, reason, flight)
+        if asked.method == "HEAD":
+            return self._head(asked, entry, came, reason)
+        return await self._take(asked, entry, came, reason, flight)
+
+    async def _take(
+        self, asked: Asked, entry: Entry | None, came: _Came, reason: Forward, flight: Flight | None
+    ) -> int:
+        """Another answer than what is stored."""
+        answer, fields = came.answer, came.fields
+        completes = answer.status == 206 and entry is not None and "range" not in asked.table
+        # Then it was this cache that asked for a part.
+        table = {**asked.table, "range": ""} if completes else asked.table
+        stored = judge("GET", table, answer.status, fields, came.request_s, came.response_s, self._policy)
+        if completes and entry is not None:
+            status = await self._complete(asked, entry, answer, stored)
+            return status if status is not None else await self._fetch(asked, None, reason, flight)
+        if isinstance(stored, Stored) and (answer.length or 0) <= self._settings.body_bytes:
+            return await self._keep(asked, entry, came, stored, reason, flight)
+        if flight is not None:
+            self._flights.note_unshared(asked.key, came.response_s)
+            self._flights.end(asked.key, flight)
+        if entry is not None and answer.status < 500:
+            # What is stored is no more what the origin gives.
+            self._tier.drop(entry)
+        detail = "too large" if isinstance(stored, Stored) else stored.value
+        said = cache_status(self._name, forward=reason, detail=detail)
+        await pass_on(asked.exchange, answer, fields, [("cache-status", said)])
+        return answer.status
+
+    def _conditional(self, asked: Asked, entry: Entry | None) -> OriginRequest:
+        """The request, with the conditions that what is stored makes."""
+        if entry is None:
+            return asked.request
+        if asked.method == "GET" and entry.stored.parts and missing_range(entry.stored) and "range" not in asked.table:
+            fields = completing_fields(asked.request.fields, entry.stored)
+        elif entry.stored.etag or entry.stored.modified:
+            if entry.stored.parts and "range" in asked.table:
+                return asked.request
+            fields = validating_fields(asked.request.fields, entry.stored)
+        else:
+            return asked.request
+        return msgspec.structs.replace(asked.request, fields=fields)
+
+    def _stand_in(self, asked: Asked, entry: Entry | None, detail: str) -> int | None:
+        """Give what is stale in place of an error, if that is allowed."""
+        if entry is None or not may_serve_on_error(entry.stored, self._now_s()):
+            return None
+        return self._giver.give(asked, entry, is_stale=True, detail=detail)
+
+    def _confirmed(
+        self, asked: Asked, entry: Entry, freshened: Freshened, reason: Forward, flight: Flight | None
+    ) -> int:
+        """The origin says that what is stored still holds."""
+        self._meter.validated += 1
+        updated = self._keeper.update(asked.key, entry, freshened)
+        if updated is not None and flight is not None:
+            flight.settle(Arrived(updated.stored, updated.variant, updated))
+        given = updated or entry
+        now_s = self._now_s()
+        ttl_s = given.stored.fresh_until_s - now_s if updated is not None and given.stored.fresh_until_s else None
+        said = cache_status(self._name, forward=reason, forward_status=304, stored=updated is not None, ttl_s=ttl_s)
+        status = self._giver.respond(asked, given, FieldBlock(freshened.fields), [("cache-status", said)])
+        assert status is not None, asked.key
+        return status
+
+    def _head(self, asked: Asked, entry: Entry | None, came: _Came, reason: Forward) -> int:
+        """An answer to HEAD is not stored; but it may say that what is stored still holds, or does not."""
+        answer, fields = came.answer, came.fields
+        if entry is not None and answer.status == 200:
+            length = entry.length if entry.stored.whole else None
+            freshened = freshen_by_head(
+                entry.stored, length, asked.table, fields, came.request_s, came.response_s, self._policy
+            )
+            self._keeper.update(asked.key, entry, freshened)
+            fields = [*freshened.fields]
+        answer.close()
+        asked.exchange.respond(answer.status, NOTHING, [*fields, self._said(reason)], b"")
+        return answer.status
+
+    async def _refresh(self, asked: Asked, entry: Entry) -> None:
+        """Fetch again what was given stale. Nobody waits for it, and what fails is tried again by the next request."""
+        flight = self._flights.get(asked.key)
+        if flight is not None:
+            entry.refreshing = False
+            return
+        flight = self._flights.begin(asked.key)
+        asked.exchange = Nobody(asked.exchange)
+        try:
+            await self._fetch(asked, entry, "stale", flight)
+        except LittoralError:
+            self._meter.misses += 1
+        finally:
+            entry.refreshing = False
+            if flight.fill is None:
+                self._flights.end(asked.key, flight)
+
+    # What comes is stored
+
+    async def _keep(
+        self, asked: Asked, entry: Entry | None, came: _Came, stored: Stored, reason: Forward, flight: Flight | None
+    ) -> int:
+        answer, fields = came.answer, came.fields
+        variant = variant_key(stored.vary, asked.table)
+        now_s = self._now_s()
+        ttl_s = stored.fresh_until_s - now_s if stored.fresh_until_s else 0.0
+        said = cache_status(self._name, forward=reason, stored=True, ttl_s=ttl_s)
+        if answer.whole is not None:
+            answer.close()
+            return self._kept(asked, entry, came, stored, [("cache-status", said)], flight)
+        fill = Fill(answer, self._settings.body_bytes)
+        if flight is not None and not stored.parts:
+            flight.fill = fill
+            flight.settle(Arrived(stored, variant, fill))
+        elif flight is not None:
+            self._flights.end(asked.key, flight)
+        reader = fill.reader()
+        self._tasks.start(self._fill(asked.key, entry, stored, variant, fill, flight), f"store {asked.key[:80]}")
+        try:
+            return await self._stream(asked, answer.status, FieldBlock(fields), [("cache-status", said)], fill, reader)
+        finally:
+            reader.close()
+
+    def _kept(
+        self,
+        asked: Asked,
+        entry: Entry | None,
+        came: _Came,
+        stored: Stored,
+        extra: list[tuple[str, str]],
+        flight: Flight | None,
+    ) -> int:
+        """An answer that came whole."""
+        body, status = came.answer.whole, came.answer.status
+        assert body is not None, asked.key
+        variant = variant_key(stored.vary, asked.table)
+        kept = self._keeper.store(asked.key, entry, stored, variant, body)
+        # What is not to be kept of it, whoever asked for it is told all the same.
+        fields = without(came.fields, LENGTH)
+        if kept is None or kept.stored.parts:
+            asked.exchange.respond(status, NOTHING, [*fields, *extra], body)
+            return status
+        if flight is not None:
+            flight.settle(Arrived(kept.stored, variant, kept))
+        given = self._giver.respond(asked, kept, FieldBlock(fields), extra, is_saved=False)
+        assert given is not None, asked.key
+        return given
+
+    async def _fill(
+        self, key: str, before: Entry | None, stored: Stored, variant: str, fill: Fill, flight: Flight | None
+    ) -> None:
+        """Read a body to its end, whoever still wants it, and store it."""
+        try:
+            await fill.pump()
+            if fill.is_whole:
+                self._keeper.store(key, before, stored, variant, b"".join(fill.pieces))
+        finally:
+            if flight is not None:
+                self._flights.end(key, flight)
+
+    async def _complete(
+        self, asked: Asked, entry: Entry, answer: OriginAnswer, stored: Stored | NotStored
+    ) -> int | None:
+        """The rest of what is stored in part has come: give all. None where the two do not belong together."""
+        if not isinstance(stored, Stored):
+            answer.close()
+            return None
+        body = await read_whole(answer)
+        kept = self._keeper.store(asked.key, entry, stored, entry.variant, body)
+        if kept is None or not kept.stored.whole:
+            return None
+        return self._giver.respond(asked, kept, kept.block, [self._said("partial", stored=True)])
+
+    # What comes is passed on
+
+    async def _stream(
+        self,
+        asked: Asked,
+        status: int,
+        block: FieldBlock,
+        extra: list[tuple[str, str]],
+        fill: Fill,
+        reader: Reader | None = None,
+    ) -> int:
+        exchange, reader = asked.exchange, reader or fill.reader()
+        try:
+            await exchange.begin(status, block, extra)
+            while piece := await reader.read():
+                await exchange.send(piece)
+            await exchange.end(fill.trailers)
+        except OriginFailed:
+            exchange.abort()
+        finally:
+            reader.close()
+        return status
+
+    def _said(self, reason: Forward, *, stored: bool = False) -> tuple[str, str]:
+        return ("cache-status", cache_status(self._name, forward=reason, stored=stored))
+
+    def _now_s(self) -> float:
+        return self._clock.wall_ms() / 1000

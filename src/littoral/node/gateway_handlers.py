@@ -1,0 +1,108 @@
+"""Who serves which route in a gateway process. What has not changed with a new configuration goes on with what it knows:
+connections, health, and fetches under way."""
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from littoral.core.clock import Clock
+from littoral.core.limits import GATEWAY_CACHE_BYTES, Limits
+from littoral.core.random import Random
+from littoral.core.resources.web import Cache, OriginSpec, RouteSpec
+from littoral.core.tasks import Tasks
+from littoral.gateway.app_calls import AppCalls, FunctionCall
+from littoral.gateway.cache.cache import RouteCache
+from littoral.gateway.cache.memory import MemoryTier
+from littoral.gateway.cache.meters import CacheMeter
+from littoral.gateway.gateway import Handler
+from littoral.gateway.meters import Meters
+from littoral.gateway.origin_calls import OriginCalls, OriginSender
+from littoral.gateway.origins.caller import OriginCaller
+from littoral.gateway.origins.checks import Checks
+from littoral.gateway.origins.meters import PoolMeter
+from littoral.gateway.origins.transport import OriginTransport
+from littoral.node.gateway_config import GatewayConfig
+from littoral.node.gateway_routes import cache_settings, origin_pool
+
+AFFINITY_KEY_BYTES = 32
+
+
+class _Origin(Struct):
+    """An origin in use."""
+
+    spec: OriginSpec
+    caller: OriginCaller
+    tasks: Tasks
+    """Its checks."""
+
+
+class _Served(Struct):
+    """A route in use."""
+
+    spec: RouteSpec
+    origin: OriginSpec | None
+    limits: dict[str, int]
+    handler: Handler
+
+
+class GatewayHandlers:
+    """The handlers of one gateway process."""
+
+    def __init__(
+        self, transport: OriginTransport, call: FunctionCall, clock: Clock, random: Random, tasks: Tasks, meters: Meters
+    ) -> None:
+        """call: reaches apps. tasks: those of the process."""
+        self.tier = MemoryTier(GATEWAY_CACHE_BYTES.default)
+        self._transport = transport
+        self._call = call
+        self._clock = clock
+        self._random = random
+        self._tasks = tasks
+        self._meters = meters
+        self._key = random.token_bytes(AFFINITY_KEY_BYTES)
+        self._origins: dict[str, _Origin] = {}
+        self._served: dict[str, _Served] = {}
+
+    def configure(self, config: GatewayConfig, limits: Limits) -> Mapping[str, Handler]:
+        """The handlers for a configuration, by what its routes lead to."""
+        self.tier.resize(limits[GATEWAY_CACHE_BYTES])
+        before, self._origins = self._origins, {}
+        for name, spec in config.origins.items():
+            known = before.pop(name, None)
+            self._origins[name] = known if known is not None and known.spec == spec else self._origin(name, spec)
+        for gone in before.values():
+            gone.tasks.abandon()
+        apps = {function.app for function in config.functions}
+        handlers: dict[str, Handler] = {
+            f"app/{app}": AppCalls(app, self._call, limits, self._meters) for app in sorted(apps)
+        }
+        routes, self._served = self._served, {}
+        for name, route in config.web.items():
+            origin = config.origins[route.origin] if route.origin is not None else None
+            served = routes.get(name)
+            if served is None or (served.spec, served.origin, served.limits) != (route, origin, config.limits):
+                served = _Served(route, origin, config.limits, self._handler(name, route, limits, handlers))
+            self._served[name] = served
+            handlers[f"route/{name}"] = served.handler
+        return handlers
+
+    def _origin(self, name: str, spec: OriginSpec) -> _Origin:
+        settings, meter = origin_pool(name, spec), PoolMeter()
+        self._meters.pools[name] = meter
+        caller = OriginCaller(settings, self._transport, self._clock, self._random, meter, key=self._key)
+        tasks = Tasks(self._tasks.failed)
+        Checks(caller.pool, self._transport, self._random, tasks).start()
+        return _Origin(spec, caller, tasks)
+
+    def _handler(self, name: str, route: RouteSpec, limits: Limits, apps: Mapping[str, Handler]) -> Handler:
+        if route.app is not None:
+            return apps[f"app/{route.app}"]
+        assert route.origin is not None, name
+        origin = self._origins[route.origin]
+        sender = OriginSender(origin.caller, origin.spec.host or "", route.strip_prefix or "")
+        spec = route.cache if route.cache is not None else Cache()
+        if not spec.enabled:
+            return OriginCalls(sender, None)
+        meter = self._meters.caches.setdefault(name, CacheMeter())
+        settings = cache_settings(spec, limits)
+        return OriginCalls(sender, RouteCache(settings, self.tier, sender, self._clock, self._tasks, meter))

@@ -1,0 +1,70 @@
+"""What the reader of responses makes of what its parser finds. Most of it is shown by the connection's tests."""
+
+import asyncio
+
+import pytest
+
+from littoral.core.limits import ORIGIN_FIELDS, Limits
+from littoral.drivers.origin_parser import BEGIN, END, HEAD
+from littoral.drivers.origin_reader import ResponseReader
+from littoral.drivers.origin_response import OriginResponse
+
+
+class Source:
+    """Where nothing comes from."""
+
+    def read_on(self):
+        pass
+
+    def close(self):
+        pass
+
+
+def reading(method="GET", **limits):
+    """A reader, and the response it reads."""
+    loop = asyncio.new_event_loop()
+    response = OriginResponse(Source(), method, loop.create_future())
+    loop.close()
+    return ResponseReader(Limits(limits)), response
+
+
+def test_a_response_that_comes_at_once_leaves_nothing_behind():
+    reader, response = reading()
+    for body in (b"ok", b"", b"x" * 1000):
+        framing = reader.read(response, b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
+        assert framing is not None
+        assert (framing.length, response.whole, reader.has_begun, reader._events) == (len(body), body, False, [])
+
+
+def test_one_that_does_not_is_the_same_in_the_end():
+    reader, response = reading()
+    assert reader.read(response, b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n") is None
+    assert reader.framing is not None
+    assert not reader.is_complete
+    assert reader.read(response, b"ok") is None
+    assert (reader.is_complete, reader.take_body(), reader.take_body()) == (True, b"ok", b"")
+
+
+def test_trailers_that_are_too_many_are_counted():
+    reader, response = reading(**{ORIGIN_FIELDS.name: 1})
+    reader.read(response, b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\na: b\r\na: b\r\n\r\n")
+    assert (reader.take_trailers(), reader.has_excess) == ((), True)
+    assert reader._limits.reached[ORIGIN_FIELDS.name] == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "fields", "body"),
+    [
+        (304, [], [b"hello"]),
+        (200, [(b"content-length", b"0")], [b"hello"]),
+        (204, [], [b"hello"]),
+    ],
+)
+@pytest.mark.parametrize("is_at_once", [True, False])
+def test_should_parser_and_framing_disagree_nobody_knows(status, fields, body, is_at_once):
+    """No bytes are known that make them."""
+    reader, response = reading()
+    events = [BEGIN, *fields, HEAD, *body, *([END] if is_at_once else [])]
+    reader._feed = lambda data: (reader._events.extend(events), reader._heads.append((status, "1.1")))
+    assert reader.read(response, b"...") is None
+    assert "where its response ends" in reader.flaw

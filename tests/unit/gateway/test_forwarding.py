@@ -1,0 +1,99 @@
+import pytest
+
+from littoral.core.errors import BadGateway
+from littoral.gateway.forwarding import LOOPS, for_client, for_origin
+
+
+def sent(*fields: tuple[str, str]) -> list[tuple[str, str]]:
+    return for_origin(
+        fields,
+        host="shop.internal",
+        asked="shop.test",
+        scheme="https",
+        version="2",
+        client="192.0.2.7",
+        request_id="r-1",
+    )
+
+
+OURS = [
+    ("x-forwarded-for", "192.0.2.7"),
+    ("x-forwarded-host", "shop.test"),
+    ("x-forwarded-proto", "https"),
+    ("x-request-id", "r-1"),
+    ("via", "2 littoral"),
+    ("cdn-loop", "littoral"),
+]
+
+
+def test_what_is_said_to_whoever_answers_goes_on_and_what_is_for_the_connection_does_not() -> None:
+    fields = [
+        ("host", "shop.test"),
+        ("accept", "*/*"),
+        ("x-private", "1"),
+        ("connection", "keep-alive, X-Private"),
+        ("te", "trailers"),
+        ("transfer-encoding", "chunked"),
+        ("content-length", "5"),
+        ("expect", "100-continue"),
+        ("upgrade", "h2c"),
+        ("cookie", "a=1"),
+        ("cookie", "b=2"),
+        ("x-private", "2"),
+    ]
+    assert sent(*fields) == [
+        ("host", "shop.internal"),
+        ("accept", "*/*"),
+        ("cookie", "a=1"),
+        ("cookie", "b=2"),
+        *OURS,
+    ]
+
+
+def test_what_a_client_says_of_its_way_is_kept_where_it_is_a_list_and_replaced_where_it_is_not() -> None:
+    fields = dict(
+        sent(
+            ("x-forwarded-for", "10.0.0.1"),
+            ("x-forwarded-host", "evil.test"),
+            ("x-forwarded-proto", "http"),
+            ("x-request-id", "forged"),
+            ("via", "1.1 theirs"),
+        )
+    )
+    assert fields["x-forwarded-for"] == "10.0.0.1, 192.0.2.7"
+    assert fields["x-forwarded-host"] == "shop.test"
+    assert fields["x-forwarded-proto"] == "https"
+    assert fields["x-request-id"] == "r-1"
+    assert fields["via"] == "1.1 theirs, 2 littoral"
+
+
+@pytest.mark.parametrize("named", ["host", "cache-control", "x-forwarded-for"])
+def test_connection_cannot_take_what_the_next_one_goes_by(named: str) -> None:
+    fields = dict(sent(("cache-control", "no-cache"), ("connection", named)))
+    assert fields["host"] == "shop.internal"
+    assert fields["cache-control"] == "no-cache"
+    assert fields["x-forwarded-for"] == "192.0.2.7"
+
+
+def test_what_goes_in_a_circle_is_ended() -> None:
+    assert dict(sent(("cdn-loop", ", ".join(["littoral"] * (LOOPS - 1)))))["cdn-loop"].count("littoral") == LOOPS
+    with pytest.raises(BadGateway, match="circle"):
+        sent(("cdn-loop", ", ".join(["littoral"] * LOOPS)))
+
+
+def test_an_answer_keeps_all_but_what_is_for_the_connection() -> None:
+    answered = [
+        ("set-cookie", "a=1"),
+        ("set-cookie", "b=2"),
+        ("keep-alive", "timeout=5"),
+        ("connection", "x-hop"),
+        ("x-hop", "1"),
+        ("via", "1.1 theirs"),
+        ("content-length", "5"),
+    ]
+    assert for_client(answered, "1.1") == [
+        ("set-cookie", "a=1"),
+        ("set-cookie", "b=2"),
+        ("content-length", "5"),
+        ("via", "1.1 theirs, 1.1 littoral"),
+    ]
