@@ -9,7 +9,16 @@ from tests.support.real_node import RealNode
 
 
 def store(command: str, file: Path, node: RealNode, *options: str) -> None:
-    arguments = [sys.executable, "-m", "littoral.cli.main", "store", command, str(file), "--data-dir", node.data_dir]
+    arguments = [
+        sys.executable,
+        "-m",
+        "littoral.cli.main",
+        "store",
+        command,
+        str(file),
+        "--data-dir",
+        str(node.data_dir),
+    ]
     subprocess.run([*arguments, *options], check=True, capture_output=True)
 
 
@@ -33,4 +42,4 @@ def test_who_joined_after_the_backup_is_let_in_again_by_itself(tmp_path: Path):
             with again:
                 again.start()
                 site.until(lambda: is_connected(site))
-                assert [each["node"] for each in again.api("GET", "/v1/nodes").json()["nodes"]] == ["eu", "plant-a"]
+                assert [each["node"] for each in again.api("GET", "/v1/nodes").json()] == ["eu", "plant-a"]

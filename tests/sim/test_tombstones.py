@@ -7,10 +7,13 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import pytest
 
+from littoral.core.errors import Unavailable
+from littoral.core.http import AnyResponse, Request
 from littoral.core.resources import Namespace
 from littoral.testing.disk import CutAt
 from littoral.testing.loop import run
 from littoral.testing.tree import SimNode, SimTree
+from littoral.wire import peer
 from tests.support.neighbours import uplink_of
 from tests.support.stores import name
 
@@ -255,6 +258,42 @@ def test_a_stream_that_is_new_does_not_leave_what_follows_of_the_other_to_bring_
         await sites.agree()
         assert letters(*sites.nodes) == []
         assert sites.region.running.kv_fold.refused_entries == 0
+
+    simulate(seed, story)
+
+
+def test_a_stream_that_is_new_waits_until_the_other_can_be_followed_again(seed: int):
+    async def story(sites: Sites) -> None:
+        answer = sites.region.running.answer_peer
+        held_back = False
+
+        async def handle(request: Request) -> AnyResponse:
+            if held_back and request.path == peer.READ and request.query["stream"] == "eu/kv/lines":
+                raise Unavailable("read", "eu/kv/lines", "it cannot be read just now")
+            return await answer(request)
+
+        sites.tree.network.serve(sites.region.peer_url, handle)
+        await asyncio.sleep(5)
+        # In one session: the stream is begun in it, and will not be begun again with the other.
+        sessions = uplink_of(sites.site).state.sessions
+        await sites.put(sites.other, "stays")
+        await sites.until(lambda: "lines/stays" in living(sites.site))
+        held_back = True
+        await sites.put(sites.other, "k")
+        await sites.until(lambda: "lines/k" in living(sites.root))
+        assert sites.region.running.store.stream(name("eu/kv-down/lines")) is None
+        await sites.put(sites.root, "k", None)
+        await sites.until(lambda: tombstones(sites.region) == ["k"])
+        await sites.until(lambda: tombstones(sites.region) == tombstones(sites.root) == [])
+        await asyncio.sleep(2 * LIMIT_S)
+        store = sites.site.running.store
+        back: list[object] = []
+        store.watch(lambda info: back.append("lines/k" in living(sites.site) and store.kv_horizon("lines") > 0))
+        held_back = False
+        await sites.agree()
+        assert set(back) == {False}
+        assert letters(*sites.nodes) == []
+        assert uplink_of(sites.site).state.sessions == sessions
 
     simulate(seed, story)
 

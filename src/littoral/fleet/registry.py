@@ -35,6 +35,7 @@ from littoral.core.tasks import run_to_end
 from littoral.fleet.desired import DESIRED, is_desired
 from littoral.fleet.inbox import addressee, inbox_of, is_inbox
 from littoral.fleet.join_tokens import JoinTokens
+from littoral.fleet.purges import PURGES
 from littoral.fleet.rate_limiter import RateLimiter
 from littoral.security.enrolment import (
     ChildRecord,
@@ -159,7 +160,7 @@ class Registry:
         if info.name.path == DESIRED:
             return is_desired(info, self._store.node, self._parent)
         own = info.name.origin == self._store.node
-        return own and (kv_namespace(info.name.path) is not None or is_inbox(info.name))
+        return own and (info.name.path == PURGES or kv_namespace(info.name.path) is not None or is_inbox(info.name))
 
     def addressee(self, name: StreamName) -> str | None:
         """See Family.addressee."""
@@ -173,6 +174,8 @@ class Registry:
             return is_desired(info, self._store.node, self._parent)
         if is_inbox(info.name):
             return info.name == inbox_of(self._store.node, child)
+        if info.name.path == PURGES:
+            return info.name.origin == self._store.node
         name = kv_namespace(info.name.path)
         if name is None or info.name.origin != self._store.node:
             return False
@@ -202,6 +205,24 @@ class Registry:
                 f"{child} may not: {self._store.node} knows another node of that name, which is not below {child}",
                 "Names are unique in the tree; choose another, or move the node with its data directory, and its key",
             )
+
+    def check_room(self, node: str) -> None:
+        """Before a node becomes a child. Raises LimitReached for one more than there may be."""
+        if node not in self._children and len(self.children()) >= self._limits[CHILDREN]:
+            self._limits.hit(CHILDREN)
+            raise LimitReached(
+                "enrol",
+                node,
+                f"{self._store.node} has {self._limits[CHILDREN]} children, its limit {CHILDREN.name}",
+                f"Raise the limit in spec.limits of {self._store.node}, or enrol the node below another",
+            )
+
+    def passed_on(self, request: SignRequest, child: str) -> SignRequest:
+        """A signing request of a child's, as those above are to have it: whose child the node is may a child say of itself
+        and of those that are known to lie below it. A sibling's it would let in who is not."""
+        if self._is_below(request.at, child) and request.at not in self._away:
+            return request
+        return msgspec.structs.replace(request, at="")
 
     def is_known(self, node: str, public_key: bytes) -> bool:
         """Whether a node below is known, by this very key."""
@@ -253,14 +274,7 @@ class Registry:
     async def use_token(self, request: EnrolRequest) -> None:
         """Authorise an enrolment and note that its token is used. Raises as `authorise_enrolment`."""
         self.tokens.check_known(request)
-        if request.node not in self._children and len(self.children()) >= self._limits[CHILDREN]:
-            self._limits.hit(CHILDREN)
-            raise LimitReached(
-                "enrol",
-                request.node,
-                f"{self._store.node} has {self._limits[CHILDREN]} children, its limit {CHILDREN.name}",
-                f"Raise the limit in spec.limits of {self._store.node}, or enrol the node below another",
-            )
+        self.check_room(request.node)
         await self.tokens.use(request, self._children.get(request.node))
 
     async def add_child(self, record: ChildRecord, revoked_ms: int | None = None) -> None:
@@ -415,12 +429,14 @@ class Registry:
         await run_to_end(self._note_signed(request, via, public_key), f"note {request.node} signed")
 
     async def _note_signed(self, request: SignRequest, via: str, public_key: bytes) -> None:
+        shown = self.is_known(request.node, public_key)
         record = authorise_signing(
             request,
             via=via,
             root=self._store.node,
             known=self._signed,
-            moves=self.is_known(request.node, public_key) or self._is_below(request.node, via),
+            moves=shown or self._is_below(request.node, via),
+            shown=shown,
         )
         before = self._signed.get(record.node)
         if before is None and len(self._signed) >= self._limits[TREE_NODES]:

@@ -127,6 +127,7 @@ async def renew(config: Node, identity: Identity, seams: Seams) -> Identity:
         advertise=config.spec.advertise,
         clock=seams.clock,
         random=seams.random,
+        certificate_pem=identity.certificate_pem,
     )
     answer = await _ask(seams.joining(identity.ca_pem), join_url, JOIN_RENEW, peer.encode(request))
     return _keep(config, identity.key, answer, join_url, identity.facts.token, seams)

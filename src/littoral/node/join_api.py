@@ -54,13 +54,19 @@ class JoinApi:
 
     async def _renew(self, request: RenewRequest) -> Response:
         child = self._registry.child(request.node)
-        authorise_renewal(request, child, parent=self._node, now_ms=self._clock.wall_ms())
-        return await self._issue(request, child)
+        now_ms = self._clock.wall_ms()
+        known = authorise_renewal(request, child, parent=self._node, ca_pem=self._ca_pem, now_ms=now_ms)
+        self._registry.check_room(request.node)
+        return await self._issue(request, child, forgotten=not known)
 
-    async def _issue(self, request: EnrolRequest | RenewRequest, child: ChildRecord | None) -> Response:
-        """child: as what it was let in."""
+    async def _issue(
+        self, request: EnrolRequest | RenewRequest, child: ChildRecord | None, *, forgotten: bool = False
+    ) -> Response:
+        """child: as what it was let in. forgotten: it is let in only where those above say that it was before."""
         node = request.node
-        signing = SignRequest(node=node, csr_pem=request.csr_pem, advertise=request.advertise)
+        signing = SignRequest(
+            node=node, csr_pem=request.csr_pem, advertise=request.advertise, at=self._node, forgotten=forgotten
+        )
         signed = await self._signer.sign(signing, self._node)
         public_key = check_request(request.csr_pem, node, request.advertise)
         record = child_record(signed, node=node, public_key=public_key)

@@ -53,6 +53,6 @@ class PeerApi:
         # The root knows branches only: which of the children of one node has a name, that node has to say.
         public_key = check_request(signing.csr_pem, signing.node, signing.advertise)
         self._registry.check_below(signing.node, child, public_key)
-        answer = await self._signer.sign(signing, child)
+        answer = await self._signer.sign(self._registry.passed_on(signing, child), child)
         await self._registry.note_below(signing.node, child, public_key)
         return peer.answer(answer)

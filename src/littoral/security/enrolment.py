@@ -15,6 +15,10 @@
 The parent decides whether the child is its child. The root decides whether that parent may speak for that name: a
 region that was broken into can still not obtain a certificate in the name of the root, of itself, or of a node in
 another branch.
+
+A parent that was set back to a backup does not know who enrolled since. What it has forgotten, the root knows: whose child
+each node is, and by which key. So who shows the parent a certificate of the tree's, and signs with its key, is let in again
+where the root says that it was let in there before. Who was let in elsewhere needs a token.
 """
 
 import ipaddress
@@ -26,7 +30,7 @@ from msgspec import Struct
 from littoral.core.clock import Clock
 from littoral.core.errors import Conflict, Forbidden, InvalidInput, Unauthenticated
 from littoral.core.random import Random
-from littoral.security.ca import node_of, not_after_ms, read_certificate, serial_of
+from littoral.security.ca import is_issued_by, node_of, not_after_ms, read_certificate, serial_of
 from littoral.security.identity import NodeKey
 from littoral.security.join import JoinToken, JoinTokenRecord, check_token, known_token
 from littoral.security.keys import public_der, signature_fits
@@ -53,6 +57,8 @@ class RenewRequest(Struct, frozen=True, kw_only=True):
 
     node: str
     csr_pem: bytes
+    certificate_pem: bytes = b""
+    """The one it has, expired or not: a parent that does not know the node asks those above about no stranger."""
     advertise: list[str] = []
     issued_ms: int
     nonce: bytes
@@ -83,6 +89,10 @@ class SignRequest(Struct, frozen=True, kw_only=True):
     node: str
     csr_pem: bytes
     advertise: list[str] = []
+    at: str = ""
+    """The node whose child it is; empty where not all that pass this on know that one to be below them."""
+    forgotten: bool = False
+    """`at` does not know it: sign only for a key and a place that are known."""
 
 
 class SignAnswer(Struct, frozen=True, kw_only=True):
@@ -117,6 +127,8 @@ class SignedRecord(Struct, frozen=True, kw_only=True):
     via: str
     """The root itself, or the root's child through which the request came."""
     advertise: list[str] = []
+    at: str = ""
+    """See SignRequest."""
 
 
 def enrol_request(key: NodeKey, token: JoinToken, advertise: Sequence[str] = ()) -> EnrolRequest:
@@ -126,12 +138,20 @@ def enrol_request(key: NodeKey, token: JoinToken, advertise: Sequence[str] = ())
 
 
 def renew_request(
-    key: NodeKey, *, node: str, parent: str, advertise: Sequence[str], clock: Clock, random: Random
+    key: NodeKey,
+    *,
+    node: str,
+    parent: str,
+    advertise: Sequence[str],
+    clock: Clock,
+    random: Random,
+    certificate_pem: bytes = b"",
 ) -> RenewRequest:
     """What a child sends to its parent's join listener when its certificate is about to end, or has ended."""
     unsigned = RenewRequest(
         node=node,
         csr_pem=key.request(node, advertise),
+        certificate_pem=certificate_pem,
         advertise=list(advertise),
         issued_ms=clock.wall_ms(),
         nonce=random.token_bytes(16),
@@ -141,7 +161,14 @@ def renew_request(
 
 
 def _signed_part(request: RenewRequest, parent: str) -> bytes:
-    parts = [request.node, request.csr_pem, request.advertise, request.issued_ms, request.nonce]
+    parts = [
+        request.node,
+        request.csr_pem,
+        request.certificate_pem,
+        request.advertise,
+        request.issued_ms,
+        request.nonce,
+    ]
     return msgspec.msgpack.encode([_PURPOSE, parent, *parts])
 
 
@@ -162,27 +189,54 @@ def authorise_enrolment(
     return used
 
 
-def authorise_renewal(request: RenewRequest, child: ChildRecord | None, *, parent: str, now_ms: int) -> None:
-    """Whether a child may have a new certificate; `parent` is this node's name.
+def authorise_renewal(
+    request: RenewRequest, child: ChildRecord | None, *, parent: str, ca_pem: bytes, now_ms: int
+) -> bool:
+    """Whether a child may have a new certificate; `parent` is this node's name. False: only where those above know it as a
+    child of this node's by the key that it shows, which is not known here.
 
-    An expired certificate does not matter, the registered key does. Raises: Unauthenticated for an unknown node, a
-    signature by another key or a clock too far off; Forbidden for an expelled node or a request for another key.
+    An expired certificate does not matter, the key does. Raises: Unauthenticated for an unknown node without a certificate
+    of this tree's, a signature by another key or a clock too far off; Forbidden for an expelled node or a request for
+    another key.
     """
     node = request.node
-    if child is None:
-        remedy = f"Enrol it with a token: `littoral token create {node[:63]}`"
-        raise Unauthenticated("renew", node[:63], f"it is no child of {parent}", remedy)
-    if not signature_fits(child.public_key, _signed_part(request, parent), request.signature):
-        remedy = f"If it lost its key, enrol it again: `littoral token create {node}`"
-        raise Unauthenticated("renew", node, "the request is not signed by the key the node enrolled with", remedy)
-    if child.revoked:
+    signed = _signed_part(request, parent)
+    known = child is not None and signature_fits(child.public_key, signed, request.signature)
+    key = child.public_key if child is not None and known else _certified_key(request, ca_pem)
+    if key is None or not signature_fits(key, signed, request.signature):
+        raise _stranger(node[:63], parent, child)
+    if child is not None and child.revoked:
         raise expelled("renew", node)
     if abs(now_ms - request.issued_ms) > RENEWAL_SKEW_MS:
         apart_s = abs(now_ms - request.issued_ms) // 1000
         cause = f"the clocks of {node} and {parent} are {apart_s} s apart; {RENEWAL_SKEW_MS // 1000} s are allowed"
         raise Unauthenticated("renew", node, cause, "Set them (NTP)")
-    if check_request(request.csr_pem, node, request.advertise) != child.public_key:
+    if check_request(request.csr_pem, node, request.advertise) != key:
         raise Forbidden("renew", node, "it asks for a certificate for another key than it enrolled with")
+    return known
+
+
+def _certified_key(request: RenewRequest, ca_pem: bytes) -> bytes | None:
+    """The key of the certificate that a request shows, if that is one of this tree's for the node."""
+    try:
+        certificate = read_certificate(request.certificate_pem)
+    except InvalidInput:
+        return None
+    if not is_issued_by(certificate, read_certificate(ca_pem)) or node_of(certificate) != request.node:
+        return None
+    return public_der(certificate.public_key())
+
+
+def _stranger(node: str, parent: str, child: ChildRecord | None) -> Unauthenticated:
+    """Why a node that shows no key that would be known is refused."""
+    if child is None:
+        return Unauthenticated("renew", node, f"it is no child of {parent}", _enrol_it(node))
+    remedy = f"If it lost its key, enrol it again: `littoral token create {node}`"
+    return Unauthenticated("renew", node, "the request is not signed by the key the node enrolled with", remedy)
+
+
+def _enrol_it(node: str) -> str:
+    return f"Enrol it with a token: `littoral token create {node}`"
 
 
 def expelled(operation: str, node: str) -> Forbidden:
@@ -192,14 +246,21 @@ def expelled(operation: str, node: str) -> Forbidden:
 
 
 def authorise_signing(
-    request: SignRequest, *, via: str, root: str, known: Mapping[str, SignedRecord], moves: bool = False
+    request: SignRequest,
+    *,
+    via: str,
+    root: str,
+    known: Mapping[str, SignedRecord],
+    moves: bool = False,
+    shown: bool = False,
 ) -> SignedRecord:
     """Whether the root signs; returns what it is to store.
 
     `via` is the root's child that passed the request on (by its node token), or `root` for the root's own children.
-    `known` holds every node signed for. `moves`: the request shows the key that the node of that name is known by, so it
-    is that node, wherever it was. Raises: Forbidden for a name that another branch, or the root, has; Conflict
-    for an advertised name or public address that another node has.
+    `known` holds every node signed for. `moves`: the name may come from another branch. `shown`: the request shows the key
+    that the node of that name is known by, so it is that node, wherever it was. Raises: Forbidden for a name that another
+    branch, or the root, has; Unauthenticated for who is forgotten and not known; Conflict for an advertised name or public
+    address that another node has.
     """
     node = request.node
     holder = known.get(node)
@@ -207,12 +268,15 @@ def authorise_signing(
         owner = holder.via if holder is not None else root
         remedy = "Names are unique in the tree; choose another, or move the node with its data directory, and its key"
         raise Forbidden("sign certificate for", node, f"{via} may not: the name belongs to {owner}", remedy)
+    if request.forgotten and not (shown and holder is not None and request.at and holder.at == request.at):
+        cause = f"it is not known by this key as a child of {request.at or via}, neither there nor at {root}"
+        raise Unauthenticated("renew", node, cause, _enrol_it(node))
     taken = {name for other in known.values() if other.node != node for name in (other.node, *other.advertise)} | {root}
     for host in request.advertise:
         if host.lower() in taken and _is_unique(host):
             remedy = f"Remove it from spec.advertise of {node}"
             raise Conflict("sign certificate for", node, f'another node has the name "{host[:80]}"', remedy)
-    return SignedRecord(node=node, via=via, advertise=[host.lower() for host in request.advertise])
+    return SignedRecord(node=node, via=via, advertise=[host.lower() for host in request.advertise], at=request.at)
 
 
 def _is_unique(host: str) -> bool:

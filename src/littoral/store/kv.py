@@ -77,7 +77,7 @@ class Merged(msgspec.Struct, frozen=True):
     won: list[KvEntry]
     """Those that are now in the table; with the tombstones written in place of those refused."""
     doubtful: list[KvEntry]
-    """Those up to the horizon whose keys did not live here: refused, or taken at their word."""
+    """Those up to the horizon whose keys may have been deleted since: refused, or taken at their word."""
     buried: list[KvEntry]
     """The tombstones in the table that living writes lost to."""
     horizon: int
@@ -116,7 +116,8 @@ class KvTable:
         return entry
 
     def merge(self, namespace: str, entries: Sequence[KvEntry], *, refuse: bool) -> Merged:
-        """Write those entries that win; with `refuse`, a tombstone in place of each that is doubtful. Raises
+        """Write those entries that win; with `refuse`, a tombstone in place of each that is doubtful. Without it, so is also
+        one whose key lives here: perhaps by a write that was taken at its word, and will be refused elsewhere. Raises
         InvalidInput for one too far in the future."""
         horizon = read_horizon(self._connection, namespace)
         merged = Merged([], [], [], horizon)
@@ -127,7 +128,7 @@ class KvTable:
                 if entry.value is not None and not lives:
                     merged.buried.append(KvEntry(entry.key, None, hlc, node))
                 continue
-            if entry.value is not None and entry.hlc <= horizon and not lives:
+            if entry.value is not None and entry.hlc <= horizon and not (lives and refuse):
                 # A tombstone that is held says nothing here: it may have come after a later one was forgotten.
                 merged.doubtful.append(entry)
                 if refuse:

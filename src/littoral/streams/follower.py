@@ -225,6 +225,9 @@ class Follower:
             await self._catch_up(siblings)
             if not self._arrival.is_due(name):
                 return
+        elif name not in self._begun:
+            # Those that were begun in this session are not begun again: what follows there comes before this snapshot, too.
+            await self._catch_up([each for each in siblings if each in self._begun])
         await self._bootstrap(name)
         for sibling in siblings:
             if self._arrival.is_due(sibling):

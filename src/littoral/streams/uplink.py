@@ -12,7 +12,7 @@ from typing import Protocol
 
 from littoral.core.backoff import Backoff
 from littoral.core.clock import Clock
-from littoral.core.errors import LittoralError, Unavailable
+from littoral.core.errors import LittoralError, Unauthenticated, Unavailable
 from littoral.core.http import Response
 from littoral.core.lanes import SHARED, URGENT
 from littoral.core.limits import RETRY_DELAY_MS, Limits
@@ -52,6 +52,10 @@ class Subtree(Protocol):
 
     def is_away(self, node: str) -> bool:
         """Whether a node that was below is elsewhere in the tree now."""
+        ...
+
+    def refused(self) -> None:
+        """The parent does not know this node: it was set back to a backup, perhaps."""
         ...
 
     async def welcomed(self, welcome: peer.Welcome) -> None:
@@ -195,7 +199,11 @@ class Uplink:
         streams = [(name.origin, name.path) for name in names]
         hello = peer.Hello(peer.PROTOCOL_VERSION, self._store.node, members, streams)
         await self.link.connect()
-        response = await self.link.call("POST", peer.HELLO, peer.encode(hello))
+        try:
+            response = await self.link.call("POST", peer.HELLO, peer.encode(hello))
+        except Unauthenticated:
+            self._subtree.refused()
+            raise
         welcome = peer.decode(response.body, peer.Welcome, "welcome")
         await self._subtree.welcomed(welcome)
         self.outbox.blocked.clear()

@@ -376,6 +376,24 @@ def test_a_node_that_shows_its_key_is_moved_and_what_it_said_before_still_comes(
     play(story)
 
 
+def test_a_child_says_whose_child_a_node_is_of_itself_and_of_those_below_it_only():
+    async def story(parent: Parent) -> None:
+        for child in ("plant-a", "plant-b"):
+            await parent.enrol(child)
+        await parent.registry.note_below("cell-1", "plant-a", KEY)
+        await parent.registry.note_below("cell-2", "plant-a", OTHER_KEY)
+        await parent.registry.note_answer(["cell-2"], [], [])
+
+        def at(said: str) -> str:
+            request = SignRequest(node="sensor", csr_pem=b"", at=said)
+            return parent.registry.passed_on(request, "plant-a").at
+
+        assert [at(each) for each in ("plant-a", "cell-1")] == ["plant-a", "cell-1"]
+        assert [at(each) for each in ("plant-b", "cell-2", "eu", "cloud", "unheard-of", "")] == [""] * 6
+
+    play(story)
+
+
 def test_a_child_that_moves_below_another_is_no_child_any_more():
     async def story(parent: Parent) -> None:
         for child in ("plant-a", "plant-b"):

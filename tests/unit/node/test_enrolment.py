@@ -22,7 +22,7 @@ from littoral.node.enrolment import JOIN_CA, JOIN_ENROL, JOIN_RENEW
 from littoral.node.hub import RENEWAL_CHECK_S
 from littoral.node.signing import SIGN
 from littoral.security.ca import CERTIFICATE_DAYS
-from littoral.security.enrolment import SignRequest
+from littoral.security.enrolment import SignedRecord, SignRequest
 from littoral.security.identity import NodeKey
 from littoral.security.join import parse_token
 from littoral.security.keys import new_key
@@ -240,6 +240,21 @@ def test_a_child_gets_no_certificate_in_the_name_of_a_node_that_is_not_below_it(
         assert registry.may_write("plant-a", claimed) is (claimed == "plant-a")
         await tree.start_child("cell-1", "device", site)
         assert registry.may_write("plant-a", "cell-1")
+
+    play(story, seed)
+
+
+@pytest.mark.parametrize(("said", "kept"), [("plant-a", "plant-a"), ("plant-b", ""), ("eu", "")])
+def test_a_child_cannot_say_that_a_node_is_its_siblings(said: str, kept: str, seed: int):
+    async def story(tree: SimTree, root: SimNode) -> None:
+        region = await tree.start_child("eu", "region", root)
+        site = await tree.start_child("plant-a", "site", region)
+        await tree.start_child("plant-b", "site", region)
+        request = SignRequest(node="cell-1", csr_pem=NodeKey(new_key(site.random)).request("cell-1"), at=said)
+        await uplink_of(site).call("POST", SIGN, peer.encode(request))
+        signed = root.running.store.state_value("signed", "cell-1")
+        assert signed is not None
+        assert msgspec.msgpack.decode(signed, type=SignedRecord).at == kept
 
     play(story, seed)
 

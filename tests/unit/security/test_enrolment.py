@@ -35,8 +35,23 @@ def token_for(tree: Tree, node: str) -> tuple[JoinToken, JoinTokenRecord]:
     return parse_token(text), record
 
 
-def renewal(tree: Tree, key: NodeKey, *, node: str = "plant-a", parent: str = "eu") -> RenewRequest:
-    return renew_request(key, node=node, parent=parent, advertise=[], clock=tree.clock, random=tree.random)
+def renewal(
+    tree: Tree, key: NodeKey, *, node: str = "plant-a", parent: str = "eu", certificate: bytes = b""
+) -> RenewRequest:
+    return renew_request(
+        key,
+        node=node,
+        parent=parent,
+        advertise=[],
+        clock=tree.clock,
+        random=tree.random,
+        certificate_pem=certificate,
+    )
+
+
+def is_known(tree: Tree, request: RenewRequest, child: ChildRecord | None) -> bool:
+    ca_pem, now_ms = tree.authority.certificate_pem, tree.clock.wall_ms()
+    return authorise_renewal(request, child, parent="eu", ca_pem=ca_pem, now_ms=now_ms)
 
 
 def test_a_node_enrols_with_its_token_and_is_registered_by_its_key() -> None:
@@ -97,7 +112,7 @@ def test_a_node_whose_certificate_expired_while_it_was_away_renews_by_its_key() 
     tree.clock.advance(days=400)
     assert child.not_after_ms < tree.clock.wall_ms()
     request = renewal(tree, key)
-    authorise_renewal(request, child, parent="eu", now_ms=tree.clock.wall_ms())
+    assert is_known(tree, request, child)
     answer = tree.certify(key, "plant-a")
     renewed = child_record(answer, node="plant-a", public_key=child.public_key)
     assert renewed.not_after_ms > tree.clock.wall_ms()
@@ -140,7 +155,7 @@ REFUSED = refused_renewals()
 @pytest.mark.parametrize(("request_", "child", "error", "cause"), REFUSED.values(), ids=REFUSED)
 def test_refused_renewals(request_, child, error: type[LittoralError], cause: str) -> None:
     with pytest.raises(error, match=cause):
-        authorise_renewal(request_, child, parent="eu", now_ms=Tree().clock.wall_ms())
+        is_known(Tree(), request_, child)
 
 
 def test_renewal_does_not_change_the_key() -> None:
@@ -152,12 +167,44 @@ def test_renewal_does_not_change_the_key() -> None:
             return new.request(node, advertise)
 
     with pytest.raises(Forbidden, match="another key than it enrolled with"):
-        authorise_renewal(
-            renewal(tree, Mixed(key.private_key)),
-            tree.child("plant-a", key),
-            parent="eu",
-            now_ms=tree.clock.wall_ms(),
-        )
+        is_known(tree, renewal(tree, Mixed(key.private_key)), tree.child("plant-a", key))
+
+
+def test_who_is_forgotten_is_known_by_its_certificate_to_be_of_the_tree_also_by_another_key_than_before() -> None:
+    tree = Tree()
+    key = tree.key()
+    request = renewal(tree, key, certificate=tree.certify(key, "plant-a").certificate_pem)
+    tree.clock.advance(seconds=60)
+    assert not is_known(tree, request, None)
+    assert not is_known(tree, request, tree.child("plant-a", tree.key()))
+    assert is_known(tree, request, tree.child("plant-a", key))
+
+
+@pytest.mark.parametrize("whose", ["another node's", "another tree's", "another key's", "nobody's", "put in"])
+def test_by_a_certificate_that_is_not_its_own_nobody_is_known(whose: str) -> None:
+    tree, other = Tree(), Tree(seed=2)
+    key = tree.key()
+    own = tree.certify(key, "plant-a").certificate_pem
+    shown = {
+        "another node's": tree.certify(key, "plant-b").certificate_pem,
+        "another tree's": other.certify(key, "plant-a").certificate_pem,
+        "another key's": tree.certify(tree.key(), "plant-a").certificate_pem,
+        "nobody's": b"none",
+    }
+    request = renewal(tree, key, certificate=shown.get(whose, b""))
+    if whose == "put in":
+        request = msgspec.structs.replace(request, certificate_pem=own)
+    with pytest.raises(Unauthenticated, match="it is no child of eu. Enrol it with a token"):
+        is_known(tree, request, None)
+
+
+def test_an_expelled_node_does_not_come_in_by_another_key() -> None:
+    tree = Tree()
+    key = tree.key()
+    request = renewal(tree, key, certificate=tree.certify(key, "plant-a").certificate_pem)
+    revoked = msgspec.structs.replace(tree.child("plant-a", tree.key()), revoked_ms=1)
+    with pytest.raises(Forbidden, match="the node was expelled"):
+        is_known(tree, request, revoked)
 
 
 KNOWN = {
@@ -193,6 +240,31 @@ def test_the_root_signs_for_its_children_and_through_them_for_theirs() -> None:
 def test_a_branch_gets_no_certificate_in_the_name_of_another(request_, via, error, cause: str) -> None:
     with pytest.raises(error, match=cause):
         authorise_signing(request_, via=via, root="cloud", known=KNOWN)
+
+
+CELL = SignedRecord(node="cell-1", via="eu", at="plant-a")
+
+
+def test_who_is_forgotten_by_its_parent_is_let_in_where_and_by_the_key_it_was_before() -> None:
+    request = SignRequest(node="cell-1", csr_pem=b"", at="plant-a", forgotten=True)
+    signed = authorise_signing(request, via="eu", root="cloud", known={"cell-1": CELL}, moves=True, shown=True)
+    assert signed == CELL
+
+
+@pytest.mark.parametrize(
+    ("known", "at", "shown"),
+    [
+        ({}, "plant-a", True),
+        ({"cell-1": CELL}, "plant-b", True),
+        ({"cell-1": CELL}, "plant-a", False),
+        ({"cell-1": msgspec.structs.replace(CELL, at="")}, "", True),
+    ],
+    ids=["unknown", "elsewhere", "by another key", "nobody knows where"],
+)
+def test_who_is_forgotten_and_not_known_needs_a_token(known: dict[str, SignedRecord], at: str, shown: bool) -> None:
+    request = SignRequest(node="cell-1", csr_pem=b"", at=at, forgotten=True)
+    with pytest.raises(Unauthenticated, match="neither there nor at cloud. Enrol it with a token"):
+        authorise_signing(request, via="eu", root="cloud", known=known, moves=True, shown=shown)
 
 
 def test_a_parent_takes_only_the_certificate_it_asked_for() -> None:

@@ -214,6 +214,26 @@ def test_a_late_write_from_above_is_applied_and_said_to_the_parent_which_may_kno
     run(main)
 
 
+def test_of_late_writes_of_one_key_from_above_all_are_said_to_the_parent_where_its_deletion_is_forgotten_too():
+    async def main() -> None:
+        child, parent = SimStore("plant-a").open(), SimStore("cloud").open()
+        first, second, deleted = entry("k", b"v", 3), entry("k", b"w", 4), entry("k", None, 5)
+        for store in (parent, child):
+            await merge(store, deleted)
+            await forget(store, 6)
+        # What was left of the other stream. The second finds a key that lives by nothing but the first.
+        await child.submit(lambda tx: tx.kv_merge_from_above("ns", [first, second]))
+        said = [each for each in published(child, OWN) if each != deleted]
+        assert said == [first, second]
+        assert (await parent.submit(lambda tx: tx.kv_merge_from_below("ns", said))).doubtful == [first, second]
+        answers = published(parent, kv_stream("cloud", "ns"))[1:]
+        assert answers == [stand_in(first), stand_in(second)]
+        await child.submit(lambda tx: tx.kv_merge_from_above("ns", answers))
+        assert child.kv_get("ns", "k") == stand_in(second)
+
+    run(main)
+
+
 def test_what_is_missing_at_the_parent_is_deleted_as_far_as_its_horizon_and_no_further():
     async def main() -> None:
         store = SimStore().open()
