@@ -8,6 +8,7 @@ MAKEFLAGS += --no-print-directory
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 MINUTES ?= 10
+SECONDS ?= 60
 BIN := .venv/bin
 VENV := .venv/.installed
 DEBIAN := .venv/.debian-packages
@@ -49,6 +50,11 @@ sim: $(VENV) ## Simulate 1,000 trees of 8 nodes for an hour each, in virtual tim
 .PHONY: soak
 soak: $(VENV) $(DEBIAN) ## Disturb real processes, disks, clocks and links for a while (MINUTES=10; ARGS="--seed 7")
 	@$(BIN)/python -m tests.soak --minutes $(MINUTES) $(ARGS)
+
+.PHONY: fuzz
+fuzz: $(VENV) ## Look for bytes that a parser does not bear (make fuzz TARGET=chunked_body SECONDS=600)
+	@$(BIN)/pip install --quiet atheris
+	@$(BIN)/python -m tests.fuzz "$(TARGET)" -max_total_time=$(SECONDS)
 
 .PHONY: docs
 docs: $(VENV) ## Write the reference pages that come from the source

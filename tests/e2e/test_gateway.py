@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from littoral.core.resources.part import RouteMatch
-from littoral.core.resources.web import Cache, CertificateFiles, GatewayTls, OriginSpec, RouteSpec, Target
+from littoral.core.resources.web import Cache, CertificateFiles, GatewayTls, OriginSpec, RouteSpec, Static, Target
 from tests.support.certificates import TestCa
 from tests.support.functions_node import FunctionNode
 from tests.support.raw_origin import Answer, RawOrigin, whole
@@ -229,6 +229,26 @@ def test_tls_is_spoken_with_http_2_and_the_certificate_that_is_asked_for(tmp_pat
         assert [head.partition("x-forwarded-proto: ")[2].split()[0] for head in origin.heads] == ["https", "https"]
 
     run(fresh, scenario, tls=GatewayTls(certificates=certificates))
+
+
+def test_files_of_a_directory_are_served(tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_bytes(b"<p>home")
+
+    async def scenario(node: FunctionNode, origin: RawOrigin) -> None:
+        spec = RouteSpec(
+            match=[RouteMatch(path="/docs*")], static=Static(directory=str(tmp_path)), strip_prefix="/docs"
+        )
+        node.route("docs", spec)
+        reply = await node.get("/docs/")
+        while reply.body == b"/docs/":  # That was the origin, by the other route.
+            reply = await node.get("/docs/")
+        assert (reply.status, reply.body, reply.headers["content-type"]) == (
+            200,
+            b"<p>home",
+            "text/html; charset=utf-8",
+        )
+
+    run(fresh, scenario)
 
 
 def test_an_origin_that_cannot_be_reached_is_a_502_that_says_so() -> None:

@@ -221,7 +221,7 @@ def test_the_recipe_for_a_cache(tmp_path):
         (tmp_path / file).write_text(block, encoding="utf-8")
     interpreter = shlex.quote(sys.executable)
     lines = [re.sub(r"^python ", f"{interpreter} ", moved(line)) for line in commands(WEB_CACHE)]
-    start, make, serve, validate, apply, routes, test, first, second = [
+    start, make, serve, validate, apply, routes, test, first, second, inspect, purge, after = [
         line.replace("littoral ", f"{interpreter} -m littoral.cli.main ", 1) for line in lines
     ]
     with running(start, tmp_path) as node:
@@ -234,6 +234,11 @@ def test_the_recipe_for_a_cache(tmp_path):
                 assert "http://localhost:27470/index.html" in run(test, tmp_path)
                 until(lambda: "hello" in run(first, tmp_path))
                 assert "; hit; ttl=" in run(second, tmp_path)
+                assert re.search(r" +200 ", run(inspect, tmp_path))
+                assert re.search(
+                    r"^purge 0: [1-9] stored responses? in [1-9] gateways?$", run(purge, tmp_path), re.MULTILINE
+                )
+                assert "fwd=uri-miss" in run(after, tmp_path)
             finally:
                 server.terminate()
                 server.wait(DEADLINE_S)

@@ -1,6 +1,7 @@
 """A node reduced to its functions: real zygote, workers and gateways; the test plays hub and supervisor."""
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -21,6 +22,7 @@ from littoral.core.kv import KvEntry, KvPage
 from littoral.core.limits import Limits
 from littoral.core.resources.web import GatewayTls, OriginSpec, RouteSpec
 from littoral.core.tasks import Tasks
+from littoral.drivers.clock import SystemClock
 from littoral.functions.apps import PlacedApp
 from littoral.functions.bindings import BindingServer, Credentials
 from littoral.functions.client import FunctionTarget
@@ -28,6 +30,8 @@ from littoral.functions.runtime import FunctionRuntime
 from littoral.gateway.routes import Route
 from littoral.node.control import ControlServer, GatewayReport
 from littoral.node.gateway_config import GatewayConfig, route_matches
+from littoral.node.purge_desk import PurgeDesk
+from tests.support.stores import local_store
 
 DEADLINE_S = 10.0
 
@@ -114,6 +118,7 @@ class FunctionNode:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.tasks = Tasks(self.faults.append)
         self.limits = Limits(self.overrides)
+        self.stack = contextlib.AsyncExitStack()
         self.key = b"k" * 32
 
     async def __aenter__(self) -> Self:
@@ -121,6 +126,7 @@ class FunctionNode:
         self.listener.bind(("127.0.0.1", 0))
         self.listener.listen(1024)
         self.port = self.listener.getsockname()[1]
+        self.store = await self.stack.enter_async_context(local_store(self.home / "store", "edge"))
         await self.start_hub()
         self.start_zygote()
         for index in range(self.gateways):
@@ -129,6 +135,7 @@ class FunctionNode:
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop_hub()
+        await self.stack.aclose()
         for process in self.processes.values():
             process.kill()
             process.wait()
@@ -150,7 +157,9 @@ class FunctionNode:
             self.limits,
             self.faults.append,
         )
-        self.control = ControlServer(self.run, self.runtime.kill, self._report, self._config)
+        self.purges = PurgeDesk(self.store, SystemClock())
+        self.control = ControlServer(self.run, self.runtime.kill, self._report, self._config, self.purges.since)
+        self.purges.attach(self.control)
         await self.bindings.start()
         await self.control.start()
         self.runtime.apply(self.apps.values())

@@ -105,7 +105,8 @@ async def against(
         try:
             yield it, ours
         finally:
-            await ours.aclose()
+            async with asyncio.timeout(DEADLINE_S):
+                await ours.aclose()
             server.close()
         assert ours.open_connections == 0
         while descriptors() - before or asyncio.all_tasks() - tasks:

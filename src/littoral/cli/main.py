@@ -61,6 +61,13 @@ COMMANDS: dict[str, Entry] = {
         "Routes of the gateways.",
         {"list": "littoral.cli.route:list_routes", "test": "littoral.cli.route:try_route"},
     ),
+    "cache": Group(
+        "The HTTP cache.",
+        {
+            "purge": "littoral.cli.cache:purge",
+            "inspect": "littoral.cli.cache:inspect",
+        },
+    ),
     "stream": Group(
         "Durable streams.",
         {

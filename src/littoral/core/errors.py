@@ -13,7 +13,7 @@
     ├─ TooLarge              413   over a named limit of size
     ├─ LimitReached          429   over a named limit of rate or number
     ├─ FunctionFailed        500   an app's code raised, or answered what is no response
-    ├─ BadGateway            502   a worker of an app died while it held the request
+    ├─ BadGateway            502   a worker of an app died while it held the request, or an origin did not answer it
     ├─ Unavailable           503   try again: a part is restarting, or a peer cannot be reached
     │  └─ PeerUnreachable    503
     ├─ TimedOut              504   a deadline passed

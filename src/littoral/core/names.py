@@ -22,6 +22,7 @@ SYSTEM_STREAMS = (
     "outbox",
     "former",
     "quarantine",
+    "purges",
 )
 """First parts of the paths of streams that Littoral writes itself, and whose records it relies on."""
 

@@ -148,8 +148,10 @@ class HttpOriginTransport:
                 server_hostname=(endpoint.server_name or endpoint.host) if is_tls else None,
             )
         except BaseException:
+            # A connection that was made just before this is given up is closed by uvloop without a word to it.
             if connection in self._open:
                 connection.close()
+                self.lost(connection)
             sock.close()
             raise
         return connection
@@ -166,10 +168,10 @@ class HttpOriginTransport:
         """See `origin_connection.Owner`."""
         self._open.discard(connection)
         endpoint = connection.endpoint
-        idle = self._idle[endpoint]
+        idle = self._idle.get(endpoint, [])
         if connection in idle:
             idle.remove(connection)
-        if not idle and not any(each.endpoint == endpoint for each in self._open):
+        if endpoint in self._idle and not idle and not any(each.endpoint == endpoint for each in self._open):
             del self._idle[endpoint]
         self._changed.set()
 

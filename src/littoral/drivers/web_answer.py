@@ -10,7 +10,7 @@ from littoral.drivers.web_body import IncomingBytes
 from littoral.drivers.web_exchange import WebExchange, length_of
 from littoral.drivers.web_host import WebHost
 from littoral.gateway.exchange import ClientGone, Duplex
-from littoral.gateway.field_block import FieldBlock, Fields, encode_fields, says_framing
+from littoral.gateway.field_block import FieldBlock, Fields, encode_fields, says_of_writer
 from littoral.wire.http_fields import BODILESS
 from littoral.wire.problem import CONTENT_TYPE, Problem
 from littoral.wire.request_head import FieldSection, RefusedRequest
@@ -114,12 +114,13 @@ class Http1Exchange(WebExchange):
             return
         self.begun = self.complete = True
         carrier = self._carrier
-        if block.frames or status in BODILESS or self.method == "HEAD" or says_framing(extra):
+        if block.frames or status in BODILESS or self.method == "HEAD" or says_of_writer(extra):
             head, body = self._framed(status, (*block.fields, *extra), body)
         else:
             fields = encode_fields(extra) if extra else b""
+            date = b"" if block.has_date else self._listener.date_line
             length = b"content-length: %d\r\n" % len(body)
-            head = b"".join((STATUS_LINES[status], self._listener.date_line, block.encoded, fields, length))
+            head = b"".join((STATUS_LINES[status], date, block.encoded, fields, length))
         ending = b"\r\n"
         if self.ends_connection or self.has_body or self._listener.draining or self.version != "1.1":
             ending = self._ending()

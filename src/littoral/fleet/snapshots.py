@@ -1,4 +1,4 @@
-"""What is folded from the parent's streams, as snapshots: key-value tables and the desired state."""
+"""What is folded from the parent's streams, as snapshots: key-value tables, the desired state, and purges."""
 
 import msgspec
 
@@ -6,6 +6,7 @@ from littoral.core.names import StreamName
 from littoral.core.undecodable import UNDECODABLE
 from littoral.fleet.desired import DESIRED, DesiredFold, DesiredRecord
 from littoral.fleet.kv_fold import KvFold, put_write_aside
+from littoral.fleet.purges import PURGES, PurgeFold, purges_part
 from littoral.fleet.registry import SUBTREE
 from littoral.store.dead_letters import append_dead_letters, dead_letters
 from littoral.store.folder import apply_or_put_aside
@@ -32,10 +33,11 @@ _decode_rows = msgspec.msgpack.Decoder(list[KvRow]).decode
 
 
 class FoldSnapshots:
-    """Implements `littoral.streams.bootstrap.Snapshots` for the two folds there are."""
+    """Implements `littoral.streams.bootstrap.Snapshots` for the three folds there are."""
 
-    def __init__(self, store: Store, kv: KvFold, desired: DesiredFold) -> None:
+    def __init__(self, store: Store, kv: KvFold, desired: DesiredFold, purges: PurgeFold) -> None:
         self._store = store
+        self._purges = purges
         self._kv = kv
         self._desired = desired
         self.dropped_entries = 0
@@ -46,17 +48,19 @@ class FoldSnapshots:
 
     def covers(self, name: StreamName) -> bool:
         """See Snapshots.covers."""
-        return name.path == DESIRED or kv_namespace(name.path) is not None
+        return name.path in (DESIRED, PURGES) or kv_namespace(name.path) is not None
 
     def position(self, info: StreamInfo) -> int:
         """See Snapshots.position."""
         if info.name.path == DESIRED:
             return self._store.fold_offset(self._desired.name, info.name)
-        # A write reaches the table and the stream in one transaction.
+        # A write reaches the table and the stream in one transaction; purges are what is in the stream.
         return info.next
 
     def part(self, name: StreamName, cursor: str | None, most_bytes: int) -> SnapshotPart:
         """See Snapshots.part."""
+        if name.path == PURGES:
+            return purges_part(self._store, name)
         namespace = kv_namespace(name.path)
         if namespace is None:
             return self._desired_part(cursor, most_bytes)
@@ -79,13 +83,16 @@ class FoldSnapshots:
         """See Snapshots.begin."""
         if (namespace := kv_namespace(name.path)) is not None:
             self._sent_to.pop(namespace, None)
-        else:
+        elif name.path == DESIRED:
             tx.clear_state(ARRIVING)
 
     def take(
         self, tx: Transaction, name: StreamName, part: SnapshotPart, after: str | None, at: str | None = None
     ) -> str | None:
         """See Snapshots.take."""
+        if name.path == PURGES:
+            self._purges.take(tx, part.items)
+            return None
         namespace = kv_namespace(name.path)
         if namespace is None:
             self._take_desired(tx, name, items_of(part.items))
@@ -150,6 +157,9 @@ class FoldSnapshots:
 
     def finish(self, tx: Transaction, name: StreamName, offset: int, horizon: int) -> None:
         """See Snapshots.finish."""
+        if name.path == PURGES:
+            self._purges.begin_anew(tx, name, offset)
+            return
         namespace = kv_namespace(name.path)
         if namespace is None:
             # What is not in the snapshot was withdrawn while this node did not hear of it.

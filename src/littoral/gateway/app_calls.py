@@ -17,7 +17,6 @@ HeaderList = list[tuple[str, str]]
 FunctionCall = Callable[[str, str, str, HeaderList, bytes, str], Awaitable[tuple[int, HeaderList, bytes]]]
 """(app, method, url, headers, body, request id) -> (status, headers, body). Raises LittoralError."""
 
-_NOTHING = FieldBlock(())
 _NOT_FOR_CLIENTS = OF_THE_CONNECTION | {"content-length", "x-request-id"}
 
 
@@ -52,7 +51,7 @@ class AppCalls:
         else:
             answer = await self._call(self._app, exchange.method, url, headers, b"", request_id)
         status, fields, content = self._checked(answer, request_id)
-        exchange.respond(status, _NOTHING, fields, content)
+        exchange.respond(status, FieldBlock(fields), (), content)
         return status
 
     async def _read(self, exchange: Exchange, hold: "_Hold") -> bytes:

@@ -35,6 +35,8 @@ class Meters(Struct):
     """Held now."""
     cache_objects: int = 0
     cache_evicted: int = 0
+    cache_purged: int = 0
+    """Responses that purges were meant for."""
     pools: dict[str, PoolMeter] = {}
     """By origin."""
 
@@ -49,6 +51,7 @@ class Meters(Struct):
         for route, cache in other.caches.items():
             self.caches.setdefault(route, CacheMeter()).add(cache)
         self.cache_evicted += other.cache_evicted
+        self.cache_purged += other.cache_purged
 
     def observe(self, to: str, status: int, seconds: float) -> None:
         """Count one response."""

@@ -105,9 +105,10 @@ class OriginCalls:
 
     async def _pass(self, exchange: Exchange, target: RequestTarget, request_id: str) -> int:
         request = self._sender.request(exchange, target, request_id)
+        since = self._cache.since if self._cache is not None else 0
         answer = await self._sender.send(request, "", exchange.inform)
         fields = for_client(answer.fields, answer.version)
         if self._cache is not None:
-            fields = self._cache.note(exchange, target, answer, fields)
+            fields = self._cache.note(exchange, target, answer, fields, since)
         await pass_on(exchange, answer, fields, ())
         return answer.status

@@ -6,7 +6,6 @@ from littoral.gateway.origins.transport import OriginAnswer, OriginFailed
 from littoral.wire.caching.fields import without
 
 LENGTH = frozenset({"content-length"})
-_NOTHING = FieldBlock(())
 
 
 async def pass_on(exchange: Exchange, answer: OriginAnswer, fields: Fields, extra: Fields) -> None:
@@ -14,7 +13,7 @@ async def pass_on(exchange: Exchange, answer: OriginAnswer, fields: Fields, extr
     if answer.whole is not None:
         answer.close()
         kept = fields if exchange.method == "HEAD" else without(fields, LENGTH)
-        exchange.respond(answer.status, _NOTHING, [*kept, *extra], answer.whole)
+        exchange.respond(answer.status, FieldBlock(kept), extra, answer.whole)
         return
     try:
         await exchange.begin(answer.status, FieldBlock(fields), extra)

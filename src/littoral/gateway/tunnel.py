@@ -14,13 +14,18 @@ def wanted_protocol(exchange: Exchange) -> str | None:
     """What a client wants to go on with, if that is something to send on."""
     if exchange.version != "1.1" or exchange.method != "GET" or exchange.has_body:
         return None
-    wanted = combined(exchange.fields, "upgrade")
-    if wanted is None or "upgrade" not in [
-        name.lower() for name in members(combined(exchange.fields, "connection") or "")
-    ]:
+    wanted = None
+    for name, value in exchange.fields:
+        if name == "upgrade":
+            wanted = f"{wanted}, {value}" if wanted else value
+    if wanted is None or "upgrade" not in _connection_options(exchange):
         return None
     kept = [each for each in members(wanted) if each.lower() not in REFUSED]
     return ", ".join(kept) or None
+
+
+def _connection_options(exchange: Exchange) -> list[str]:
+    return [name.lower() for name in members(combined(exchange.fields, "connection") or "")]
 
 
 async def tunnel(one: Duplex, other: Duplex) -> None:

@@ -26,6 +26,8 @@ class GatewayConfig(msgspec.Struct, frozen=True):
     """Routes that documents of their own describe, by name."""
     origins: dict[str, OriginSpec] = {}
     """Those that the routes lead to."""
+    region: str = ""
+    """The node's label of that name: targets there are used before others."""
 
 
 def app_routes(app: str, matches: Iterable[RouteMatch]) -> list[Route]:

@@ -2,6 +2,7 @@
 connections, health, and fetches under way."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from msgspec import Struct
 
@@ -10,9 +11,9 @@ from littoral.core.limits import GATEWAY_CACHE_BYTES, Limits
 from littoral.core.random import Random
 from littoral.core.resources.web import Cache, OriginSpec, RouteSpec
 from littoral.core.tasks import Tasks
+from littoral.drivers.static_directory import StaticDirectory
 from littoral.gateway.app_calls import AppCalls, FunctionCall
 from littoral.gateway.cache.cache import RouteCache
-from littoral.gateway.cache.memory import MemoryTier
 from littoral.gateway.cache.meters import CacheMeter
 from littoral.gateway.gateway import Handler
 from littoral.gateway.meters import Meters
@@ -21,6 +22,8 @@ from littoral.gateway.origins.caller import OriginCaller
 from littoral.gateway.origins.checks import Checks
 from littoral.gateway.origins.meters import PoolMeter
 from littoral.gateway.origins.transport import OriginTransport
+from littoral.gateway.static_files import StaticFiles
+from littoral.node.cache_orders import CacheOrders
 from littoral.node.gateway_config import GatewayConfig
 from littoral.node.gateway_routes import cache_settings, origin_pool
 
@@ -49,10 +52,18 @@ class GatewayHandlers:
     """The handlers of one gateway process."""
 
     def __init__(
-        self, transport: OriginTransport, call: FunctionCall, clock: Clock, random: Random, tasks: Tasks, meters: Meters
+        self,
+        transport: OriginTransport,
+        call: FunctionCall,
+        clock: Clock,
+        random: Random,
+        tasks: Tasks,
+        meters: Meters,
+        orders: CacheOrders,
     ) -> None:
-        """call: reaches apps. tasks: those of the process."""
-        self.tier = MemoryTier(GATEWAY_CACHE_BYTES.default)
+        """call: reaches apps. tasks: those of the process. orders: which have the cache, and purge it."""
+        self._orders = orders
+        self.tier = orders.tier
         self._transport = transport
         self._call = call
         self._clock = clock
@@ -69,13 +80,16 @@ class GatewayHandlers:
         before, self._origins = self._origins, {}
         for name, spec in config.origins.items():
             known = before.pop(name, None)
-            self._origins[name] = known if known is not None and known.spec == spec else self._origin(name, spec)
+            if known is None or known.spec != spec:
+                known = self._origin(name, spec, config.region)
+            self._origins[name] = known
         for gone in before.values():
             gone.tasks.abandon()
         apps = {function.app for function in config.functions}
         handlers: dict[str, Handler] = {
             f"app/{app}": AppCalls(app, self._call, limits, self._meters) for app in sorted(apps)
         }
+        self._orders.use(route.cache.key for route in config.web.values() if route.cache is not None)
         routes, self._served = self._served, {}
         for name, route in config.web.items():
             origin = config.origins[route.origin] if route.origin is not None else None
@@ -86,10 +100,15 @@ class GatewayHandlers:
             handlers[f"route/{name}"] = served.handler
         return handlers
 
-    def _origin(self, name: str, spec: OriginSpec) -> _Origin:
+    def look(self) -> None:
+        """Bring the meters of all origins up to date."""
+        for origin in self._origins.values():
+            origin.caller.look()
+
+    def _origin(self, name: str, spec: OriginSpec, region: str) -> _Origin:
         settings, meter = origin_pool(name, spec), PoolMeter()
         self._meters.pools[name] = meter
-        caller = OriginCaller(settings, self._transport, self._clock, self._random, meter, key=self._key)
+        caller = OriginCaller(settings, self._transport, self._clock, self._random, meter, key=self._key, region=region)
         tasks = Tasks(self._tasks.failed)
         Checks(caller.pool, self._transport, self._random, tasks).start()
         return _Origin(spec, caller, tasks)
@@ -97,6 +116,9 @@ class GatewayHandlers:
     def _handler(self, name: str, route: RouteSpec, limits: Limits, apps: Mapping[str, Handler]) -> Handler:
         if route.app is not None:
             return apps[f"app/{route.app}"]
+        if route.static is not None:
+            directory = StaticDirectory(Path(route.static.directory))
+            return StaticFiles(directory, route.static, route.strip_prefix or "", self._clock)
         assert route.origin is not None, name
         origin = self._origins[route.origin]
         sender = OriginSender(origin.caller, origin.spec.host or "", route.strip_prefix or "")

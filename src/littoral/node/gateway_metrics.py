@@ -83,6 +83,8 @@ class GatewayMetrics:
         )
         evicted = [Sample(total.cache_evicted, {})]
         yield Family("littoral_http_cache_evicted", "counter", "Responses that had to leave for others.", evicted)
+        purged = [Sample(total.cache_purged, {})]
+        yield Family("littoral_http_cache_purged", "counter", "Stored responses that purges were meant for.", purged)
 
     def _targets(self) -> Iterator[Family]:
         """Of the gateways that run: a target that is asked no more is not shown for ever."""

@@ -18,7 +18,7 @@ import msgspec
 import uvloop
 
 from littoral.core.garbage import keep_for_life
-from littoral.core.limits import Limits
+from littoral.core.limits import GATEWAY_CACHE_BYTES, Limits
 from littoral.core.resources.web import GatewayTls
 from littoral.core.tasks import Tasks
 from littoral.drivers.clock import SystemClock
@@ -26,8 +26,10 @@ from littoral.drivers.origin_transport import HttpOriginTransport
 from littoral.drivers.random import SystemRandom
 from littoral.drivers.web_listener import WebListener
 from littoral.functions.client import FunctionClients, FunctionRequest
+from littoral.gateway.cache.memory import MemoryTier
 from littoral.gateway.gateway import Gateway
 from littoral.gateway.routes import RouteTable
+from littoral.node.cache_orders import CacheOrders
 from littoral.node.control import ControlClient, GatewayReport
 from littoral.node.gateway_certificates import GatewayCertificates
 from littoral.node.gateway_config import read_config
@@ -56,12 +58,14 @@ class GatewayProcess:
         self._index = index
         self._limits = Limits()
         self._tasks = Tasks(log_fault)
-        self._control = ControlClient(run_dir, self._report, self._load, self._tasks)
-        self._functions = FunctionClients(self._control.kill_worker, self._tasks)
         clock, random = SystemClock(), SystemRandom()
+        orders = CacheOrders(MemoryTier(GATEWAY_CACHE_BYTES.default), clock)
+        self._control = ControlClient(run_dir, self._report, self._load, orders, self._tasks)
+        self._functions = FunctionClients(self._control.kill_worker, self._tasks)
         self._gateway = Gateway(clock, random.token_bytes(5).hex(), log)
         self._transport = HttpOriginTransport(self._limits)
-        self._handlers = GatewayHandlers(self._transport, self._call, clock, random, self._tasks, self._gateway.meters)
+        meters = self._gateway.meters
+        self._handlers = GatewayHandlers(self._transport, self._call, clock, random, self._tasks, meters, orders)
         self._listener: WebListener | None = None
         self._certificates = GatewayCertificates(tls) if tls is not None else None
 
@@ -104,8 +108,10 @@ class GatewayProcess:
     def _report(self) -> GatewayReport:
         meters = self._gateway.meters
         meters.limits_reached = self._limits.reached
+        self._handlers.look()
         tier = self._handlers.tier
         meters.cache_bytes, meters.cache_objects, meters.cache_evicted = tier.bytes, tier.count, tier.evicted
+        meters.cache_purged = tier.purged
         return GatewayReport(self._index, os.getpid(), meters)
 
     async def _call(

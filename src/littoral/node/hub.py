@@ -23,12 +23,14 @@ from littoral.fleet.inbox import is_inbox
 from littoral.fleet.keyvalue import KeyValueService
 from littoral.fleet.kv_calls import KvCalls
 from littoral.fleet.kv_fold import KvFold
+from littoral.fleet.purges import PURGES, PurgeFold
 from littoral.fleet.registry import Registry
 from littoral.fleet.snapshots import FoldSnapshots
 from littoral.fleet.tombstones import Tombstones
 from littoral.iot.broker import Broker
 from littoral.iot.rule_engine import RuleEngine
 from littoral.node.blob_parts import BlobParts
+from littoral.node.cache_api import CacheApi
 from littoral.node.desired_state import Apps, DesiredState, Routes
 from littoral.node.enrolment import (
     JOIN_CA,
@@ -54,6 +56,7 @@ from littoral.node.mqtt_login import MqttLogin
 from littoral.node.operator_api import OperatorApi, ResourceEntry
 from littoral.node.peer_api import PeerApi
 from littoral.node.public_streams import PublicStreams
+from littoral.node.purge_desk import PurgeDesk
 from littoral.node.retriers import Retriers
 from littoral.node.seams import Seams
 from littoral.node.signing import ParentSigner, RootSigner, Signer
@@ -125,7 +128,9 @@ class Hub:
         self.subtree = Subtree(own, store, self.registry, self.desired.namespace, lambda: self.peers.connected)
         self._desired_fold = DesiredFold(self.name, parent)
         self.kv_fold = KvFold(self.name, parent)
-        self._snapshots = FoldSnapshots(store, self.kv_fold, self._desired_fold)
+        self._purge_fold = PurgeFold(parent)
+        self._snapshots = FoldSnapshots(store, self.kv_fold, self._desired_fold, self._purge_fold)
+        self.purges = PurgeDesk(store, seams.clock)
         self.uplink = self._make_uplink()
         self.tombstones = Tombstones(store, self.uplink.outbox if self.uplink else None, seams.clock, limits, self.warn)
         calls = KvCalls(self.uplink.call) if self.uplink else None
@@ -235,6 +240,7 @@ class Hub:
             keyvalue=self.keyvalue,
             letters=LetterApi(self.dead_letters),
             blobs=self.blob_parts.api,
+            caches=CacheApi(self.purges),
             inbox=self.inboxes.api,
             commands=self.inboxes.commands,
             stream_desk=StreamDesk(self.store, self.limits, clock.wall_ms),
@@ -252,10 +258,15 @@ class Hub:
         self._tasks.start(Folder(self.store, self.kv_fold, self.limits, clock.wall_ms).run(), "fold kv")
         self.desired.attach(self.rules, apps, routes)
         if self.uplink is not None:
+            fold = self._purge_fold
+            purges = Folder(self.store, fold, self.limits, clock.wall_ms, lost=fold.lost)
+            self._tasks.start(purges.run(), "fold purges")
             self._tasks.start(self.uplink.run(), "uplink")
             self._tasks.start(self._show_key(), "key")
             if self.uplink.budget is not None:
                 self._tasks.start(self.uplink.budget.keep(self.warn), "link budget")
+        if self.purges.is_restored:
+            self._tasks.start(self.purges.begin_anew(self.warn), "purges after a restore")
         self._tasks.start(self._renew_in_time(), "renewal")
         self._tasks.start(self.retention.run(), "retention")
         self._tasks.start(self.blobs.run(), "blobs")
@@ -394,7 +405,7 @@ class Hub:
 
 def _is_essential(name: StreamName) -> bool:
     """Whether a stream of the parent's is followed before the others, and also when the budget is spent."""
-    return name.path == DESIRED or is_inbox(name)
+    return name.path in (DESIRED, PURGES) or is_inbox(name)
 
 
 async def open_hub(config: Node, seams: Seams, facts: ProcessFacts, token: str | None = None) -> Hub:

@@ -206,7 +206,9 @@ class HubProcess:
         if encrypted:
             remove_plain_code(self._disk.root)
         self._apps = PlacedApps(code, self._limits, runtime, _log_fault)
-        self._routes = PlacedRoutes(self._apps.config)
+        self._routes = PlacedRoutes(
+            self._apps.config, self._config.spec.static_roots, self._config.metadata.labels.get("region", "")
+        )
         return _Functions(credentials, runtime, self._apps, code)
 
     async def _start_functions(self, hub: Hub, functions: "_Functions", stack: contextlib.AsyncExitStack) -> None:
@@ -223,7 +225,8 @@ class HubProcess:
             _log_fault,
         )
         assert self._routes is not None
-        control = ControlServer(self._run_dir, runtime.kill, metrics.take, self._routes.config)
+        control = ControlServer(self._run_dir, runtime.kill, metrics.take, self._routes.config, hub.purges.since)
+        hub.purges.attach(control)
         with _sockets_in(self._run_dir):
             await bindings.start()
         stack.push_async_callback(bindings.stop)

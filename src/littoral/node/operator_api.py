@@ -11,6 +11,7 @@ POST   /v1/resources        [Submission]    change it; at the root only
 GET    /v1/kv/NAMESPACE?prefix&cursor&limit GET|PUT|DELETE /v1/kv/NAMESPACE/KEY
 *      /v1/dead-letters                     what could not be applied: see littoral.node.letter_api
 *      /v1/blobs                            large files: see littoral.node.blob_api
+*      /v1/cache/...                        the HTTP cache: see littoral.node.cache_api
 GET    /v1/routes /v1/routes/test            who answers which requests: see littoral.node.route_desk
 GET    /v1/stream-list /v1/stream-view/...  streams, page by page, and the end of one: see littoral.node.stream_desk
 *      /v1/streams/ORIGIN/PATH              the Durable Streams protocol; /v1/stream/PATH for this node's own
@@ -32,6 +33,8 @@ from littoral.core.undecodable import UNDECODABLE
 from littoral.fleet.desired import DesiredRecord, check_record, submit_desired
 from littoral.node.blob_api import PATH as BLOBS
 from littoral.node.blob_api import BlobApi
+from littoral.node.cache_api import PATH as CACHE
+from littoral.node.cache_api import CacheApi
 from littoral.node.commands import Commands
 from littoral.node.inbox_api import InboxApi
 from littoral.node.letter_api import PATH as LETTERS
@@ -60,6 +63,7 @@ STREAM_PATHS = (PREFIX, OWN_PREFIX)
 INBOX_PATHS = (NODES_PATH, f"{ASKED_PATH}/")
 LETTER_PATHS = f"{LETTERS}/"
 BLOB_PATHS = f"{BLOBS}/"
+CACHE_PATHS = f"{CACHE}/"
 
 
 class TokenOrder(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
@@ -100,6 +104,7 @@ class OperatorApi:
         keyvalue: KeyValue,
         letters: LetterApi,
         blobs: BlobApi,
+        caches: CacheApi,
         inbox: InboxApi,
         commands: Commands,
         stream_desk: StreamDesk,
@@ -118,6 +123,7 @@ class OperatorApi:
         self._keyvalue = keyvalue
         self._letters = letters
         self._blobs = blobs
+        self._caches = caches
         self._inbox = inbox
         self._commands = commands
         self._stream_desk = stream_desk
@@ -171,6 +177,8 @@ class OperatorApi:
             return await self._letters.handle(request)
         if path == BLOBS or path.startswith(BLOB_PATHS):
             return await self._blobs.handle(request)
+        if path.startswith(CACHE_PATHS):
+            return await self._caches.handle(request)
         if path == LIST or path.startswith(VIEW):
             return await self._stream_desk.handle(request)
         if path in (ROUTES, TEST_PATH):

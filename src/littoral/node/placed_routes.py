@@ -1,6 +1,7 @@
 """The routes placed on a node, and the origins they lead to, as the gateways are told of them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import PurePosixPath
 
 from littoral.core.errors import LittoralError
 from littoral.core.resources import Origin, Route
@@ -14,11 +15,13 @@ from littoral.node.status import RouteStatus
 class PlacedRoutes:
     """Implements `littoral.node.desired_state.Routes`."""
 
-    def __init__(self, apps: Callable[[], GatewayConfig]) -> None:
-        """apps: what the gateways are told of the apps placed here, whose routes go before these."""
+    def __init__(self, apps: Callable[[], GatewayConfig], static_roots: Sequence[str] = (), region: str = "") -> None:
+        """static_roots, region: by the node's document. apps: what the gateways are told of the apps placed here, whose routes go before these."""
         self.publish: Callable[[], None] = lambda: None
         """Tells the gateways that `config` has changed."""
         self._apps = apps
+        self._region = region
+        self._static_roots = [PurePosixPath(root) for root in static_roots]
         self._routes: Mapping[str, Wanted] = {}
         self._origins: dict[str, OriginSpec] = {}
         self._statuses: dict[str, RouteStatus] = {}
@@ -56,7 +59,7 @@ class PlacedRoutes:
                     served[name] = spec
             self._statuses[name] = RouteStatus(each.revision, leads_to(spec), problem)
         origins = {name: self._origins[name] for name in {spec.origin for spec in served.values()} if name is not None}
-        return GatewayConfig(taken, apps.functions, apps.limits, served, origins)
+        return GatewayConfig(taken, apps.functions, apps.limits, served, origins, self._region)
 
     def statuses(self) -> dict[str, RouteStatus]:
         """Each route placed here."""
@@ -67,9 +70,15 @@ class PlacedRoutes:
             return f"there is no Origin {spec.origin} placed on this node. Apply one, or change its placement"
         if spec.app is not None and all(function.app != spec.app for function in apps.functions):
             return f"there is no App {spec.app} that runs on this node. Apply one, or change its placement"
+        if spec.static is not None:
+            directory = PurePosixPath(spec.static.directory)
+            if not any(directory.is_relative_to(root) for root in self._static_roots):
+                return f"this node's document does not allow {directory} to be served. Add it to spec.staticRoots there"
         return ""
 
 
 def leads_to(spec: RouteSpec) -> str:
     """Where a route leads, in words."""
+    if spec.static is not None:
+        return f"files of {spec.static.directory}"
     return f"origin {spec.origin}" if spec.origin is not None else f"app {spec.app}"

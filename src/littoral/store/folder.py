@@ -58,14 +58,16 @@ class Folder:
         limits: Limits,
         now_ms: Callable[[], int],
         applied: Callable[[], None] = lambda: None,
+        lost: Callable[[Transaction], None] = lambda tx: None,
     ) -> None:
         """now_ms: wall clock, for dead letters. applied: called on the event loop when a stream
-        has been folded up to its tail."""
+        has been folded up to its tail. lost: called in the transaction that steps over what cannot be read."""
         self._store = store
         self._fold = fold
         self._limits = limits
         self._now_ms = now_ms
         self._applied = applied
+        self._lost = lost
         self._wake = asyncio.Event()
         self._behind: dict[StreamName, int] = {}
         self.applied_records = 0
@@ -146,6 +148,7 @@ class Folder:
         """There is nothing to be read up to `end`, now or ever: say so, and go on after it."""
         text = f"fold {self._fold.name} steps over offsets {offset} to {end}: {reason}"
         append_dead_letters(tx, [DeadLetter(str(info.name), text, "", self._now_ms())])
+        self._lost(tx)
         self._set_fold(tx, info, end)
 
     def _set_fold(self, tx: Transaction, info: StreamInfo, end: int) -> None:

@@ -273,7 +273,7 @@ async def asked(transport, origin, request):
 def test_whoever_does_not_want_to_be_connected_is_not():
     async def main():
         async with against(answer_all) as (origin, transport):
-            for steps in range(6):
+            for steps in [*range(6)] * 10:
                 task = asyncio.ensure_future(transport.send(origin.endpoint, GET, TIMEOUTS))
                 for _ in range(steps):
                     await asyncio.sleep(0)

@@ -10,6 +10,7 @@ from littoral.core.kv import KvEntry
 from littoral.core.resources import Namespace
 from littoral.fleet.desired import DESIRED, DesiredFold, DesiredRecord, record_of, submit_desired
 from littoral.fleet.kv_fold import KvFold
+from littoral.fleet.purges import PurgeFold
 from littoral.fleet.snapshots import ENTRIES_AT_ONCE, FoldSnapshots
 from littoral.store.store import Store
 from littoral.store.transaction import Transaction
@@ -22,7 +23,7 @@ FAR_AHEAD = 1 << 62
 
 
 def snapshots_of(store: Store, parent: str = "cloud") -> FoldSnapshots:
-    return FoldSnapshots(store, KvFold(store.node, parent), DesiredFold(store.node, parent))
+    return FoldSnapshots(store, KvFold(store.node, parent), DesiredFold(store.node, parent), PurgeFold(parent))
 
 
 def namespace(text: str, tiers: tuple[str, ...] = ()) -> Namespace:

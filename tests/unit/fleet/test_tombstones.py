@@ -11,6 +11,7 @@ from littoral.core.kv import KvEntry
 from littoral.core.tasks import Tasks
 from littoral.fleet.desired import DesiredFold
 from littoral.fleet.kv_fold import KvFold
+from littoral.fleet.purges import PurgeFold
 from littoral.fleet.registry import SUBTREE
 from littoral.fleet.snapshots import KEYS_AT_ONCE, UNSAID, FoldSnapshots
 from littoral.fleet.tombstones import TOMBSTONES_AT_ONCE, Tombstones
@@ -146,7 +147,7 @@ PARENT = name("cloud/kv/ns")
 
 
 def snapshots_of(store: Store, parent: str = "cloud") -> FoldSnapshots:
-    return FoldSnapshots(store, KvFold(store.node, parent), DesiredFold(store.node, parent))
+    return FoldSnapshots(store, KvFold(store.node, parent), DesiredFold(store.node, parent), PurgeFold(parent))
 
 
 async def written(store: Store, *entries: KvEntry) -> None:

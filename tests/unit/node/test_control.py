@@ -1,17 +1,36 @@
 import asyncio
+import contextlib
 import tempfile
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from littoral.core.errors import Conflict
 from littoral.core.resources.part import RouteMatch
 from littoral.core.tasks import Tasks
 from littoral.functions.client import FunctionTarget
+from littoral.gateway.cache.memory import MemoryTier
+from littoral.gateway.cache.purge import EVERYTHING, Purge
 from littoral.gateway.meters import Meters
 from littoral.gateway.routes import Route
-from littoral.node.control import ControlClient, ControlServer, GatewayReport
+from littoral.node.cache_orders import CacheOrders
+from littoral.node.control import (
+    SHOWN_BYTES,
+    SOCKET,
+    UNANSWERED_MOST,
+    ControlClient,
+    ControlServer,
+    GatewayReport,
+    Purged,
+    PurgesKnown,
+)
 from littoral.node.gateway_config import FILE, GatewayConfig, app_routes, read_config, write_config
+from littoral.node.purge_desk import CachedObject, Position, Told
+from littoral.wire.frames import frame
+from tests.support.fakes import FakeClock
 
 
 def test_reports_and_orders_go_up_and_changes_come_down_across_a_restart_of_the_hub() -> None:
@@ -28,7 +47,13 @@ def test_reports_and_orders_go_up_and_changes_come_down_across_a_restart_of_the_
             heard.set()
 
         def hub() -> ControlServer:
-            return ControlServer(run_dir, lambda *order: killed.append(order), reports.append, lambda: configs[-1])
+            return ControlServer(
+                run_dir,
+                lambda *order: killed.append(order),
+                reports.append,
+                lambda: configs[-1],
+                lambda known: Told([], Position("", 0)),
+            )
 
         async def until(count: int) -> None:
             async with asyncio.timeout(10):
@@ -39,7 +64,8 @@ def test_reports_and_orders_go_up_and_changes_come_down_across_a_restart_of_the_
         meters = Meters()
         meters.observe("one", 200, 0.001)
         tasks = Tasks(faults.append)
-        gateway = ControlClient(run_dir, lambda: GatewayReport(3, 77, meters), changed, tasks)
+        orders = CacheOrders(MemoryTier(1 << 20), FakeClock())
+        gateway = ControlClient(run_dir, lambda: GatewayReport(3, 77, meters), changed, orders, tasks)
         gateway.kill_worker("nobody", 1)
         gateway.start()
         server = hub()
@@ -79,3 +105,125 @@ def test_a_configuration_that_cannot_be_read_is_none(tmp_path: Path) -> None:
     write_config(tmp_path, config)
     assert read_config(tmp_path) == config
     assert config.routes == [Route("app/shop", "/a", None, ["GET"])]
+
+
+class Gateway:
+    """A gateway's end of the control socket, with a cache that only counts."""
+
+    def __init__(self, run_dir: Path, index: int, tasks: Tasks) -> None:
+        self.purged: list[str] = []
+        meters = Meters()
+        ControlClient(run_dir, lambda: GatewayReport(index, index, meters), lambda: None, self, tasks).start()
+
+    def purge(self, purge: Purge) -> int:
+        self.purged.append(purge.value or purge.kind)
+        return len(self.purged)
+
+    def inspect(self, url: str) -> list[CachedObject]:
+        tags = ["x" * 8000]
+        return [CachedObject(f"{url}{number}", [], {}, 200, 1, 60, 5, 0, tags) for number in range(1000)]
+
+
+class Log:
+    """The purges of a node, in memory."""
+
+    def __init__(self) -> None:
+        self.purges: list[Purge] = []
+        self.asked: list[Position | None] = []
+
+    def add(self, *values: str) -> Told:
+        new = [Purge("tag", value) for value in values]
+        self.purges += new
+        return Told(new, Position("log", len(self.purges)))
+
+    def since(self, known: Position | None) -> Told:
+        self.asked.append(known)
+        purges = [EVERYTHING] if known is None else self.purges[known.next :]
+        return Told(purges, Position("log", len(self.purges)))
+
+
+def play_purges(story: Callable[[Path, Log, Tasks, Callable[[], ControlServer]], Awaitable[None]]) -> None:
+    async def main(run_dir: Path) -> None:
+        faults: list[BaseException] = []
+        tasks, log = Tasks(faults.append), Log()
+        server = partial(ControlServer, run_dir, lambda *_: None, lambda _: None, GatewayConfig, log.since)
+        async with asyncio.timeout(20):
+            await story(run_dir, log, tasks, server)
+        await tasks.stop()
+        assert not faults
+
+    with tempfile.TemporaryDirectory(prefix="lit") as directory:
+        asyncio.run(main(Path(directory)))
+
+
+async def connected(server: ControlServer, count: int) -> None:
+    while server.gateways < count:
+        await asyncio.sleep(0)
+
+
+def test_all_gateways_are_told_of_a_purge_and_say_what_came_of_it() -> None:
+    async def story(run_dir: Path, log: Log, tasks: Tasks, hub: Callable[[], ControlServer]) -> None:
+        server = hub()
+        await server.start()
+        gateways = [Gateway(run_dir, index, tasks) for index in range(2)]
+        await connected(server, 2)
+        replies = server.purge(log.add("a", "b"))
+        shown = server.inspect("http://edge.test/")
+        await asyncio.gather(replies.wait(10), shown.wait(10))
+        # Each was told to purge everything when it connected.
+        assert (replies.said, replies.missing) == ([[2, 3], [2, 3]], 0)
+        assert [gateway.purged for gateway in gateways] == [["all", "a", "b"]] * 2
+        assert [len(objects) for objects in shown.said] == [SHOWN_BYTES // 8100] * 2, "as many as go into a frame"
+        await server.stop()
+
+    play_purges(story)
+
+
+def test_a_gateway_that_connects_again_says_what_it_knows_and_is_told_the_rest_first() -> None:
+    async def story(run_dir: Path, log: Log, tasks: Tasks, hub: Callable[[], ControlServer]) -> None:
+        server = hub()
+        await server.start()
+        gateway = Gateway(run_dir, 0, tasks)
+        await connected(server, 1)
+        await server.purge(log.add("a")).wait(10)
+        await server.stop()
+        log.add("b", "c")
+        server = hub()
+        await server.start()
+        await connected(server, 1)
+        await server.purge(log.add("d")).wait(10)
+        assert log.asked == [None, Position("log", 1)]
+        assert gateway.purged == ["all", "a", "b", "c", "d"]
+        await server.stop()
+
+    play_purges(story)
+
+
+def test_one_that_is_gone_is_not_waited_for_and_one_that_hangs_is_let_go_of() -> None:
+    async def story(run_dir: Path, log: Log, tasks: Tasks, hub: Callable[[], ControlServer]) -> None:
+        server = hub()
+        await server.start()
+        _, writer = await asyncio.open_unix_connection(run_dir / SOCKET)
+        writer.write(frame(msgspec.msgpack.encode(PurgesKnown(None))))
+        await connected(server, 1)
+        replies = [server.purge(log.add("a")) for _ in range(UNANSWERED_MOST)]
+        await asyncio.gather(*(each.wait(10) for each in replies))
+        assert (replies[0].said, replies[0].missing, replies[-1].missing, server.gateways) == ([], 0, 0, 0)
+        writer.close()
+        await server.stop()
+
+    play_purges(story)
+
+
+def test_an_answer_to_nothing_ends_the_connection() -> None:
+    async def story(run_dir: Path, log: Log, tasks: Tasks, hub: Callable[[], ControlServer]) -> None:
+        server = hub()
+        await server.start()
+        reader, writer = await asyncio.open_unix_connection(run_dir / SOCKET)
+        writer.write(frame(msgspec.msgpack.encode(Purged([1]))))
+        with contextlib.suppress(ConnectionError):
+            await reader.read()
+        writer.close()
+        await server.stop()
+
+    play_purges(story)

@@ -66,13 +66,19 @@ def test_a_batch_that_is_missing_is_stepped_over_and_the_rest_is_folded():
         fold = Kept()
         failures: list[BaseException] = []
         tasks = Tasks(failures.append)
-        folder = Folder(store, fold, sim.limits, sim.clock.wall_ms)
+        losses: list[int] = []
+
+        def lost(tx: Transaction) -> None:
+            losses.append(tx.fold_offset("kept", SOURCE))
+
+        folder = Folder(store, fold, sim.limits, sim.clock.wall_ms, lost=lost)
         tasks.start(folder.run(), "fold")
         while store.fold_offset("kept", SOURCE) < 4:
             await asyncio.sleep(0.01)
             assert failures == []
         await tasks.stop()
         assert (fold.records, folder.lost_records) == ([b"1", b"3"], 2)
+        assert losses == [1, 3], "in the transaction that steps over it"
         letters = [msgspec.json.decode(each) for each in records_of(store, name("plant-a/dead-letters"))]
         assert ["[1, 2) are missing" in letters[0]["reason"], "[3, 4) are missing" in letters[1]["reason"]] == [
             True

@@ -12,6 +12,7 @@ from littoral.core.kv import KvEntry
 from littoral.core.limits import FREE_BYTES
 from littoral.fleet.desired import DesiredFold
 from littoral.fleet.kv_fold import KvFold
+from littoral.fleet.purges import PurgeFold
 from littoral.fleet.snapshots import KEYS_AT_ONCE, UNSAID, FoldSnapshots
 from littoral.store.kv import kv_down_stream, kv_stream
 from littoral.store.room import LOOK_EVERY_S
@@ -48,7 +49,7 @@ class Space(Neighbours):
 
     def snapshots_of(self, store: Store) -> Snapshots:
         parent = "" if store.node == "cloud" else "cloud"
-        return FoldSnapshots(store, KvFold(store.node, parent), DesiredFold(store.node, parent))
+        return FoldSnapshots(store, KvFold(store.node, parent), DesiredFold(store.node, parent), PurgeFold(parent))
 
     async def write(self, *keys: str) -> None:
         for key in keys:
@@ -345,7 +346,7 @@ def test_what_a_new_node_took_over_its_own_children_begin_anew_with(seed):
         assert (info.next, records_of(space.child, down)) == (0, []), "nothing was published entry by entry"
         assert space.child.state(UNSAID) == {}
         # What comes entry by entry is published so.
-        ours = FoldSnapshots(space.child, KvFold(CHILD, "cloud"), DesiredFold(CHILD, "cloud"))
+        ours = FoldSnapshots(space.child, KvFold(CHILD, "cloud"), DesiredFold(CHILD, "cloud"), PurgeFold("cloud"))
         part = ours.part(STREAM, None, 1 << 20)
         newer = msgspec.structs.replace(entries(space.child)[0], value=b"new", hlc=entries(space.child)[0].hlc + 1)
         part = msgspec.structs.replace(part, items=msgspec.msgpack.encode([newer]))

@@ -232,6 +232,9 @@ class NodeSpec(Part, frozen=True):
     """Gateway processes; used where listen.gateway is set."""
     gateway_tls: GatewayTls | None = None
     """None: the gateway's listener speaks plain HTTP/1.1. With it, HTTP/2, too."""
+    static_roots: list[Annotated[str, Meta(pattern="^/")]] = []
+    """Directories of which, and of what is below them, routes may serve files. Routes come from the root: what of this machine
+    they may show is for this document to say."""
     mqtt: Mqtt = Mqtt()
     streams: Streams = Streams()
     encryption: Encryption | None = None

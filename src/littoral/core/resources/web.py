@@ -89,8 +89,23 @@ class Cache(Part, frozen=True):
     """Whether clients that want what is being fetched wait for that, instead of having it fetched again."""
 
 
+class Static(Part, frozen=True):
+    """Files of a directory of the node, which its document has to allow (spec.staticRoots)."""
+
+    directory: Annotated[str, Meta(pattern="^/")]
+    """An absolute path. Nothing outside of it is served, and no symbolic link below it is followed."""
+    index: str = "index.html"
+    """What is served of a directory."""
+    not_found: str | None = None
+    """A file that is served with 404 where there is nothing else; relative to `directory`."""
+    single_page: bool = False
+    """Whether what is not there is answered with the index of `directory`."""
+    cache_control: str = "public, max-age=0, must-revalidate"
+    """What clients are told."""
+
+
 class RouteSpec(Part, frozen=True):
-    """Requests, and who answers them: an origin or an app."""
+    """Requests, and who answers them: exactly one of origin, app and static."""
 
     match: Annotated[list[RouteMatch], Meta(min_length=1)]
     """A request that any of these matches."""
@@ -99,10 +114,11 @@ class RouteSpec(Part, frozen=True):
     """The name of an Origin document."""
     app: Name | None = None
     """The name of an App document."""
+    static: Static | None = None
     strip_prefix: Annotated[str, Meta(pattern="^/")] | None = None
     """Taken off the path before it is sent on or looked up."""
     cache: Cache | None = None
-    """None: all defaults. What an app answers is not cached."""
+    """None: all defaults. Of an origin only."""
 
 
 class Route(

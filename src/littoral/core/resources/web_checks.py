@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from littoral.core.resources.check import HOST, Mistake, duration, is_host, repeated
 from littoral.core.resources.part import RouteMatch
 from littoral.core.resources.problem import Path
-from littoral.core.resources.web import Cache, OriginSpec, RouteSpec
+from littoral.core.resources.web import Cache, OriginSpec, RouteSpec, Static
 
 _TARGET = re.compile(r"https?://(\[[0-9a-fA-F:.]+\]|[^:\[\]]+)(?::(\d{1,5}))?")
 _AUTHORITY = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]{1,253})(:\d{1,5})?")
@@ -17,13 +17,15 @@ def check_route(spec: RouteSpec) -> Iterator[Mistake]:
     """Of a Route."""
     for index, match in enumerate(spec.match):
         yield from check_match(("spec", "match", index), match)
-    chosen = [name for name in ("origin", "app") if getattr(spec, name) is not None]
+    chosen = [name for name in ("origin", "app", "static") if getattr(spec, name) is not None]
     if len(chosen) != 1:
-        yield ("spec",), f"found {' and '.join(chosen) or 'none'}; a route leads to one of origin, app"
+        yield ("spec",), f"found {' and '.join(chosen) or 'none'}; a route leads to exactly one of origin, app, static"
     if spec.cache is not None:
         yield from _cache(spec.cache)
-        if spec.app is not None:
-            yield ("spec", "cache"), "what an app answers is not cached"
+        if spec.origin is None:
+            yield ("spec", "cache"), "only what an origin answers is cached"
+    if spec.static is not None:
+        yield from _static(spec.static)
     if spec.strip_prefix is not None:
         yield from _strip_prefix(spec.strip_prefix, spec.match)
 
@@ -42,6 +44,18 @@ def _strip_prefix(prefix: str, matches: list[RouteMatch]) -> Iterator[Mistake]:
     for index, match in enumerate(matches):
         if not match.path.startswith(prefix.rstrip("/")):
             yield ("spec", "stripPrefix"), f'found "{prefix[:80]}"; the paths of match[{index}] do not begin with it'
+
+
+def _static(static: Static) -> Iterator[Mistake]:
+    path = ("spec", "static")
+    for field, name in (("index", static.index), ("notFound", static.not_found)):
+        if name is not None and not all(name.split("/")):
+            yield (*path, field), f'found "{name[:80]}"; expected a path inside `directory`'
+    for field, text in (("directory", static.directory), ("index", static.index), ("notFound", static.not_found or "")):
+        if ".." in text.split("/"):
+            yield (*path, field), f'found "{text[:80]}"; ".." is not followed'
+    if not (static.cache_control.isascii() and static.cache_control.isprintable()):
+        yield (*path, "cacheControl"), "it holds a character that no header field may hold"
 
 
 def _cache(cache: Cache) -> Iterator[Mistake]:

@@ -10,7 +10,7 @@ from littoral.wire.caching.directives import RequestDirectives
 class Asked:
     """One request, as far as it outlives its exchange."""
 
-    __slots__ = ("directives", "exchange", "key", "method", "now_s", "request", "table")
+    __slots__ = ("directives", "exchange", "key", "method", "now_s", "request", "since", "table")
 
     def __init__(
         self,
@@ -20,6 +20,7 @@ class Asked:
         directives: RequestDirectives | None,
         request: OriginRequest,
         now_s: float,
+        since: int,
     ) -> None:
         self.exchange = exchange
         self.method = exchange.method
@@ -28,3 +29,5 @@ class Asked:
         self.directives = directives
         self.request = request
         self.now_s = now_s
+        self.since = since
+        """The last purge when it came, and then when the origin was asked: what comes after that concerns the answer."""

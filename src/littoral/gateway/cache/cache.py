@@ -25,6 +25,7 @@ from littoral.gateway.cache.keeper import Keeper
 from littoral.gateway.cache.key import SEPARATOR, MakeKey, url_key
 from littoral.gateway.cache.memory import MemoryTier
 from littoral.gateway.cache.meters import CacheMeter
+from littoral.gateway.cache.purge import tags_of
 from littoral.gateway.exchange import Exchange
 from littoral.gateway.field_block import FieldBlock, Fields
 from littoral.gateway.forwarding import for_client
@@ -50,6 +51,8 @@ from littoral.wire.caching.validation import (
     validating_fields,
 )
 
+PURGED = "purged"
+"""Why an answer is not stored: the origin was asked before the purge."""
 _USABLE = frozenset({Decision.FRESH, Decision.STALE, Decision.STALE_WHILE_REVALIDATE})
 Inform = Callable[[int, Fields], None]
 
@@ -96,6 +99,7 @@ class RouteCache:
         self._policy = settings.policy
         self._key = settings.key
         self._tier = tier
+        self._purges = tier.purges
         self._sender = sender
         self._clock = clock
         self._tasks = tasks
@@ -120,7 +124,7 @@ class RouteCache:
         if decision is Decision.NOT_CACHED:
             raise TimedOut("answer", str(target)[:120], "it is not cached, and the client wants nothing else")
         request = self._sender.request(exchange, target, request_id)
-        asked = Asked(exchange, key, fields, directives, request, now_s)
+        asked = Asked(exchange, key, fields, directives, request, now_s, self._purges.number)
         if entry is None:
             return self._forward(asked, None, "vary-miss" if shelf is not None else "uri-miss")
         if decision in _USABLE:
@@ -131,8 +135,13 @@ class RouteCache:
             return status if status is not None else self._forward(asked, entry, "partial")
         return self._forward(asked, entry, "stale" if now_s >= entry.stored.fresh_until_s else "request")
 
+    @property
+    def since(self) -> int:
+        """For `note`: before the origin is asked."""
+        return self._purges.number
+
     def note(
-        self, exchange: Exchange, target: RequestTarget, answer: OriginAnswer, fields: list[tuple[str, str]]
+        self, exchange: Exchange, target: RequestTarget, answer: OriginAnswer, fields: list[tuple[str, str]], since: int
     ) -> list[tuple[str, str]]:
         """The origin has answered a request that was not for the cache: what it may have changed is forgotten (RFC 9111, section
         4.4). Returns the fields that the client is sent."""
@@ -140,10 +149,12 @@ class RouteCache:
         for changed in invalidated(exchange.method, answer.status, origin, str(target), fields):
             self._tier.drop_url(self._key(exchange, read_target(changed)).partition(SEPARATOR)[0])
         if exchange.method == "POST" and answer.whole is not None:
-            self._keep_posted(exchange, target, answer, fields)
+            self._keep_posted(exchange, target, answer, fields, since)
         return [*fields, ("cache-status", cache_status(self._name, forward="method"))]
 
-    def _keep_posted(self, exchange: Exchange, target: RequestTarget, answer: OriginAnswer, fields: Fields) -> None:
+    def _keep_posted(
+        self, exchange: Exchange, target: RequestTarget, answer: OriginAnswer, fields: Fields, since: int
+    ) -> None:
         """Store an answer to POST that says that it is what GET would give (RFC 9110, section 9.3.3)."""
         assert answer.whole is not None
         asked, now_s = table_of(exchange.fields), self._now_s()
@@ -151,7 +162,7 @@ class RouteCache:
         stored = judge("POST", asked, answer.status, fields, now_s, now_s, self._policy, uri=uri)
         if isinstance(stored, Stored) and not stored.parts:
             variant = variant_key(stored.vary, asked)
-            self._keeper.store(self._key(exchange, target), None, stored, variant, answer.whole)
+            self._keeper.store(self._key(exchange, target), None, stored, variant, answer.whole, since)
 
     # The origin is asked
 
@@ -159,7 +170,7 @@ class RouteCache:
         """In place of others who want the same, or after them."""
         if not self._may_wait(asked):
             return await self._fetch(asked, entry, reason, None)
-        flight = self._flights.get(asked.key)
+        flight = self._under_way(asked.key)
         while flight is not None:
             arrived = await flight.wait()
             if arrived is not None:
@@ -169,15 +180,20 @@ class RouteCache:
                 break
             if self._flights.is_unshared(asked.key, self._now_s()):
                 break
-            flight = self._flights.get(asked.key)
+            flight = self._under_way(asked.key)
         if flight is not None:
             return await self._fetch(asked, entry, reason, None)
-        flight = self._flights.begin(asked.key)
+        flight = self._flights.begin(asked.key, self._purges.number)
         try:
             return await self._fetch(asked, entry, reason, flight)
         finally:
             if flight.fill is None:
                 self._flights.end(asked.key, flight)
+
+    def _under_way(self, key: str) -> Flight | None:
+        """The fetch that brings what is wanted; not one that a purge may be meant for that came since it began."""
+        flight = self._flights.get(key)
+        return None if flight is None or self._purges.hits(flight.since, key) else flight
 
     def _may_wait(self, asked: Asked) -> bool:
         """Whether somebody else's answer may be this one's."""
@@ -208,6 +224,9 @@ class RouteCache:
         return await self._stream(asked, stored.status, FieldBlock(stored.fields), extra, body)
 
     async def _fetch(self, asked: Asked, entry: Entry | None, reason: Forward, flight: Flight | None) -> int:
+        if entry is not None and self._purges.hits(asked.since, asked.key, entry.tags, hard=True):
+            entry = None  # Forgotten while this request waited for another one.
+        asked.since = self._purges.number
         request = self._conditional(asked, entry)
         request_s = self._now_s()
         try:
@@ -277,6 +296,8 @@ class RouteCache:
         """Give what is stale in place of an error, if that is allowed."""
         if entry is None or not may_serve_on_error(entry.stored, self._now_s()):
             return None
+        if self._purges.hits(asked.since, asked.key, entry.tags, hard=True):
+            return None
         return self._giver.give(asked, entry, is_stale=True, detail=detail)
 
     def _confirmed(
@@ -284,13 +305,14 @@ class RouteCache:
     ) -> int:
         """The origin says that what is stored still holds."""
         self._meter.validated += 1
-        updated = self._keeper.update(asked.key, entry, freshened)
+        updated = self._keeper.update(asked.key, entry, freshened, asked.since)
+        is_stored = updated is not None and updated.is_in
         if updated is not None and flight is not None:
             flight.settle(Arrived(updated.stored, updated.variant, updated))
         given = updated or entry
         now_s = self._now_s()
         ttl_s = given.stored.fresh_until_s - now_s if updated is not None and given.stored.fresh_until_s else None
-        said = cache_status(self._name, forward=reason, forward_status=304, stored=updated is not None, ttl_s=ttl_s)
+        said = cache_status(self._name, forward=reason, forward_status=304, stored=is_stored, ttl_s=ttl_s)
         status = self._giver.respond(asked, given, FieldBlock(freshened.fields), [("cache-status", said)])
         assert status is not None, asked.key
         return status
@@ -303,7 +325,7 @@ class RouteCache:
             freshened = freshen_by_head(
                 entry.stored, length, asked.table, fields, came.request_s, came.response_s, self._policy
             )
-            self._keeper.update(asked.key, entry, freshened)
+            self._keeper.update(asked.key, entry, freshened, asked.since)
             fields = [*freshened.fields]
         answer.close()
         asked.exchange.respond(answer.status, NOTHING, [*fields, self._said(reason)], b"")
@@ -311,11 +333,10 @@ class RouteCache:
 
     async def _refresh(self, asked: Asked, entry: Entry) -> None:
         """Fetch again what was given stale. Nobody waits for it, and what fails is tried again by the next request."""
-        flight = self._flights.get(asked.key)
-        if flight is not None:
+        if self._flights.get(asked.key) is not None:
             entry.refreshing = False
             return
-        flight = self._flights.begin(asked.key)
+        flight = self._flights.begin(asked.key, self._purges.number)
         asked.exchange = Nobody(asked.exchange)
         try:
             await self._fetch(asked, entry, "stale", flight)
@@ -335,7 +356,9 @@ class RouteCache:
         variant = variant_key(stored.vary, asked.table)
         now_s = self._now_s()
         ttl_s = stored.fresh_until_s - now_s if stored.fresh_until_s else 0.0
-        said = cache_status(self._name, forward=reason, stored=True, ttl_s=ttl_s)
+        is_purged = self._purges.hits(asked.since, asked.key, tags_of(stored.fields))
+        detail = PURGED if is_purged else None
+        said = cache_status(self._name, forward=reason, stored=not is_purged, ttl_s=ttl_s, detail=detail)
         if answer.whole is not None:
             answer.close()
             return self._kept(asked, entry, came, stored, [("cache-status", said)], flight)
@@ -346,7 +369,7 @@ class RouteCache:
         elif flight is not None:
             self._flights.end(asked.key, flight)
         reader = fill.reader()
-        self._tasks.start(self._fill(asked.key, entry, stored, variant, fill, flight), f"store {asked.key[:80]}")
+        self._tasks.start(self._fill(asked, entry, stored, variant, fill, flight), f"store {asked.key[:80]}")
         try:
             return await self._stream(asked, answer.status, FieldBlock(fields), [("cache-status", said)], fill, reader)
         finally:
@@ -365,7 +388,7 @@ class RouteCache:
         body, status = came.answer.whole, came.answer.status
         assert body is not None, asked.key
         variant = variant_key(stored.vary, asked.table)
-        kept = self._keeper.store(asked.key, entry, stored, variant, body)
+        kept = self._keeper.store(asked.key, entry, stored, variant, body, asked.since)
         # What is not to be kept of it, whoever asked for it is told all the same.
         fields = without(came.fields, LENGTH)
         if kept is None or kept.stored.parts:
@@ -378,13 +401,14 @@ class RouteCache:
         return given
 
     async def _fill(
-        self, key: str, before: Entry | None, stored: Stored, variant: str, fill: Fill, flight: Flight | None
+        self, asked: Asked, before: Entry | None, stored: Stored, variant: str, fill: Fill, flight: Flight | None
     ) -> None:
         """Read a body to its end, whoever still wants it, and store it."""
+        key, since = asked.key, asked.since
         try:
             await fill.pump()
             if fill.is_whole:
-                self._keeper.store(key, before, stored, variant, b"".join(fill.pieces))
+                self._keeper.store(key, before, stored, variant, b"".join(fill.pieces), since)
         finally:
             if flight is not None:
                 self._flights.end(key, flight)
@@ -397,10 +421,10 @@ class RouteCache:
             answer.close()
             return None
         body = await read_whole(answer)
-        kept = self._keeper.store(asked.key, entry, stored, entry.variant, body)
+        kept = self._keeper.store(asked.key, entry, stored, entry.variant, body, asked.since)
         if kept is None or not kept.stored.whole:
             return None
-        return self._giver.respond(asked, kept, kept.block, [self._said("partial", stored=True)])
+        return self._giver.respond(asked, kept, kept.block, [self._said("partial", stored=kept.is_in)])
 
     # What comes is passed on
 

@@ -2,11 +2,15 @@
 
 from collections.abc import Sequence
 
+from littoral.gateway.cache.purge import tags_of
 from littoral.gateway.field_block import FieldBlock
 from littoral.wire.caching.storing import Stored
+from littoral.wire.caching.validation import expired
 
 OVERHEAD_BYTES = 2048
 """Of an object in memory, besides its body and fields: keys, moments, places in tables."""
+TAG_BYTES = 256
+"""Of each of its tags: the place in the table of tags."""
 
 
 class Entry:
@@ -15,7 +19,20 @@ class Entry:
     Implements `littoral.gateway.cache.eviction.Held`.
     """
 
-    __slots__ = ("block", "is_in", "key", "name", "pieces", "refreshing", "size", "stored", "uses", "variant")
+    __slots__ = (
+        "block",
+        "hits",
+        "is_in",
+        "key",
+        "name",
+        "pieces",
+        "refreshing",
+        "size",
+        "stored",
+        "tags",
+        "uses",
+        "variant",
+    )
 
     def __init__(self, key: str, variant: str, stored: Stored, pieces: Sequence[bytes]) -> None:
         """key: of the shelf; variant: what distinguishes it there. pieces: one for each of `stored.parts`, or one for all."""
@@ -25,11 +42,19 @@ class Entry:
         self.stored = stored
         self.pieces = pieces
         self.block = FieldBlock(stored.fields)
+        self.tags = tags_of(stored.fields)
         self.size = OVERHEAD_BYTES + len(key) + sum(map(len, pieces)) + 2 * len(self.block.encoded)
+        self.size += TAG_BYTES * len(self.tags)
+        self.hits = 0
+        """How often it was given to clients."""
         self.uses = 0
         self.is_in = False
         self.refreshing = False
         """Whether it is being fetched again, while it is given away stale."""
+
+    def expire(self) -> None:
+        """It may not be given any more without the origin's word, unless the origin fails: a soft purge."""
+        self.stored = expired(self.stored)
 
     @property
     def length(self) -> int:

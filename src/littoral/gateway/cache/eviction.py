@@ -83,6 +83,16 @@ class Queues:
             self._small = deque(each for each in self._small if each.is_in)
             self._main = deque(each for each in self._main if each.is_in)
 
+    def clear(self) -> None:
+        """Nothing of what is in is wanted any more."""
+        for queue in (self._small, self._main):
+            for item in queue:
+                item.is_in = False
+        self.bytes = self.count = self._small_bytes = 0
+        self._small.clear()
+        self._main.clear()
+        self._in_small.clear()
+
     def _to_small(self, item: Held) -> None:
         self._small.append(item)
         self._in_small.add(id(item))

@@ -26,9 +26,11 @@ class Arrived:
 class Flight:
     """One fetch under way."""
 
-    __slots__ = ("_arrived", "fill", "waiting")
+    __slots__ = ("_arrived", "fill", "since", "waiting")
 
-    def __init__(self) -> None:
+    def __init__(self, since: int) -> None:
+        """since: the last purge when it began."""
+        self.since = since
         self._arrived: asyncio.Future[Arrived | None] = asyncio.get_running_loop().create_future()
         self.fill: Fill | None = None
         self.waiting = 0
@@ -62,9 +64,9 @@ class Flights:
         """The fetch that brings what is stored under a key."""
         return self._flights.get(key)
 
-    def begin(self, key: str) -> Flight:
-        """There is none."""
-        flight = self._flights[key] = Flight()
+    def begin(self, key: str, since: int = 0) -> Flight:
+        """There is none, or one that nobody is to join any more. since: the last purge there was."""
+        flight = self._flights[key] = Flight(since)
         return flight
 
     def end(self, key: str, flight: Flight) -> None:

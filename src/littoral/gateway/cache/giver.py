@@ -34,6 +34,7 @@ class Giver:
             ("cache-status", f"{self._name}; hit; ttl={int(stored.fresh_until_s - now_s)}"),
         ]
         self._meter.hits += 1
+        entry.hits += 1
         if entry.uses < MOST_USES:
             entry.uses += 1
         if ("if-none-match" in fields or "if-modified-since" in fields) and not_modified(stored, fields, now_s):
@@ -58,6 +59,7 @@ class Giver:
         if status is not None:
             self._meter.hits += 1
             self._meter.stale_hits += is_stale
+            entry.hits += 1
             entry.uses = min(entry.uses + 1, MOST_USES)
         return status
 

@@ -1,4 +1,7 @@
-"""Putting answers on their shelves: whole ones, and parts, which are put together where they belong together."""
+"""Putting answers on their shelves: whole ones, and parts, which are put together where they belong together.
+
+What a purge was meant for that came after the origin was asked is given to whoever asked, and is put on no shelf.
+"""
 
 from collections.abc import Sequence
 
@@ -20,8 +23,11 @@ class Keeper:
         self._clock = clock
         self._meter = meter
 
-    def store(self, key: str, before: Entry | None, stored: Stored, variant: str, body: bytes) -> Entry | None:
-        """Put what came whole on its shelf; None where it is not what it was announced as."""
+    def store(
+        self, key: str, before: Entry | None, stored: Stored, variant: str, body: bytes, since: int
+    ) -> Entry | None:
+        """Put what came whole on its shelf; None where it is not what it was announced as. since: the last purge when the
+        origin was asked."""
         pieces: Sequence[bytes] = (body,)
         if stored.parts:
             part = received(stored, len(body))
@@ -35,20 +41,29 @@ class Keeper:
             elif before is not None and before.variant == variant:
                 return None  # all of it is stored already
         kept = Entry(key, variant, stored, pieces)
+        if self._replace(before, kept, since):
+            self._meter.stored += 1
+        return kept
+
+    def update(self, key: str, entry: Entry, freshened: Freshened, since: int) -> Entry | None:
+        """What is stored from now on in place of an entry; None where that is nothing. since: as above."""
+        if not isinstance(freshened.stored, Stored):
+            self._tier.drop(entry)
+            return None
+        updated = Entry(key, entry.variant, freshened.stored, entry.pieces)
+        updated.hits = entry.hits
+        self._replace(entry, updated, since)
+        return updated
+
+    def _replace(self, before: Entry | None, kept: Entry, since: int) -> bool:
+        """Whether it was put on its shelf."""
+        tags = kept.tags if before is None else (*before.tags, *kept.tags)
+        if self._tier.purges.hits(since, kept.key, tags):
+            return False
         if before is not None:
             self._tier.drop(before)
         self._tier.put(kept)
-        self._meter.stored += 1
-        return kept
-
-    def update(self, key: str, entry: Entry, freshened: Freshened) -> Entry | None:
-        """What is stored from now on in place of an entry; None where that is nothing."""
-        self._tier.drop(entry)
-        if not isinstance(freshened.stored, Stored):
-            return None
-        updated = Entry(key, entry.variant, freshened.stored, entry.pieces)
-        self._tier.put(updated)
-        return updated
+        return True
 
 
 def _merged(both: Stored, *sources: tuple[Sequence[Span], Sequence[bytes]]) -> list[bytes]:

@@ -1,11 +1,16 @@
 """The cache's first tier: objects in the memory of one gateway process."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from littoral.gateway.cache.entry import Entry
 from littoral.gateway.cache.eviction import Held, Queues
 from littoral.gateway.cache.key import SEPARATOR
+from littoral.gateway.cache.purge import Aim
+from littoral.gateway.cache.purge_log import PurgeLog
 from littoral.wire.caching.selection import variant_key
+
+LET_GO = 32
+"""Shelves that are let go of with each entry that comes, while there are some."""
 
 
 class Shelf:
@@ -62,8 +67,15 @@ class MemoryTier:
         self._shelves: dict[str, Shelf] = {}
         self._longer: dict[str, dict[str, None]] = {}
         """Keys that begin with a URL and say more, by the URL."""
+        self._tagged: dict[str, dict[Entry, None]] = {}
+        """Entries by tag."""
+        self._leaving: list[dict[str, Shelf]] = []
+        """What was forgotten with all, and takes memory still: giving it back takes longer than forgetting it."""
+        self.purges = PurgeLog()
         self.evicted = 0
         """Entries that had to leave for others."""
+        self.purged = 0
+        """Entries that a purge was meant for."""
 
     @property
     def bytes(self) -> int:
@@ -90,7 +102,12 @@ class MemoryTier:
         before = shelf.put(entry)
         if before is not None:
             self._queues.remove(before)
+            self._untag(before)
+        for tag in entry.tags:
+            self._tagged.setdefault(tag, {})[entry] = None
         self._leave(self._queues.add(entry))
+        if self._leaving:
+            self._let_go()
 
     def resize(self, most_bytes: int) -> None:
         """Go by another bound from now on."""
@@ -104,21 +121,59 @@ class MemoryTier:
 
     def drop_url(self, url: str) -> int:
         """Forget all of a URL: all variants, and all keys that begin with it. Returns how many that were."""
-        keys = [url, *self._longer.get(url, ())]
-        return sum(self._drop_all(shelf) for key in keys if (shelf := self._shelves.get(key)) is not None)
-
-    def drop_where(self, is_meant: Callable[[Entry], bool]) -> int:
-        """Forget those that are meant; returns how many that were."""
-        meant = [entry for shelf in self._shelves.values() for entry in shelf.entries() if is_meant(entry)]
-        for entry in meant:
-            self.drop(entry)
-        return len(meant)
-
-    def _drop_all(self, shelf: Shelf) -> int:
-        entries = list(shelf.entries())
+        entries = list(self.of_url(url))
         for entry in entries:
             self.drop(entry)
         return len(entries)
+
+    def purge(self, aim: Aim) -> int:
+        """Forget what a purge is meant for, or let it be stale; what is being fetched of it is not going to be stored.
+        Returns how many entries it was meant for."""
+        self.purges.note(aim)
+        if aim.everything and not aim.soft:
+            count = self._clear()
+        else:
+            meant = list(self._meant(aim))
+            for entry in meant:
+                if aim.soft:
+                    entry.expire()
+                else:
+                    self.drop(entry)
+            count = len(meant)
+        self.purged += count
+        return count
+
+    def of_url(self, url: str) -> Iterator[Entry]:
+        """All variants, and all keys that begin with it."""
+        for key in (url, *self._longer.get(url, ())):
+            if (shelf := self._shelves.get(key)) is not None:
+                yield from shelf.entries()
+
+    def _clear(self) -> int:
+        """Forget all, many times faster than one by one: meanwhile nobody is answered."""
+        count = self.count
+        self._queues.clear()
+        self._leaving.append(self._shelves)
+        self._shelves, self._longer, self._tagged = {}, {}, {}
+        return count
+
+    def _let_go(self) -> None:
+        """Give back the memory of some that were forgotten with all."""
+        shelves = self._leaving[-1]
+        for _ in range(min(LET_GO, len(shelves))):
+            shelves.popitem()
+        if not shelves:
+            self._leaving.pop()
+
+    def _meant(self, aim: Aim) -> Iterator[Entry]:
+        if aim.tag is not None:
+            yield from self._tagged.get(aim.tag, ())
+        for url in aim.urls:
+            yield from self.of_url(url)
+        if aim.everything or aim.prefixes:
+            for key, shelf in self._shelves.items():
+                if aim.everything or key.startswith(aim.prefixes):
+                    yield from shelf.entries()
 
     def _leave(self, left: Iterable[Held]) -> None:
         for each in left:
@@ -126,7 +181,15 @@ class MemoryTier:
             self.evicted += 1
             self._unshelve(each)
 
+    def _untag(self, entry: Entry) -> None:
+        for tag in entry.tags:
+            tagged = self._tagged[tag]
+            del tagged[entry]
+            if not tagged:
+                del self._tagged[tag]
+
     def _unshelve(self, entry: Entry) -> None:
+        self._untag(entry)
         shelf = self._shelves[entry.key]
         shelf.drop(entry)
         if not shelf.groups:

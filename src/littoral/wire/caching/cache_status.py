@@ -1,6 +1,7 @@
 """Cache-Status (RFC 9211): what a cache did with a request, for who wants to know why."""
 
 import re
+from functools import lru_cache
 from typing import Literal
 
 Forward = Literal["bypass", "method", "uri-miss", "vary-miss", "miss", "request", "stale", "partial"]
@@ -42,6 +43,7 @@ def cache_status(
     return "; ".join(parts)
 
 
+@lru_cache(maxsize=256)
 def _string(text: str) -> str:
     """RFC 9651, section 4.1.6."""
     sendable = _UNSENDABLE.sub("?", text[:_TEXT_CHARACTERS])

@@ -37,6 +37,11 @@ def variant_key(names: Sequence[str], asked: Mapping[str, str]) -> str:
     return "\n".join(parts)
 
 
+def variant_fields(names: Sequence[str], key: str) -> dict[str, str | None]:
+    """The fields of which a `variant_key` was made, in normal form; None for one that was absent."""
+    return {name: part[1:] if part else None for name, part in zip(names, key.split("\n"), strict=False)}
+
+
 @remembered
 def normal_value(value: str) -> str:
     """Of any field: without what is between the members of a list, and with one space for several. Within quotes nothing is

@@ -59,11 +59,3 @@ def test_the_bound_holds_and_what_is_larger_is_not_stored() -> None:
     assert (tier.count, tier.evicted) == (10, 90)
     tier.put(entry("large", b"x" * 100_000))
     assert tier.get("large") is None
-
-
-def test_those_that_are_meant_are_dropped() -> None:
-    tier = MemoryTier(1 << 20)
-    for number in range(10):
-        tier.put(entry(f"http://edge.test/{number}"))
-    assert tier.drop_where(lambda each: each.key > "http://edge.test/6") == 3
-    assert tier.count == 7

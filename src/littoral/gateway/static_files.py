@@ -1,0 +1,187 @@
+"""Files of a directory, as a web server gives them: with validators, ranges, and nothing that begins with a dot.
+
+a file                 200, 206, 304 or 416
+a directory            its index; without the slash at the end of the path, 301 to that
+nothing                the index of all, where the route is a single-page application; a page of the route's; 404
+"""
+
+import mimetypes
+from typing import Protocol
+from urllib.parse import unquote
+
+import msgspec
+
+from littoral.core.clock import Clock
+from littoral.core.errors import MethodNotAllowed, NotFound
+from littoral.core.resources.web import Static
+from littoral.gateway.exchange import Exchange
+from littoral.gateway.field_block import FieldBlock
+from littoral.gateway.origin_calls import stripped
+from littoral.gateway.target import RequestTarget
+from littoral.wire.caching.fields import table
+from littoral.wire.caching.http_date import format_date
+from littoral.wire.caching.ranges import select
+from littoral.wire.caching.storing import NEVER, Stored
+from littoral.wire.caching.validation import not_modified, not_modified_fields
+
+WELL_KNOWN = ".well-known"
+"""The one name with a dot at its beginning that is for everybody (RFC 8615)."""
+_NOTHING = FieldBlock(())
+_TEXTS = ("text/", "application/javascript", "application/json", "image/svg+xml")
+
+
+class FileFacts(msgspec.Struct, frozen=True):
+    """What is known of a file."""
+
+    size: int
+    changed_ns: int
+    inode: int
+    is_directory: bool = False
+
+
+class OpenFile(Protocol):
+    """A file, or a directory."""
+
+    facts: FileFacts
+
+    async def read(self, start: int, end: int) -> bytes:
+        """Some bytes from `start` on, not beyond `end`; empty where the file is shorter than it was. Raises StorageError."""
+        ...
+
+    def close(self) -> None:
+        """It is not wanted any more."""
+        ...
+
+
+class Directory(Protocol):
+    """A directory and what is below it."""
+
+    def open(self, parts: tuple[str, ...]) -> OpenFile | None:
+        """What is there; None for nothing that may be given. Raises StorageError."""
+        ...
+
+
+class StaticFiles:
+    """Implements `littoral.gateway.gateway.Handler` for one route."""
+
+    def __init__(self, directory: Directory, spec: Static, strip_prefix: str, clock: Clock) -> None:
+        self._directory = directory
+        self._spec = spec
+        self._strip_prefix = strip_prefix
+        self._clock = clock
+
+    async def serve(self, exchange: Exchange, target: RequestTarget, request_id: str) -> int:
+        """See Handler.serve. Raises NotFound, MethodNotAllowed, StorageError."""
+        if exchange.method not in ("GET", "HEAD"):
+            raise MethodNotAllowed(
+                "call", target.path[:120], f"files do not take {exchange.method}", "They take GET, HEAD"
+            )
+        path = stripped(target.path, self._strip_prefix)
+        parts = _parts(path)
+        found = self._directory.open(parts) if parts is not None else None
+        if found is not None and found.facts.is_directory:
+            found.close()
+            if not path.endswith("/"):
+                query = f"?{target.query}" if target.query else ""
+                # A path, and not a URL: two slashes at its beginning would name another host.
+                exchange.respond(301, _NOTHING, [("location", "/" + target.path.lstrip("/") + "/" + query)], b"")
+                return 301
+            assert parts is not None
+            parts = (*parts, *self._spec.index.split("/"))
+            found = self._file(parts)
+        if found is not None and parts is not None and not path.endswith("/" + parts[-1] + "/"):
+            return await self._give(exchange, found, parts[-1], 200)
+        return await self._give_instead(exchange, target)
+
+    async def _give_instead(self, exchange: Exchange, target: RequestTarget) -> int:
+        """Of what is not there. Raises NotFound."""
+        for name, status in ((self._spec.index if self._spec.single_page else None, 200), (self._spec.not_found, 404)):
+            if name is not None:
+                parts = tuple(name.split("/"))
+                found = self._file(parts)
+                if found is not None:
+                    return await self._give(exchange, found, parts[-1], status)
+        raise NotFound("find file", target.path[:120], "there is no such file")
+
+    def _file(self, parts: tuple[str, ...]) -> OpenFile | None:
+        found = self._directory.open(parts)
+        if found is not None and found.facts.is_directory:
+            found.close()
+            return None
+        return found
+
+    async def _give(self, exchange: Exchange, found: OpenFile, name: str, status: int) -> int:
+        try:
+            return await self._send(exchange, found, name, status)
+        finally:
+            found.close()
+
+    async def _send(self, exchange: Exchange, found: OpenFile, name: str, status: int) -> int:
+        facts, now_s = found.facts, self._clock.wall_ms() / 1000
+        stored, asked = _as_stored(facts, name, status, self._spec.cache_control, now_s), table(exchange.fields)
+        if not_modified(stored, asked, now_s):
+            exchange.respond(304, _NOTHING, not_modified_fields(stored), b"")
+            return 304
+        selected = select(stored, facts.size, exchange.method, asked, now_s)
+        assert selected is not None, name
+        start, end = selected.start, selected.end
+        extra = [("content-range", selected.content_range)] if selected.content_range else []
+        block = FieldBlock(stored.fields)
+        if exchange.method == "HEAD" or start == end:
+            length = [("content-length", str(facts.size))] if exchange.method == "HEAD" else []
+            exchange.respond(selected.status, block, [*extra, *length], b"")
+            return selected.status
+        first = await found.read(start, end)
+        if len(first) == end - start:
+            exchange.respond(selected.status, block, extra, first)
+            return selected.status
+        await exchange.begin(selected.status, block, [*extra, ("content-length", str(end - start))])
+        piece = first
+        while piece:
+            await exchange.send(piece)
+            start += len(piece)
+            piece = await found.read(start, end) if start < end else b""
+        if start < end:
+            exchange.abort()  # It has become shorter meanwhile.
+        else:
+            await exchange.end()
+        return selected.status
+
+
+def _parts(path: str) -> tuple[str, ...] | None:
+    """The names that a path leads through; None for one that leads to no file."""
+    try:
+        parts = [unquote(part, errors="strict") for part in path.split("/") if part]
+    except UnicodeDecodeError:
+        return None
+    if any("/" in part or "\0" in part or (part.startswith(".") and part != WELL_KNOWN) for part in parts):
+        return None
+    return tuple(parts)
+
+
+def _as_stored(facts: FileFacts, name: str, status: int, cache_control: str, now_s: float) -> Stored:
+    """A file as a cache would hold it: conditions and ranges are judged alike."""
+    kind, encoding = mimetypes.guess_type(name)
+    kind = kind or "application/octet-stream"
+    if kind.startswith(_TEXTS):
+        kind = f"{kind}; charset=utf-8"
+    changed_s = facts.changed_ns // 1_000_000_000
+    etag = f'"{facts.inode:x}-{facts.changed_ns:x}-{facts.size:x}"'
+    modified = format_date(changed_s)
+    fields = [("content-type", kind), ("cache-control", cache_control), ("x-content-type-options", "nosniff")]
+    if encoding is not None:
+        fields.append(("content-encoding", encoding))
+    if status == 200:
+        fields += [("etag", etag), ("last-modified", modified), ("accept-ranges", "bytes")]
+    return Stored(
+        status,
+        tuple(fields),
+        now_s,
+        now_s,
+        NEVER,
+        NEVER,
+        NEVER,
+        etag=etag,
+        modified=modified,
+        modified_s=float(changed_s),
+    )

@@ -1,0 +1,71 @@
+"""The operator API's part for the HTTP cache.
+
+POST /v1/cache/purge     {url | tag | prefix | all, soft}    forget, or do not give without the origin's word
+GET  /v1/cache/inspect?url=                                  what the gateways of this node hold of a URL
+"""
+
+from typing import Literal
+
+import msgspec
+
+from littoral.core.errors import InvalidInput, NotFound
+from littoral.core.http import Request, Response
+from littoral.core.undecodable import UNDECODABLE
+from littoral.gateway.cache.purge import Purge, read_place
+from littoral.node.purge_desk import CachedObject, PurgeDesk
+from littoral.wire.answers import json_answer, method_not_allowed
+
+PATH = "/v1/cache"
+PURGE_PATH = f"{PATH}/purge"
+INSPECT_PATH = f"{PATH}/inspect"
+
+
+class PurgeOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Body of POST /v1/cache/purge: exactly one of the first four."""
+
+    url: str | None = None
+    tag: str | None = None
+    prefix: str | None = None
+    all: bool = False
+    soft: bool = False
+
+
+class Inspected(msgspec.Struct, frozen=True):
+    """Answer of GET /v1/cache/inspect."""
+
+    gateways: list[list[CachedObject]]
+    """What each of those holds that answered."""
+
+
+class CacheApi:
+    """Answers for requests whose path begins with PATH, once the operator is known."""
+
+    def __init__(self, desk: PurgeDesk) -> None:
+        self._desk = desk
+
+    async def handle(self, request: Request) -> Response:
+        """Answer one request. Raises LittoralError."""
+        match (request.method, request.path):
+            case ("POST", "/v1/cache/purge"):
+                return json_answer(await self._desk.purge(_purge_of(request.body)))
+            case ("GET", "/v1/cache/inspect"):
+                url = request.query.get("url", "")
+                read_place(url)
+                return json_answer(Inspected(await self._desk.inspect(url)))
+            case (_, "/v1/cache/purge" | "/v1/cache/inspect"):
+                raise method_not_allowed(request)
+        raise NotFound("find", request.path[:120], "the operator API has no such resource")
+
+
+def _purge_of(body: bytes) -> Purge:
+    try:
+        order = msgspec.json.decode(body, type=PurgeOrder)
+    except UNDECODABLE as error:
+        raise InvalidInput("purge", "", str(error), 'Send {"url": "http://HOST/PATH"}') from error
+    kinds: list[Literal["url", "tag", "prefix"]] = ["url", "tag", "prefix"]
+    given = [kind for kind in kinds if getattr(order, kind) is not None]
+    if len(given) + order.all != 1:
+        raise InvalidInput("purge", "", "exactly one of url, tag, prefix and all says what", "Send one of them")
+    if order.all:
+        return Purge("all", soft=order.soft)
+    return Purge(given[0], getattr(order, given[0]), soft=order.soft)
