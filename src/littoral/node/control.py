@@ -30,6 +30,8 @@ from littoral.node.replies import Replies
 SOCKET = "hub.sock"
 REPORT_S = 1.0
 FIRST_RETRY_S, LAST_RETRY_S = 0.05, 1.0
+FIRST_WORD_S = 1.0
+"""For so long a gateway that starts waits for a hub that is there: what it knows already it can serve meanwhile."""
 UNANSWERED_MOST = 1000
 """A gateway that has not answered so many orders hangs, and is let go of. Once it connects again it is told what it missed."""
 SHOWN_BYTES = CONTROL_FRAME_BYTES.default // 2
@@ -255,10 +257,22 @@ class ControlClient:
         """Up to where the node's purges are done here."""
         self._tasks = tasks
         self._connection: _HubConnection | None = None
+        self._told = asyncio.Event()
+        """Set once the hub has told of a configuration."""
 
-    def start(self) -> None:
-        """Connect, and begin to report."""
+    async def start(self) -> None:
+        """Connect, and begin to report. Returns once the hub has said that there is a configuration, and so the newest was
+        taken: who serves before that may answer by an older one. A hub that is away, or says nothing, is not waited for."""
+        with contextlib.suppress(OSError, TimeoutError):
+            await self._connect()
+            async with asyncio.timeout(FIRST_WORD_S):
+                await self._told.wait()
         self._tasks.start(self._keep_reporting(), "report to hub")
+
+    async def _connect(self) -> None:
+        """Raises OSError."""
+        loop = asyncio.get_running_loop()
+        _, self._connection = await loop.create_unix_connection(lambda: _HubConnection(self), self._path)
 
     def kill_worker(self, app: str, pid: int) -> None:
         """Ask for a worker to be killed. While the hub is away nobody can; the next request past its deadline asks
@@ -275,6 +289,7 @@ class ControlClient:
         match message:
             case ConfigChanged():
                 self._on_config()
+                self._told.set()
             case PurgeOrder(told):
                 done = [self._caches.purge(purge) for purge in told.purges]
                 self._known = told.until
@@ -288,14 +303,13 @@ class ControlClient:
 
     async def _keep_reporting(self) -> None:
         delay_s = FIRST_RETRY_S
-        loop = asyncio.get_running_loop()
         while True:
             if self._connection is not None:
                 self._connection.send(_encode(self._report()))
                 await asyncio.sleep(REPORT_S)
                 continue
             try:
-                _, self._connection = await loop.create_unix_connection(lambda: _HubConnection(self), self._path)
+                await self._connect()
                 delay_s = FIRST_RETRY_S
             except OSError:
                 await asyncio.sleep(delay_s)

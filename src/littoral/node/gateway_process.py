@@ -77,7 +77,7 @@ class GatewayProcess:
         # Ctrl-C reaches the whole group; the supervisor decides in which order processes end.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         self._load()
-        self._control.start()
+        await self._control.start()
         shown = None
         if self._certificates is not None:
             shown = self._certificates.shown

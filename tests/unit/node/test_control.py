@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
+from typing import Self
 
 import msgspec
 import pytest
@@ -67,7 +68,7 @@ def test_reports_and_orders_go_up_and_changes_come_down_across_a_restart_of_the_
         orders = CacheOrders(MemoryTier(1 << 20), FakeClock())
         gateway = ControlClient(run_dir, lambda: GatewayReport(3, 77, meters), changed, orders, tasks)
         gateway.kill_worker("nobody", 1)
-        gateway.start()
+        await gateway.start()
         server = hub()
         await server.start()
         await until(1)
@@ -113,7 +114,11 @@ class Gateway:
     def __init__(self, run_dir: Path, index: int, tasks: Tasks) -> None:
         self.purged: list[str] = []
         meters = Meters()
-        ControlClient(run_dir, lambda: GatewayReport(index, index, meters), lambda: None, self, tasks).start()
+        self._client = ControlClient(run_dir, lambda: GatewayReport(index, index, meters), lambda: None, self, tasks)
+
+    async def start(self) -> Self:
+        await self._client.start()
+        return self
 
     def purge(self, purge: Purge) -> int:
         self.purged.append(purge.value or purge.kind)
@@ -165,7 +170,7 @@ def test_all_gateways_are_told_of_a_purge_and_say_what_came_of_it() -> None:
     async def story(run_dir: Path, log: Log, tasks: Tasks, hub: Callable[[], ControlServer]) -> None:
         server = hub()
         await server.start()
-        gateways = [Gateway(run_dir, index, tasks) for index in range(2)]
+        gateways = [await Gateway(run_dir, index, tasks).start() for index in range(2)]
         await connected(server, 2)
         replies = server.purge(log.add("a", "b"))
         shown = server.inspect("http://edge.test/")
@@ -183,7 +188,7 @@ def test_a_gateway_that_connects_again_says_what_it_knows_and_is_told_the_rest_f
     async def story(run_dir: Path, log: Log, tasks: Tasks, hub: Callable[[], ControlServer]) -> None:
         server = hub()
         await server.start()
-        gateway = Gateway(run_dir, 0, tasks)
+        gateway = await Gateway(run_dir, 0, tasks).start()
         await connected(server, 1)
         await server.purge(log.add("a")).wait(10)
         await server.stop()
@@ -227,3 +232,33 @@ def test_an_answer_to_nothing_ends_the_connection() -> None:
         await server.stop()
 
     play_purges(story)
+
+
+def test_a_gateway_that_starts_waits_for_the_newest_configuration_but_not_for_a_hub_that_is_away() -> None:
+    async def scenario(run_dir: Path) -> None:
+        faults: list[BaseException] = []
+        tasks = Tasks(faults.append)
+        loaded: list[GatewayConfig | None] = []
+        orders = CacheOrders(MemoryTier(1 << 20), FakeClock())
+
+        def gateway() -> ControlClient:
+            def load() -> None:
+                loaded.append(read_config(run_dir))
+
+            return ControlClient(run_dir, lambda: GatewayReport(0, 1, Meters()), load, orders, tasks)
+
+        await gateway().start()
+        assert loaded == []
+        config = GatewayConfig([Route("one")])
+        server = ControlServer(
+            run_dir, lambda *_: None, lambda _: None, lambda: config, lambda _: Told([], Position("", 0))
+        )
+        await server.start()
+        await gateway().start()
+        assert loaded[-1] == config
+        await tasks.stop()
+        await server.stop()
+        assert not faults
+
+    with tempfile.TemporaryDirectory(prefix="lit") as directory:
+        asyncio.run(scenario(Path(directory)))
