@@ -19,7 +19,6 @@ from littoral.core.resources import App, Namespace
 from littoral.core.resources.part import Metadata
 from littoral.drivers.random import SystemRandom
 from littoral.fleet.bundles import pack_bundle
-from littoral.fleet.desired import Deployable, record_of
 from littoral.security.ca import fingerprint_of
 from littoral.security.join import create_token
 from littoral.store.schema import FORMAT_VERSION
@@ -46,11 +45,6 @@ def site(cloud: RealNode) -> Iterator[RealNode]:
     """A node that wants to join."""
     with RealNode("plant-a", "site", parent=cloud) as node:
         yield node
-
-
-def apply(node: RealNode, resource: Deployable, bundle: bytes | None = None) -> None:
-    reply = node.api("POST", "/v1/resources", msgspec.msgpack.encode([record_of(resource, bundle)]))
-    assert reply.status == 200, reply.body
 
 
 def append(node: RealNode, stream: str, body: bytes) -> int:
@@ -288,7 +282,7 @@ class TestSizes:
         assert "api-body-bytes" in reply.json()["remedy"]
 
     def test_a_key_value_write_over_the_limits(self, cloud: RealNode):
-        apply(cloud, Namespace(api_version="littoral/v1", metadata=Metadata(name="settings")))
+        cloud.apply(Namespace(api_version="littoral/v1", metadata=Metadata(name="settings")))
         cloud.until(lambda: cloud.api("PUT", "/v1/kv/settings/a", b"1").status == 204)
         reply = cloud.api("PUT", "/v1/kv/settings/a", b"x" * (MIB + 1))
         assert (reply.status, reply.json()["kind"]) == (413, "TooLarge")
@@ -309,7 +303,7 @@ class TestSizes:
         )
         code = b"from workers import Response, WorkerEntrypoint\n\n\nclass Default(WorkerEntrypoint):\n"
         code += b"    async def fetch(self, request):\n        return Response(str(len(await request.bytes())))\n"
-        apply(cloud, app, pack_bundle("echo", {"main.py": code}))
+        cloud.apply(app, pack_bundle("echo", {"main.py": code}))
         url = f"{cloud.url('gateway')}/echo"
         cloud.until(lambda: call(url, "POST", b"abc").status == 200)
         try:

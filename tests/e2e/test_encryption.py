@@ -50,7 +50,7 @@ def test_a_node_with_a_key_in_its_environment(monkeypatch, tmp_path):
         node.start()
         written(node, TEXT)
         assert not in_files(node)
-        for process, number in node._pids().items():
+        for process, number in node.pids().items():
             variables = Path(f"/proc/{number}/environ").read_bytes()
             assert (KEY.encode() in variables) == (process == "hub"), process
             assert KEY.encode() not in Path(f"/proc/{number}/cmdline").read_bytes()

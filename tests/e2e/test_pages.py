@@ -28,6 +28,7 @@ INBOXES = REPOSITORY / "docs" / "howto" / "reach-a-node-behind-nat.md"
 BOUNDS = REPOSITORY / "docs" / "howto" / "bound-a-store.md"
 LETTERS = REPOSITORY / "docs" / "howto" / "handle-dead-letters.md"
 STREAMS = REPOSITORY / "docs" / "howto" / "serve-streams-to-clients.md"
+REPLACE_GATEWAYS = REPOSITORY / "docs" / "howto" / "replace-gateways.md"
 WEB_CACHE = REPOSITORY / "docs" / "howto" / "put-a-cache-before-a-server.md"
 WORKERS = REPOSITORY / "docs" / "howto" / "wake-workers.md"
 BACKUPS = REPOSITORY / "docs" / "howto" / "back-up-and-restore.md"
@@ -239,6 +240,11 @@ def test_the_recipe_for_a_cache(tmp_path):
                     r"^purge 0: [1-9] stored responses? in [1-9] gateways?$", run(purge, tmp_path), re.MULTILINE
                 )
                 assert "fwd=uri-miss" in run(after, tmp_path)
+                (reload,) = commands(REPLACE_GATEWAYS)
+                run(reload.replace("littoral ", f"{interpreter} -m littoral.cli.main ", 1), tmp_path)
+                pids = tmp_path / "data" / "run" / "pids.json"
+                before = pids.read_text(encoding="ascii")
+                until(lambda: pids.read_text(encoding="ascii") != before)
             finally:
                 server.terminate()
                 server.wait(DEADLINE_S)

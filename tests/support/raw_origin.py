@@ -15,6 +15,7 @@ class RawOrigin:
         self.heads: list[str] = []
         """Of the requests, as they came."""
         self._answer = answer
+        self._serving: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -23,22 +24,32 @@ class RawOrigin:
 
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
+        for writer in self._serving.values():
+            writer.transport.abort()
+        for task in self._serving:
+            task.cancel()
+        while self._serving:
+            await asyncio.sleep(0)
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving[task] = writer
         try:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
                 self.heads.append(head)
                 await self._answer(head, reader, writer)
                 await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             pass
         finally:
             writer.close()
+            del self._serving[task]
 
 
 def whole(body: bytes = b"hello", *fields: str, status: str = "200 OK") -> bytes:

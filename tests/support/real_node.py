@@ -20,6 +20,7 @@ import msgspec
 from littoral.core.resources import Node, Tier
 from littoral.core.resources.model import Encryption, Listen, Mqtt, NodeSpec, Parent, Streams
 from littoral.core.resources.part import Metadata
+from littoral.fleet.desired import Deployable, record_of
 from littoral.node.layout import JOIN_TOKEN_VARIABLE
 from littoral.wire import mqtt
 
@@ -70,6 +71,7 @@ class RealNode:
         listen: Mapping[str, str] | None = None,
         streams: Streams | None = None,
         encryption: Encryption | None = None,
+        gateways: int = 1,
         **limits: int,
     ) -> None:
         """data_dir: one of its own by default. listen: other addresses than free ports of the loopback. streams: who may
@@ -86,6 +88,7 @@ class RealNode:
                 tier=tier,
                 parent=None if parent is None else Parent(url=parent.url("peer"), join_url=parent.url("join")),
                 listen=Listen(**addresses),
+                gateways=gateways,
                 mqtt=Mqtt(anonymous=True),
                 streams=streams or Streams(),
                 encryption=encryption,
@@ -144,12 +147,16 @@ class RealNode:
 
     def kill_hub(self) -> None:
         """kill -9; the supervisor starts it again."""
-        killed = self._pids()["hub"]
-        os.kill(killed, signal.SIGKILL)
-        self.until(lambda: self._pids().get("hub", killed) != killed)
+        self.kill("hub")
         self.until(self.is_up)
 
-    def _pids(self) -> dict[str, int]:
+    def kill(self, name: str) -> None:
+        """kill -9 one of its processes, and wait until the supervisor has started it again."""
+        killed = self.pids()[name]
+        os.kill(killed, signal.SIGKILL)
+        self.until(lambda: self.pids().get(name, killed) != killed)
+
+    def pids(self) -> dict[str, int]:
         return msgspec.json.decode((self.data_dir / "run" / "pids.json").read_bytes(), type=dict[str, int])
 
     def is_up(self) -> bool:
@@ -183,6 +190,15 @@ class RealNode:
         token = (self.data_dir / "identity" / "operator.token").read_text(encoding="ascii").strip()
         fields = {"authorization": f"Bearer {token}", **(headers or {})}
         return call(f"{self.url('api')}{path}", method, body, fields)
+
+    def get(self, path: str) -> Reply:
+        """One request to its gateway."""
+        return call(f"{self.url('gateway')}{path}")
+
+    def apply(self, resource: Deployable, bundle: bytes | None = None) -> None:
+        """Submit a document; at the root."""
+        reply = self.api("POST", "/v1/resources", msgspec.msgpack.encode([record_of(resource, bundle)]))
+        assert reply.status == 200, reply.body
 
     def token(self, node: str, ttl_s: int = 3600) -> str:
         """A join token."""

@@ -15,11 +15,16 @@ Name = Annotated[str, typer.Argument(metavar="NODE", help="The node that is aske
 
 
 @at_node
-def command(api: ApiClient, name: Name, command: Annotated[str, typer.Argument(help="diagnose, or greet.")]) -> None:
+def command(
+    api: ApiClient, name: Name, command: Annotated[str, typer.Argument(help="diagnose, greet, or reload.")]
+) -> None:
     """Give a node a command, and print its answer as JSON.
 
     diagnose: its status, the limits that are not the defaults or were reached, and its last warnings.
     greet: it begins the session with its parent anew.
+
+    reload: its gateway processes are replaced one after another. The next one serves before the one before it leaves, and who is being
+    answered is not cut off.
     """
     order = msgspec.json.encode({"command": command})
     path = f"{NODES_PATH}{check_node_name(name)}/commands"

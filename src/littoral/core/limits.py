@@ -537,6 +537,13 @@ GATEWAY_LINGER_S = _limit(
     "close",
     "what a client still sends is dropped for so long, so that it can read why nothing more is read",
 )
+GATEWAY_DRAIN_S = _limit(
+    "gateway-drain-seconds",
+    300,
+    "seconds",
+    "close",
+    "a gateway process that is replaced finishes for so long what it has begun: downloads, WebSockets",
+)
 GATEWAY_HANDSHAKE_S = _limit(
     "gateway-handshake-seconds", 10, "seconds", "close", "a client that does not get on with TLS holds a socket"
 )

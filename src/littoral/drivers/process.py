@@ -36,6 +36,11 @@ def die_with_parent(parent: int) -> bool:
     return os.getppid() == parent
 
 
+def ask_supervisor_to_reload() -> None:
+    """Of the process that started this one, which is one that takes SIGHUP so (littoral.node.supervisor)."""
+    os.kill(os.getppid(), signal.SIGHUP)
+
+
 def leave(status: int) -> NoReturn:
     """End the process at once, with its output flushed. For processes that used `drivers.transport`: threads of the HTTP
     client may still let go of Python objects, and abort the process if the interpreter is taken down meanwhile.

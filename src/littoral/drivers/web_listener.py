@@ -82,20 +82,20 @@ class WebListener:
                 ssl_shutdown_timeout=self._limits[GATEWAY_LINGER_S],
             )
 
-    async def stop(self, grace_s: float) -> bool:
+    async def stop(self, grace_s: float, idle_s: float = 0.0) -> bool:
         """Accept no more connections, and wait until the requests that came are answered; each answer is the last of its
-        connection. False if `grace_s` passed first: what is left then is cut off."""
+        connection. False if `grace_s` passed first: what is left then is cut off. idle_s: for so long connections on which
+        nothing is asked are left open, for a client may be about to ask."""
         if self._server is None:
             return True
         self.draining = True
         self._server.close()
-        for connection in tuple(self._connections):
-            connection.finish()
         loop = asyncio.get_running_loop()
         until_s = loop.time() + grace_s
-        if self._connections:
-            self._empty = loop.create_future()
-            await asyncio.wait([self._empty], timeout=grace_s)
+        await self._wait_until_empty(idle_s)
+        for connection in tuple(self._connections):
+            connection.finish()
+        await self._wait_until_empty(until_s - loop.time())
         if self._tasks:
             # What was begun for clients that have gone.
             await asyncio.wait(tuple(self._tasks), timeout=max(0.0, until_s - loop.time()))
@@ -107,6 +107,11 @@ class WebListener:
         if self._ticking is not None:
             self._ticking.cancel()
         return is_whole
+
+    async def _wait_until_empty(self, most_s: float) -> None:
+        if self._connections and most_s > 0:
+            self._empty = asyncio.get_running_loop().create_future()
+            await asyncio.wait([self._empty], timeout=most_s)
 
     def _tick(self) -> None:
         loop = asyncio.get_running_loop()

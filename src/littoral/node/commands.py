@@ -4,6 +4,7 @@ POST /v1/commands {"command": NAME}
 
     diagnose   status, limits that are not the defaults or were reached, the last warnings: what support asks for
     greet      begin the session with the parent anew
+    reload     replace the gateway processes one after another, and cut nobody off
 """
 
 from collections import deque
@@ -21,7 +22,7 @@ from littoral.node.status import NodeStatus
 from littoral.streams.uplink import Uplink
 from littoral.wire.answers import json_answer
 
-Command = Literal["diagnose", "greet"]
+Command = Literal["diagnose", "greet", "reload"]
 HARMLESS: tuple[Command, ...] = ("diagnose", "greet")
 """Those that change nothing that is kept: a node lets others give them where it lets them read."""
 WARNINGS_KEPT = 100
@@ -71,19 +72,37 @@ class Greeted(msgspec.Struct, frozen=True):
     """Begun before."""
 
 
+class Reloading(msgspec.Struct, frozen=True):
+    """Answer of `reload`."""
+
+    reloading: str = "gateways"
+    """The node's log says when each was replaced."""
+
+
 class Commands:
     """Of one node."""
 
     def __init__(
-        self, node: str, status: Callable[[], NodeStatus], limits: Limits, uplink: Uplink | None, warnings: Warnings
+        self,
+        node: str,
+        status: Callable[[], NodeStatus],
+        limits: Limits,
+        uplink: Uplink | None,
+        warnings: Warnings,
+        reload: Callable[[], None],
     ) -> None:
-        """uplink: None at the root."""
+        """uplink: None at the root. reload: has the gateways replaced."""
         self._node = node
         self._status = status
         self._limits = limits
         self._uplink = uplink
         self._warnings = warnings
-        self._table: Mapping[Command, Callable[[], object]] = {"diagnose": self._diagnose, "greet": self._greet}
+        self._reload_gateways = reload
+        self._table: Mapping[Command, Callable[[], object]] = {
+            "diagnose": self._diagnose,
+            "greet": self._greet,
+            "reload": self._reload,
+        }
 
     def handle(self, request: Request) -> Response:
         """Answer POST /v1/commands. Raises InvalidInput, Conflict."""
@@ -103,3 +122,7 @@ class Commands:
             raise Conflict("greet the parent of", self._node, "it is the root")
         self._uplink.greet_again()
         return Greeted(self._uplink.state.sessions)
+
+    def _reload(self) -> Reloading:
+        self._reload_gateways()
+        return Reloading()

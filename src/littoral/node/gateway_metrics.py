@@ -19,18 +19,30 @@ _CACHE_COUNTERS = (
 """Metric, field of CacheMeter, what it counts."""
 
 
+LEAVING_MOST = 16
+"""So many processes that were replaced may still report: those that finish what they have begun."""
+
+
 class GatewayMetrics:
     """Collects reports."""
 
     def __init__(self) -> None:
         self._reports: dict[int, GatewayReport] = {}
+        """By index: of the processes that take connections."""
+        self._leaving: dict[int, GatewayReport] = {}
+        """By process: of those that were replaced, the one that was so first being the first."""
         self._ended = Meters()
 
     def take(self, report: GatewayReport) -> None:
-        """Totals of one gateway process. Another process at the same index means that the one before has ended."""
+        """Totals of one gateway process. Another process at the same index means that the one before ends, or has ended."""
+        if report.pid in self._leaving:
+            self._leaving[report.pid] = report
+            return
         before = self._reports.get(report.index)
         if before is not None and before.pid != report.pid:
-            self._ended.add(before.meters)
+            self._leaving[before.pid] = before
+            if len(self._leaving) > LEAVING_MOST:
+                self._ended.add(self._leaving.pop(next(iter(self._leaving))).meters)
         self._reports[report.index] = report
 
     def families(self) -> Iterator[Family | Histogram]:
@@ -39,10 +51,16 @@ class GatewayMetrics:
         yield from self._caches()
         yield from self._targets()
 
-    def _requests(self) -> Iterator[Family | Histogram]:
+    def _total(self) -> Meters:
+        """Of all there ever were."""
         total = Meters()
-        for meters in (self._ended, *(report.meters for report in self._reports.values())):
-            total.add(meters)
+        total.add(self._ended)
+        for report in (*self._leaving.values(), *self._reports.values()):
+            total.add(report.meters)
+        return total
+
+    def _requests(self) -> Iterator[Family | Histogram]:
+        total = self._total()
         samples = [
             Sample(count, {"route": to, "status": str(status)})
             for to, meter in total.routes.items()
@@ -69,9 +87,7 @@ class GatewayMetrics:
 
     def _caches(self) -> Iterator[Family]:
         reports = [report.meters for report in self._reports.values()]
-        total = Meters()
-        for meters in (self._ended, *reports):
-            total.add(meters)
+        total = self._total()
         for name, field, text in _CACHE_COUNTERS:
             samples = [Sample(getattr(cache, field), {"route": route}) for route, cache in total.caches.items()]
             yield Family(name, "counter", text, samples)

@@ -1,6 +1,6 @@
 """One gateway process.
 
-    python -m littoral.node.gateway_process --fd N --run-dir PATH --index I
+    python -m littoral.node.gateway_process --fd N --run-dir PATH --index I [--ready-fd N]
 
 It serves HTTP on a listening socket that the supervisor bound and passed on, and goes on serving while the hub is
 away: routes come from run/gateway.msgpack, functions are reached at their own sockets.
@@ -8,6 +8,7 @@ away: routes come from run/gateway.msgpack, functions are reached at their own s
 
 import argparse
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -18,7 +19,7 @@ import msgspec
 import uvloop
 
 from littoral.core.garbage import keep_for_life
-from littoral.core.limits import GATEWAY_CACHE_BYTES, Limits
+from littoral.core.limits import GATEWAY_CACHE_BYTES, GATEWAY_DRAIN_S, Limits
 from littoral.core.resources.web import GatewayTls
 from littoral.core.tasks import Tasks
 from littoral.drivers.clock import SystemClock
@@ -34,9 +35,12 @@ from littoral.node.control import ControlClient, GatewayReport
 from littoral.node.gateway_certificates import GatewayCertificates
 from littoral.node.gateway_config import read_config
 from littoral.node.gateway_handlers import GatewayHandlers
+from littoral.node.rollover import READY_OPTION
 
 STOP_GRACE_S = 10.0
 """How long open requests may take when the process is told to end."""
+LEAVE_IDLE_S = 5.0
+"""For so long a process that is replaced leaves connections open on which nothing is asked."""
 
 
 def log(text: str) -> None:
@@ -69,11 +73,13 @@ class GatewayProcess:
         self._listener: WebListener | None = None
         self._certificates = GatewayCertificates(tls) if tls is not None else None
 
-    async def serve(self, descriptor: int) -> None:
-        """Serve until SIGTERM."""
-        stopped = asyncio.Event()
+    async def serve(self, descriptor: int, ready: int | None) -> None:
+        """Serve until SIGTERM; or until SIGHUP, which says that another process has taken over, so that there is time. ready:
+        a descriptor by which it is said that requests are served."""
+        told = asyncio.Queue[int]()
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, stopped.set)
+        for each in (signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(each, told.put_nowait, each)
         # Ctrl-C reaches the whole group; the supervisor decides in which order processes end.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         self._load()
@@ -85,11 +91,22 @@ class GatewayProcess:
         self._listener = WebListener(descriptor, self._gateway.serve, self._limits, shown)
         await self._listener.start()
         keep_for_life()
-        await stopped.wait()
+        if ready is not None:
+            os.write(ready, b"1")
+            os.close(ready)
+        if await told.get() == signal.SIGHUP:
+            await self._leave(self._listener)
         await self._listener.stop(STOP_GRACE_S)
         self._functions.stop()
         await self._tasks.stop()
         await self._transport.aclose()
+
+    async def _leave(self, listener: WebListener) -> None:
+        """Finish what was begun: there is time, until SIGTERM."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(None) as until:
+                asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, until.reschedule, 0.0)
+                await listener.stop(self._limits[GATEWAY_DRAIN_S], LEAVE_IDLE_S)
 
     def _load(self) -> None:
         config = read_config(self._run_dir)
@@ -131,9 +148,11 @@ def main() -> None:
     parser.add_argument("--run-dir", required=True, type=Path, help="the node's directory of sockets")
     parser.add_argument("--index", required=True, type=int, help="which of the node's gateways this is")
     parser.add_argument("--tls", type=_tls, help="what it shows to clients, as the node's document has it, in JSON")
+    parser.add_argument(READY_OPTION, type=int, help="inherited pipe by which it says that it serves")
     arguments = parser.parse_args()
+    process = GatewayProcess(arguments.run_dir.absolute(), arguments.index, arguments.tls)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(GatewayProcess(arguments.run_dir.absolute(), arguments.index, arguments.tls).serve(arguments.fd))
+        runner.run(process.serve(arguments.fd, arguments.ready_fd))
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ from littoral.drivers.http_server import HttpServer
 from littoral.drivers.listeners import adopt_listener
 from littoral.drivers.mqtt import MqttListener
 from littoral.drivers.problem import unexpected_response
-from littoral.drivers.process import leave, resident_bytes
+from littoral.drivers.process import ask_supervisor_to_reload, leave, resident_bytes
 from littoral.drivers.random import SystemRandom
 from littoral.drivers.transport import HttpTransport
 from littoral.drivers.transport import Identity as TransportIdentity
@@ -166,6 +166,7 @@ class HubProcess:
             ),
             peers=self._peer_transport,
             webhooks=HttpWebhooks(self._limits),
+            reload=ask_supervisor_to_reload,
             offload=asyncio.to_thread,
             fault=unexpected_response,
             store_key=self._store_key,

@@ -25,7 +25,9 @@ class Inboxes:
         self._hub = hub
         clock, limits, parent = hub.seams.clock, hub.limits, hub.config.spec.parent
         self.warnings = Warnings(clock)
-        self.commands = Commands(hub.name, lambda: hub.report.now(), limits, hub.uplink, self.warnings)
+        self.commands = Commands(
+            hub.name, lambda: hub.report.now(), limits, hub.uplink, self.warnings, hub.seams.reload
+        )
         self.asking = Asking(hub.store, hub.registry, limits, clock, hub.seams.random, hub.warn)
         self.inbox = Inbox(
             hub.store,

@@ -40,5 +40,7 @@ class Seams:
     """What the store is encrypted with."""
     spill: Disk | None = None
     """The directory that spec.storage.spill names, if it does."""
+    reload: Callable[[], None] = lambda: None
+    """Has the node's gateway processes replaced."""
     renewed: Callable[[Identity], None] = lambda identity: None
     """Told of a new certificate, which is on disk already: listeners take it up."""

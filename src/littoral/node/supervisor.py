@@ -12,6 +12,7 @@ Rules:
   next one, and no other program can take the port.
 - A child that ends is started again, with a backoff that grows while it keeps ending early. A hub that ends with
   EXIT_STARTUP before one was ever well ends the node: its configuration is wrong, and it has said so.
+- SIGHUP replaces the gateways one after another, and cuts nobody off (littoral.node.rollover).
 - Children die with the supervisor (PR_SET_PDEATHSIG), so a restart of the node never meets its own ghosts.
 
 No threads, no event loop: the supervisor is what must not fail, so there is little in it that could.
@@ -25,7 +26,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -37,6 +37,7 @@ from littoral.drivers.clock import SystemClock
 from littoral.drivers.disk import LocalDisk, storage_error
 from littoral.drivers.listeners import listen_tcp
 from littoral.drivers.process import die_with_parent, raise_open_files
+from littoral.node.child import FIRST_DELAY_S, Child
 from littoral.node.code_place import remove_code
 from littoral.node.gateway_certificates import GatewayCertificates
 from littoral.node.layout import (
@@ -49,31 +50,18 @@ from littoral.node.layout import (
     write_json,
 )
 from littoral.node.lock import locked
+from littoral.node.rollover import LOOK_S, READY_OPTION, Rollover
 from littoral.node.store_key import take_variable
 
-FIRST_DELAY_S = 0.05
 WELL_S = 10.0
 """A child that ran this long was well; its next restart is not delayed."""
 OTHER_FILES = 1000
 """What a hub has open besides children and MQTT clients: the store, readers of streams, clients of its API."""
+GATEWAY = "gateway"
+"""What the names of gateways begin with."""
 STOP_S = 12.0
 """How long children may take to end before they are killed."""
-_SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)
-
-
-@dataclass(slots=True)
-class Child:
-    """One process to keep running."""
-
-    name: str
-    command: list[str]
-    sockets: list[socket.socket] = field(default_factory=list)
-    environment: dict[str, str] = field(default_factory=dict)
-    process: "subprocess.Popen[bytes] | None" = None
-    started_s: float = 0.0
-    due_s: float = 0.0
-    """When to start it next; meaningful while there is no process."""
-    delay_s: float = FIRST_DELAY_S
+_SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Supervisor:
@@ -94,6 +82,7 @@ class Supervisor:
         self._hub_was_well = False
         """Whether a hub ran for a while since this supervisor started: then what keeps it from starting may pass."""
         self._clock = SystemClock()
+        self._rollover = Rollover(self._start_successor, self._clock, say)
 
     def run(self) -> int:
         """Run the node until SIGTERM or SIGINT; returns the exit status. Raises StartupError, StorageError."""
@@ -170,7 +159,7 @@ class Supervisor:
             for index in range(self._config.spec.gateways):
                 command = [*python, "littoral.node.gateway_process", "--fd", str(gateway.fileno()), *tls]
                 command += ["--run-dir", run_dir, "--index", str(index)]
-                self._children.append(Child(f"gateway-{index}", command, [gateway]))
+                self._children.append(Child(f"{GATEWAY}-{index}", command, [gateway]))
         if (dashboard := self._listeners.get("dashboard")) is not None:
             api = f"http://{self._addresses()['api']}"
             command = [*python, "littoral.dashboard", "--fd", str(dashboard.fileno()), "--api", api]
@@ -187,10 +176,13 @@ class Supervisor:
             for child in self._children:
                 if child.process is None and child.due_s <= now_s:
                     self._start(child)
-            due = [child.due_s - now_s for child in self._children if child.process is None]
-            signalled = signal.sigtimedwait(_SIGNALS, max(0.01, min(due, default=3600.0)))
-            if signalled is not None and signalled.si_signo != signal.SIGCHLD:
+            if self._rollover.step():
+                self._note_processes()
+            signalled = self._wait_for_signal(now_s)
+            if signalled in (signal.SIGTERM, signal.SIGINT):
                 return 0
+            if signalled == signal.SIGHUP:
+                self._rollover.begin(child for child in self._children if child.name.startswith(GATEWAY))
             for child in self._children:
                 if child.process is not None and child.process.poll() is not None:
                     status = child.process.returncode
@@ -198,7 +190,34 @@ class Supervisor:
                         return 1
                     self._ended(child, status)
 
+    def _wait_for_signal(self, now_s: float) -> int | None:
+        """The next one; None once something is due without."""
+        due = [child.due_s - now_s for child in self._children if child.process is None]
+        if self._rollover.is_active:
+            due.append(LOOK_S)
+        signalled = signal.sigtimedwait(_SIGNALS, max(0.01, min(due, default=3600.0)))
+        return signalled.si_signo if signalled is not None else None
+
     def _start(self, child: Child) -> None:
+        try:
+            child.process = self._open(child, child.command)
+        except (OSError, subprocess.SubprocessError) as error:
+            # No memory, or no process to be had: that passes, and the node's other processes go on meanwhile.
+            self._delay(child, f"cannot be started ({error})")
+            return
+        child.started_s = self._clock.monotonic_s()
+        self._note_processes()
+
+    def _start_successor(self, child: Child, ready: int) -> "subprocess.Popen[bytes] | None":
+        """See `littoral.node.rollover.Start`."""
+        try:
+            return self._open(child, [*child.command, READY_OPTION, str(ready)], ready)
+        except (OSError, subprocess.SubprocessError) as error:
+            self._say(f"{child.name} cannot be started ({error})")
+            return None
+
+    def _open(self, child: Child, command: list[str], *descriptors: int) -> "subprocess.Popen[bytes]":
+        """Raises OSError, SubprocessError."""
         parent = os.getpid()
 
         def prepare() -> None:
@@ -206,19 +225,15 @@ class Supervisor:
             if not die_with_parent(parent):
                 os._exit(1)
 
-        try:
-            child.process = subprocess.Popen(
-                child.command,
-                pass_fds=[each.fileno() for each in child.sockets],
-                stdin=subprocess.DEVNULL,
-                env={**os.environ, **child.environment},
-                preexec_fn=prepare,  # noqa: PLW1509 -- the supervisor has one thread
-            )
-        except (OSError, subprocess.SubprocessError) as error:
-            # No memory, or no process to be had: that passes, and the node's other processes go on meanwhile.
-            self._delay(child, f"cannot be started ({error})")
-            return
-        child.started_s = self._clock.monotonic_s()
+        return subprocess.Popen(
+            command,
+            pass_fds=[*(each.fileno() for each in child.sockets), *descriptors],
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, **child.environment},
+            preexec_fn=prepare,  # noqa: PLW1509 -- the supervisor has one thread
+        )
+
+    def _note_processes(self) -> None:
         pids = {each.name: each.process.pid for each in self._children if each.process is not None}
         with contextlib.suppress(StorageError):
             # A convenience for operators and tests; a full disk must not keep a process from starting.
@@ -248,23 +263,28 @@ class Supervisor:
 
     def _stop(self) -> None:
         """End all children: gateways first, so that what they have begun is still answered by the others."""
+        replaced = self._rollover.stop()
+        for process in replaced:
+            process.terminate()
         running = [child for child in reversed(self._children) if child.process is not None]
         for child in running:
             assert child.process is not None
             child.process.terminate()
-            if child.name.startswith("gateway"):
-                self._wait(child)
+            if child.name.startswith(GATEWAY):
+                self._wait(child.name, child.process)
         for child in running:
-            self._wait(child)
+            assert child.process is not None
+            self._wait(child.name, child.process)
+        for process in replaced:
+            self._wait("a gateway that was replaced", process)
 
-    def _wait(self, child: Child) -> None:
-        assert child.process is not None
+    def _wait(self, name: str, process: "subprocess.Popen[bytes]") -> None:
         try:
-            child.process.wait(STOP_S)
+            process.wait(STOP_S)
         except subprocess.TimeoutExpired:
-            self._say(f"{child.name} does not end; killing it")
-            child.process.kill()
-            child.process.wait()
+            self._say(f"{name} does not end; killing it")
+            process.kill()
+            process.wait()
 
 
 def run_node(config: Node, data_dir: Path, token: str | None = None) -> int:

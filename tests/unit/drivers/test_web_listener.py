@@ -50,6 +50,21 @@ def test_idle_connections_are_closed_at_once_and_new_ones_within_a_second():
     uvloop.run(main())
 
 
+def test_who_is_about_to_ask_may_where_there_is_time():
+    async def story(client: WebClient, listener: WebListener) -> None:
+        client.get("/first")
+        await client.answer()
+        stopping = asyncio.ensure_future(listener.stop(DEADLINE_S, DEADLINE_S))
+        await asyncio.sleep(0)
+        client.get("/last")
+        head, _ = await client.answer()
+        assert "\r\nconnection: close\r\n" in head
+        assert await client.rest() == b""
+        assert await stopping
+
+    play(echo, story)
+
+
 def test_what_outlasts_the_grace_is_cut_off():
     ended: list[str] = []
 

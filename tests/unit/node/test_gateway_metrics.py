@@ -34,6 +34,15 @@ def test_a_gateway_that_ended_keeps_its_share_and_takes_no_room():
     assert len(metrics._reports) == 2
 
 
+def test_one_that_was_replaced_counts_on_while_it_finishes_what_it_has_begun():
+    metrics = GatewayMetrics()
+    metrics.take(report(0, 100, 3))
+    metrics.take(report(0, 200, 1))
+    metrics.take(report(0, 100, 5))
+    metrics.take(report(0, 200, 2, inflight=1))
+    assert shown(metrics) == (5 + 2, 1, 5 + 2)
+
+
 def values(metrics: GatewayMetrics) -> dict[str, dict[str, float]]:
     """By metric and labels."""
     return {

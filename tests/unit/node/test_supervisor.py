@@ -9,9 +9,10 @@ from littoral.core.errors import StartupError, StorageError
 from littoral.core.resources import Node
 from littoral.core.resources.model import Listen, NodeSpec
 from littoral.core.resources.part import Metadata
+from littoral.node.child import FIRST_DELAY_S, Child
 from littoral.node.layout import EXIT_STARTUP
 from littoral.node.lock import locked
-from littoral.node.supervisor import FIRST_DELAY_S, OTHER_FILES, WELL_S, Child, Supervisor
+from littoral.node.supervisor import OTHER_FILES, WELL_S, Supervisor
 from tests.support.fakes import FakeClock
 
 
