@@ -51,6 +51,10 @@ sim: $(VENV) ## Simulate 1,000 trees of 8 nodes for an hour each, in virtual tim
 soak: $(VENV) $(DEBIAN) ## Disturb real processes, disks, clocks and links for a while (MINUTES=10; ARGS="--seed 7")
 	@$(BIN)/python -m tests.soak --minutes $(MINUTES) $(ARGS)
 
+.PHONY: soak-web
+soak-web: $(VENV) ## Kill gateways at random under mixed traffic for a while (MINUTES=10; ARGS="--seed 7")
+	@$(BIN)/python -m tests.soak.web --minutes $(MINUTES) $(ARGS)
+
 .PHONY: fuzz
 fuzz: $(VENV) ## Look for bytes that a parser does not bear (make fuzz TARGET=chunked_body SECONDS=600)
 	@$(BIN)/pip install --quiet atheris

@@ -413,6 +413,7 @@ def test_no_page_has_commands_that_nothing_runs():
         SIMULATION,
         STREAMS,
         WEB_CACHE,
+        REPLACE_GATEWAYS,
         WORKERS,
         LETTERS,
         MOVES,
