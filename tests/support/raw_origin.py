@@ -30,6 +30,8 @@ class RawOrigin:
             task.cancel()
         while self._serving:
             await asyncio.sleep(0)
+        # Transports close in the loop's next turn.
+        await asyncio.sleep(0)
 
     @property
     def url(self) -> str:

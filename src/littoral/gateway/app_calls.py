@@ -35,6 +35,7 @@ class AppCalls:
         call raises."""
         url = f"{exchange.scheme}://{exchange.host or 'localhost'}{target}"
         headers = for_origin(
+            exchange.method,
             exchange.fields,
             host=exchange.host,
             asked=exchange.host,

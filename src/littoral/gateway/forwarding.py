@@ -11,12 +11,33 @@ LOOPS = 8
 
 _OURS = frozenset({"x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-request-id", "via", "cdn-loop"})
 _FRAMING = frozenset({"content-length", "expect"})
-_NOT_FOR_ORIGINS = OF_THE_CONNECTION | _OURS | _FRAMING | {"host"}
+_OVERRIDES = frozenset(
+    {
+        "forwarded",
+        "x-forwarded-path",
+        "x-forwarded-port",
+        "x-forwarded-prefix",
+        "x-forwarded-scheme",
+        "x-forwarded-server",
+        "x-forwarded-ssl",
+        "x-host",
+        "x-original-host",
+        "x-original-url",
+        "x-rewrite-url",
+    }
+)
+"""By these many servers take a request to be for another host or path than it says. They are in no cache key, and not for clients
+to say."""
+_METHODS = frozenset({"x-http-method", "x-http-method-override", "x-method-override"})
+"""By these they take it to be of another method. Where the answer may be given to others, too, they are not for clients to say."""
+_SHARED = frozenset({"GET", "HEAD"})
+_NOT_FOR_ORIGINS = OF_THE_CONNECTION | _OURS | _OVERRIDES | _FRAMING | {"host"}
+_NOT_IF_SHARED = _NOT_FOR_ORIGINS | _METHODS
 _NOT_FOR_CLIENTS = OF_THE_CONNECTION | {"via"}
 
 
 def for_origin(
-    fields: Fields, *, host: str, asked: str, scheme: str, version: str, client: str, request_id: str
+    method: str, fields: Fields, *, host: str, asked: str, scheme: str, version: str, client: str, request_id: str
 ) -> list[tuple[str, str]]:
     """What a request says to an origin: all that the client said to whoever answers, and how it came here.
 
@@ -24,7 +45,7 @@ def for_origin(
     here too often.
     """
     kept = [("host", host)]
-    dropped = _NOT_FOR_ORIGINS
+    dropped = _NOT_IF_SHARED if method in _SHARED else _NOT_FOR_ORIGINS
     said: dict[str, str] = {}
     for field in fields:
         name, value = field
@@ -43,11 +64,18 @@ def for_origin(
         ("x-forwarded-for", _after(said.get("x-forwarded-for"), client)),
         ("x-forwarded-host", asked),
         ("x-forwarded-proto", scheme),
+        ("forwarded", _forwarded(client, asked, scheme)),
         ("x-request-id", request_id),
         ("via", _after(said.get("via"), f"{version} {PSEUDONYM}")),
         ("cdn-loop", _after(loop, PSEUDONYM)),
     )
     return kept
+
+
+def _forwarded(client: str, asked: str, scheme: str) -> str:
+    """RFC 7239. Of what came before here, nothing: it says of hosts what nobody has checked."""
+    address = f"[{client}]" if ":" in client else client
+    return f'for="{address}";host="{asked}";proto={scheme}' if asked else f'for="{address}";proto={scheme}'
 
 
 def for_client(fields: Fields, version: str) -> list[tuple[str, str]]:

@@ -45,6 +45,7 @@ class OriginSender:
     def request(self, exchange: Exchange, target: RequestTarget, request_id: str) -> OriginRequest:
         """See Sender.request."""
         fields = for_origin(
+            exchange.method,
             exchange.fields,
             host=self._host or exchange.host,
             asked=exchange.host,

@@ -4,6 +4,10 @@ A route, a cache key and an origin must not read one target in different ways, o
 away. So the path is brought into normal form before anything looks at it, and is used, kept and sent on in that form
 only (RFC 3986, section 6.2.2): unreserved characters are not encoded, the digits of what is encoded are upper case, and
 there are no dot segments. Reserved characters keep their form: "/a%2Fb" is another path than "/a/b".
+
+A dot segment that only some servers see ("/static/..%2Faccount", "/static/..;/account") has no form that all agree on: one that
+decodes slashes, or cuts parameters off, answers for another path than the one that a route allowed and a cache keeps it under. It
+is refused.
 """
 
 import re
@@ -19,6 +23,8 @@ _ALLOWED = re.compile(r"[\x21\x22\x24-\x7e]*")
 _ENCODED = re.compile(r"%(.{0,2})", re.DOTALL)
 _HEX = re.compile(r"[0-9A-Fa-f]{2}")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+_HIDDEN_DOTS = re.compile(r"(?:/|%2F|%5C)\.\.?(?:/|%2F|%5C|;|$)")
+"""In a normal path: what is a dot segment once encoded separators are decoded, or parameters cut off."""
 _STRAY = re.compile(r'["<>\\^`{|}]')
 """Not allowed in a path, and sent all the same: they are encoded."""
 
@@ -45,7 +51,12 @@ def read_target(target: str) -> RequestTarget:
         raise _invalid(target, 'it does not begin with "/"')
     if not _ALLOWED.fullmatch(path):
         raise _invalid(target, "its path holds a character that must be percent-encoded")
-    return RequestTarget(_without_dots(_STRAY.sub(_encoded, _ENCODED.sub(_decoded, path))), query)
+    normal = _without_dots(_STRAY.sub(_encoded, _ENCODED.sub(_decoded, path)))
+    if _HIDDEN_DOTS.search(normal):
+        raise _invalid(
+            target, 'it holds a dot segment beside an encoded slash or ";", which servers read in different ways'
+        )
+    return RequestTarget(normal, query)
 
 
 def _decoded(match: re.Match[str]) -> str:

@@ -48,6 +48,7 @@ def test_a_request_reaches_the_app_and_its_response_the_client() -> None:
         ("x-forwarded-for", "192.0.2.7"),
         ("x-forwarded-host", "edge.test"),
         ("x-forwarded-proto", "http"),
+        ("forwarded", 'for="192.0.2.7";host="edge.test";proto=http'),
         ("x-request-id", "r-1"),
         ("via", "1.1 littoral"),
         ("cdn-loop", "littoral"),

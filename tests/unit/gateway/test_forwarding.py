@@ -4,14 +4,15 @@ from littoral.core.errors import BadGateway
 from littoral.gateway.forwarding import LOOPS, for_client, for_origin
 
 
-def sent(*fields: tuple[str, str]) -> list[tuple[str, str]]:
+def sent(*fields: tuple[str, str], method: str = "GET", client: str = "192.0.2.7") -> list[tuple[str, str]]:
     return for_origin(
+        method,
         fields,
         host="shop.internal",
         asked="shop.test",
         scheme="https",
         version="2",
-        client="192.0.2.7",
+        client=client,
         request_id="r-1",
     )
 
@@ -20,6 +21,7 @@ OURS = [
     ("x-forwarded-for", "192.0.2.7"),
     ("x-forwarded-host", "shop.test"),
     ("x-forwarded-proto", "https"),
+    ("forwarded", 'for="192.0.2.7";host="shop.test";proto=https'),
     ("x-request-id", "r-1"),
     ("via", "2 littoral"),
     ("cdn-loop", "littoral"),
@@ -97,3 +99,23 @@ def test_an_answer_keeps_all_but_what_is_for_the_connection() -> None:
         ("content-length", "5"),
         ("via", "1.1 theirs, 1.1 littoral"),
     ]
+
+
+@pytest.mark.parametrize(
+    "name", ["forwarded", "x-host", "x-original-url", "x-rewrite-url", "x-forwarded-server", "x-forwarded-port"]
+)
+def test_what_names_another_host_or_path_is_not_for_clients_to_say(name: str) -> None:
+    for method in ("GET", "POST"):
+        assert "evil" not in str(sent((name, "evil"), method=method))
+
+
+@pytest.mark.parametrize("name", ["x-http-method", "x-http-method-override", "x-method-override"])
+def test_another_method_is_not_for_clients_to_say_where_the_answer_may_be_for_others(name: str) -> None:
+    field = (name, "DELETE")
+    assert field not in sent(field)
+    assert field not in sent(field, method="HEAD")
+    assert field in sent(field, method="POST")
+
+
+def test_an_address_with_colons_is_bracketed() -> None:
+    assert ("forwarded", 'for="[2001:db8::1]";host="shop.test";proto=https') in sent(client="2001:db8::1")
