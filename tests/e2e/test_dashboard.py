@@ -6,6 +6,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -14,13 +15,15 @@ from paho.mqtt.enums import CallbackAPIVersion
 from playwright.async_api import Browser, Page, ViewportSize, async_playwright, expect
 
 from littoral.core.http import Request
-from littoral.core.resources import Rule
+from littoral.core.resources import Origin, Route, Rule
 from littoral.drivers.clock import SystemClock
 from littoral.drivers.random import SystemRandom
 from littoral.drivers.transport import HttpTransport
-from littoral.fleet.desired import record_of
+from littoral.fleet.desired import DesiredRecord, record_of
 from littoral.node.local_tree import LocalTree, Plan
 from littoral.security.operator import TOKEN_PATH
+from tests.support.functions_node import request as http
+from tests.support.raw_origin import RawOrigin, whole
 
 OUTPUT = Path(__file__).parents[1] / "output"
 CHROMIUM = "/usr/bin/chromium"
@@ -48,7 +51,9 @@ MEMORY_MOST_KB = 130_000
 MACHINES = 30
 HOSTILE = "<img src=x onerror='window.pwned=1'>"
 """Where it is taken for markup, the page says so in `window.pwned`."""
-PAGES = ("streams", "links", "dead-letters", "quarantine")
+PAGES = ("streams", "links", "cache", "dead-letters", "quarantine")
+HOSTILE_PATH = "/h?q=%3Cimg%20src=x%20onerror=window.pwned=1%3E"
+HOSTILE_TAG = "<img/src=x/onerror=window.pwned=1>"
 
 RULE = msgspec.convert(
     {
@@ -116,6 +121,16 @@ async def running_tree(state: Path) -> AsyncIterator[LocalTree]:
         await asyncio.to_thread(publish, tree, "plant-a", "factory/press-1/temperature", readings())
         yield tree
     await transport.aclose()
+
+
+async def page_of_shop(head: str, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(whole(head.split()[1].encode(), "cache-control: max-age=600", f"cache-tag: {HOSTILE_TAG}"))
+
+
+def document(kind: type[Route | Origin], spec: dict[str, Any]) -> DesiredRecord:
+    """Of something named shop."""
+    fields = {"kind": kind.__name__, "apiVersion": "littoral/v1", "metadata": {"name": "shop"}, "spec": spec}
+    return record_of(msgspec.convert(fields, kind), None)
 
 
 async def append(tree: LocalTree, stream: str, record: bytes, content_type: str = "application/json") -> None:
@@ -340,6 +355,44 @@ async def shows_what_is_in_quarantine(page: Page, url: str) -> None:
     await shot(page, "quarantine")
 
 
+async def shows_what_caches_hold_and_purges_it(page: Page, url: str, tree: LocalTree) -> None:
+    assert tree.file is not None
+    port = int(tree.file.nodes["cloud"].gateway.rpartition(":")[2])
+    async with RawOrigin(page_of_shop) as origin:
+        documents = [
+            document(Origin, {"targets": [{"url": origin.url}]}),
+            document(Route, {"match": [{"path": "/*"}], "origin": "shop"}),
+        ]
+        await tree.clients["cloud"].apply(documents)
+        async with asyncio.timeout(30):
+            while (await http(port, HOSTILE_PATH)).status == 404:
+                await asyncio.sleep(0.05)
+        for path in (HOSTILE_PATH, "/a" * 1000, "/a", "/a"):
+            await http(port, path)
+        await page.goto(f"{url}/cache")
+        top = page.get_by_role("table", name="Given most often")
+        await expect(top).to_contain_text(HOSTILE_PATH, timeout=SHOWN_MS)
+        await expect(top).to_contain_text(HOSTILE_TAG)
+        await expect(page.get_by_role("table", name="Routes")).to_contain_text("1 of 1 target in use")
+        await expect(page.locator("[data-total='Bytes saved']")).not_to_have_text("0 B", timeout=SHOWN_MS)
+        await shot(page, "cache")
+        a = top.locator("[data-row]", has=page.get_by_text("http://edge.test/a", exact=True))
+        await a.get_by_role("button", name="Purge").click()
+        await expect(page.get_by_role("alertdialog")).to_contain_text("all that is stored of http://edge.test/a?")
+        await answer(page, "Purge")
+        await expect(page.locator(".q-notification")).to_contain_text("1 stored response in 1 gateway of cloud")
+        await expect(a).to_be_hidden()
+        assert "; fwd=uri-miss" in (await http(port, "/a")).headers["cache-status"]
+        form = page.locator(".lt-form")
+        await form.get_by_label("URL", exact=True).fill("ftp://edge.test/")
+        await form.get_by_role("button", name="Purge").click()
+        await answer(page, "Purge")
+        await expect(page.locator(".q-notification").last).to_contain_text("Write it as clients do")
+        await page.get_by_role("table", name="Nodes with caches").get_by_role("button", name="plant-a").click()
+        await expect(page.get_by_text("by 1 gateway of plant-a")).to_be_visible(timeout=SHOWN_MS)
+        await expect(page.get_by_text("Nothing is stored.")).to_be_visible()
+
+
 async def fits_a_phone(browser: Browser, url: str, token: str) -> None:
     async with visit(browser, PHONE, "dark") as phone:
         await log_in(phone.page, url, token)
@@ -374,6 +427,7 @@ async def look(state: Path) -> None:
             await shows_streams(operator.page, url, tree)
             await follows_a_stream(operator.page, url, tree)
             await shows_links(operator.page, url)
+            await shows_what_caches_hold_and_purges_it(operator.page, url, tree)
             await retries_a_dead_letter(operator.page, url, tree)
             await asks_other_nodes_for_theirs(operator.page, url, tree)
             await shows_what_is_in_quarantine(operator.page, url)

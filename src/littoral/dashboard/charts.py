@@ -5,12 +5,14 @@ one colour by their dashes; anomalies have a colour and a shape of their own. Wh
 page's style sheet, so that one set of options serves light and dark.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
+from littoral.dashboard.cache_history import CachePoint
 from littoral.dashboard.rates import RatePoint
 from littoral.dashboard.records import Alert, Window
 from littoral.dashboard.series import SeriesName
+from littoral.node.status import CacheCounts
 
 Options = dict[str, Any]
 Measure = Literal["mean", "count"]
@@ -22,12 +24,14 @@ DASHES = ("solid", "dashed", "dotted")
 FAINT = "rgba(128, 138, 152, 0.28)"
 LINES = 8
 """Lines drawn in one chart: more cannot be told apart. The tree has the figures of all."""
+RESULTS = {"hit": COLORS[2], "stale": COLORS[1], "collapsed": COLORS[4], "validated": COLORS[3], "miss": ANOMALY_COLOR}
+"""What becomes of requests to a cache, and its colour: what no origin was asked for at the bottom of the stack."""
 RULES = 3
 """Rules drawn, one above the other."""
 
 
-def node_colors(nodes: Iterable[str]) -> dict[str, str]:
-    """A colour for each node, by the order of names; they repeat when there are more nodes than colours."""
+def line_colors(nodes: Iterable[str]) -> dict[str, str]:
+    """A colour for each node, or whatever else has lines of its own, by the order of names; they repeat when there are more nodes than colours."""
     return {node: COLORS[index % len(COLORS)] for index, node in enumerate(sorted(nodes))}
 
 
@@ -45,13 +49,7 @@ def rate_options(history: dict[str, list[RatePoint]], colors: dict[str, str]) ->
         }
         for index, node in enumerate(shown)
     ]
-    return {
-        **_common([_legend(node) for node in shown]),
-        "grid": [{"left": 8, "right": 14, "top": 40, "bottom": 6, "containLabel": True}],
-        "xAxis": [_time_axis(0)],
-        "yAxis": [_value_axis(0, from_zero=True)],
-        "series": series,
-    }
+    return _time_chart(shown, series, _value_axis(0, from_zero=True))
 
 
 def window_options(
@@ -93,6 +91,69 @@ def window_options(
         "xAxis": [_time_axis(index) for index in range(len(shown))],
         "yAxis": [_value_axis(index) for index in range(len(shown))],
         "series": lines,
+    }
+
+
+def ratio_options(lines: Mapping[str, Sequence[tuple[int, float | None]]], colors: Mapping[str, str]) -> Options:
+    """Hit ratios over time, in percent; where nothing was asked, there is a gap. lines: (ms since the epoch, ratio) by name."""
+    shown = sorted(lines)[:LINES]
+    series = [
+        {
+            "name": name,
+            "type": "line",
+            "showSymbol": False,
+            "itemStyle": {"color": colors.get(name, COLORS[0])},
+            "lineStyle": {"width": 2, "type": DASHES[place // len(COLORS) % len(DASHES)]},
+            "data": [[at_ms, None if ratio is None else round(100 * ratio, 1)] for at_ms, ratio in lines[name]],
+        }
+        for place, name in enumerate(shown)
+    ]
+    percent = {
+        **_value_axis(0, from_zero=True),
+        "max": 100,
+        "interval": 25,
+        "axisLabel": {"fontSize": 11, "formatter": "{value} %"},
+    }
+    return _time_chart(shown, series, percent)
+
+
+def result_options(points: Sequence[CachePoint]) -> Options:
+    """Requests per second by what became of them, one upon the other."""
+    counted = [(point, _results(point.counts)) for point in points]
+    series = [
+        {
+            "name": result,
+            "type": "line",
+            "stack": "requests",
+            "showSymbol": False,
+            "itemStyle": {"color": color},
+            "lineStyle": {"width": 1},
+            "areaStyle": {"opacity": 0.55},
+            "data": [[point.at_ms, round(counts[result] * 1000 / point.span_ms, 2)] for point, counts in counted],
+        }
+        for result, color in RESULTS.items()
+    ]
+    return _time_chart(list(RESULTS), series, _value_axis(0, from_zero=True))
+
+
+def _results(counts: CacheCounts) -> dict[str, int]:
+    return {
+        "hit": counts.hits,
+        "stale": counts.stale,
+        "collapsed": counts.collapsed,
+        "validated": counts.validated,
+        "miss": counts.misses,
+    }
+
+
+def _time_chart(names: Sequence[str], series: Sequence[Options], value_axis: Options) -> Options:
+    """One chart over time, with a legend."""
+    return {
+        **_common([_legend(name) for name in names]),
+        "grid": [{"left": 8, "right": 14, "top": 40, "bottom": 6, "containLabel": True}],
+        "xAxis": [_time_axis(0)],
+        "yAxis": [value_axis],
+        "series": list(series),
     }
 
 

@@ -62,9 +62,12 @@ class Follower:
     def _take_reports(self, piece: Piece) -> None:
         for record in piece.records:
             try:
-                self._picture.rates.add(_status.decode(record))
+                status = _status.decode(record)
             except UNDECODABLE as error:
                 _log.warning("a report in %s cannot be read: %s", self._entry.name, error)
+                continue
+            self._picture.rates.add(status)
+            self._picture.caches.add(status)
 
     def _take_alerts(self, piece: Piece) -> None:
         for record in piece.records:

@@ -13,7 +13,7 @@ from littoral.core.transport import Transport
 from littoral.core.undecodable import UNDECODABLE
 from littoral.node.status import NodeStatus
 from littoral.node.stream_desk import LIST, VIEW, StreamPage, StreamRow, StreamView
-from littoral.wire.durable_streams import STREAM_NEXT_OFFSET, format_offset, parse_offset
+from littoral.wire.durable_streams import JSON, STREAM_NEXT_OFFSET, format_offset, parse_offset
 from littoral.wire.problem import error_of
 
 CALL_S = 5.0
@@ -85,25 +85,37 @@ class HubApi:
         records = _decoded(_array, response.body, path) if response.status == 200 else []
         return Piece(records, following)
 
-    async def ask(self, kind: type[T], method: str, path: str, query: dict[str, str], at: str = "") -> T:
+    async def ask(
+        self, kind: type[T], method: str, path: str, query: dict[str, str], at: str = "", body: bytes = b""
+    ) -> T:
         """Ask the operator API of the node `at`, by way of this hub, or of this node itself. Raises what that node
         answers as well."""
         if not at:
-            response = await self._call(method, path, query, CALL_S)
+            response = await self._call(method, path, query, CALL_S, body=body)
         else:
-            response = await self._call(method, f"/v1/nodes/{at}/api{path}", query, FAR_CALL_S, FAR_HEADERS)
+            far = f"/v1/nodes/{at}/api{path}"
+            response = await self._call(method, far, query, FAR_CALL_S, FAR_HEADERS, body)
         return _decoded(msgspec.json.Decoder(kind), response.body, path)
 
     async def _get(self, path: str, query: dict[str, str], timeout_s: float) -> Response:
         return await self._call("GET", path, query, timeout_s)
 
     async def _call(
-        self, method: str, path: str, query: dict[str, str], timeout_s: float, headers: Mapping[str, str] = {}
+        self,
+        method: str,
+        path: str,
+        query: dict[str, str],
+        timeout_s: float,
+        headers: Mapping[str, str] = {},
+        body: bytes = b"",
     ) -> Response:
         token = self._token()
         if token is None:
             raise Unauthenticated("ask the hub for", path, "it has not made the operator's token yet")
-        request = Request(method, path, query, {"authorization": f"Bearer {token}", **headers})
+        fields = {"authorization": f"Bearer {token}", **headers}
+        if body:
+            fields["content-type"] = JSON
+        request = Request(method, path, query, fields, body)
         response = await self._transport.request(self._base_url, request, timeout_s)
         if response.status not in (200, 204):
             raise error_of(response.status, response.body, "ask the hub for", path)

@@ -1,7 +1,7 @@
 """Dead letters in words."""
 
 from littoral.dashboard.cells import Cell, Line
-from littoral.dashboard.texts import NONE, bytes_text, count_text, duration_text, event_time_text
+from littoral.dashboard.texts import NONE, bytes_text, count_text, cut_text, duration_text, event_time_text
 from littoral.node.letter_desk import Act, LetterEntry, LetterShown
 from littoral.node.letter_groups import LetterGroup
 from littoral.node.status import NodeStatus
@@ -42,7 +42,7 @@ def node_line(status: NodeStatus, *, is_picked: bool) -> Line:
 
 def group_line(group: LetterGroup, now_ms: int) -> Line:
     """Letters with one reason. Its name is what to look for to list them."""
-    reason = cut(group.reason) if group.reason else "other reasons"
+    reason = cut_text(group.reason, REASON_CHARACTERS) if group.reason else "other reasons"
     return Line(
         group.containing,
         (
@@ -58,7 +58,7 @@ def letter_line(entry: LetterEntry, now_ms: int) -> Line:
     return Line(
         str(entry.offset),
         (
-            Cell(cut(entry.source) or "(no source)", cut(entry.reason)),
+            Cell(cut_text(entry.source, REASON_CHARACTERS) or "(no source)", cut_text(entry.reason, REASON_CHARACTERS)),
             Cell("", _head(entry.head)),
             Cell(f"{duration_text(now_ms - entry.at_ms)} ago"),
             Cell(bytes_text(entry.size) if entry.size is not None else NONE),
@@ -100,9 +100,6 @@ def _head(head: str) -> str:
     line = " ".join(head.split())
     if not line:
         return NONE
-    return cut(line, HEAD_CHARACTERS) if line.isprintable() and "\N{REPLACEMENT CHARACTER}" not in line else "bytes"
-
-
-def cut(text: str, most: int = REASON_CHARACTERS) -> str:
-    """As much of a text as a line has room for."""
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+    return (
+        cut_text(line, HEAD_CHARACTERS) if line.isprintable() and "\N{REPLACEMENT CHARACTER}" not in line else "bytes"
+    )

@@ -6,6 +6,7 @@ from nicegui import ui
 
 from littoral.dashboard.facts import Facts
 from littoral.dashboard.letter_cells import letter_facts
+from littoral.dashboard.notices import confirmed, dialog_button, put_away
 from littoral.dashboard.record_text import record_text
 from littoral.node.letter_desk import Act, LetterShown
 
@@ -29,33 +30,15 @@ async def picked_act(letter: LetterShown) -> Act | None:
         if letter.state == "open":
             with ui.element("div").classes("lt-buttons"):
                 for act in get_args(Act):
-                    _button(dialog, VERBS[act], act, f"outline color={COLORS[act]}")
+                    dialog_button(dialog, VERBS[act], act, f"outline color={COLORS[act]}")
     answer = await dialog
-    _away(dialog)
+    put_away(dialog)
     return answer if answer in VERBS else None
 
 
-async def confirmed(act: Act, title: str, text: str) -> bool:
+async def confirmed_act(act: Act, title: str, text: str) -> bool:
     """Ask whether it is to be done. text: what it will do."""
-    with ui.dialog(value=True) as dialog, ui.element("div").classes("lt-dialog").props("role=alertdialog"):
-        ui.label(title).classes("lt-title")
-        ui.label(text).classes("lt-consequence")
-        with ui.element("div").classes("lt-buttons"):
-            _button(dialog, "Cancel", None, "outline")
-            _button(dialog, VERBS[act], act, f"unelevated color={COLORS[act]}")
-    answer = await dialog
-    _away(dialog)
-    return bool(answer == act)
-
-
-def _away(dialog: ui.dialog) -> None:
-    if not dialog.is_deleted:  # It is when the page was left meanwhile.
-        dialog.delete()
-
-
-def _button(dialog: ui.dialog, text: str, answer: Act | None, look: str) -> None:
-    button = ui.button(text, on_click=lambda: dialog.submit(answer))
-    button.props(f"{look} no-caps dense").classes("lt-act")
+    return await confirmed(VERBS[act], COLORS[act], title, text)
 
 
 def _record(letter: LetterShown) -> None:

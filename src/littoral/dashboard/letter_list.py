@@ -8,8 +8,9 @@ from nicegui import ui
 
 from littoral.core.errors import LittoralError
 from littoral.dashboard.letter_cells import consequence, letter_line
-from littoral.dashboard.letter_dialog import VERBS, confirmed, picked_act
+from littoral.dashboard.letter_dialog import VERBS, confirmed_act, picked_act
 from littoral.dashboard.letters_api import LettersApi
+from littoral.dashboard.notices import tell_failure, tell_success
 from littoral.dashboard.pager import CursorPager
 from littoral.dashboard.shell import card
 from littoral.dashboard.table import Column, Table
@@ -149,7 +150,7 @@ class LetterList:
         try:
             letter = await self._letters.show(node, int(offset))
         except LittoralError as error:
-            _tell_failure(str(error))
+            tell_failure(str(error))
             return
         with self._box:
             act = await picked_act(letter)
@@ -161,14 +162,14 @@ class LetterList:
         is_far = node != self._letters.here
         with self._box:
             title = f"{VERBS[act]} dead letter {offset} of {node}?"
-            if not await confirmed(act, title, consequence(act, node, "The letter is", is_far=is_far)):
+            if not await confirmed_act(act, title, consequence(act, node, "The letter is", is_far=is_far)):
                 return
         try:
             outcome = await self._letters.act(node, int(offset), act)
         except LittoralError as error:
-            _tell_failure(str(error))
+            tell_failure(str(error))
         else:
-            ui.notify(f"Letter {offset}: {outcome}", type="positive")
+            tell_success(f"Letter {offset}: {outcome}")
         await self._acted()
 
     async def _act_on_all(self, act: Act) -> None:
@@ -176,7 +177,7 @@ class LetterList:
         which = "All open letters that contain what is asked for above are" if wanted else "All open letters are"
         with self._box:
             title = f"{VERBS[act]} all of {node}?"
-            if not await confirmed(act, title, consequence(act, node, which, is_far=node != self._letters.here)):
+            if not await confirmed_act(act, title, consequence(act, node, which, is_far=node != self._letters.here)):
                 return
         done, failed = 0, list[Failure]()
         query = wanted
@@ -188,7 +189,7 @@ class LetterList:
                     break
                 query = {**wanted, "after": str(step.next), "until": str(step.until)}
         except LittoralError as error:
-            _tell_failure(str(error))
+            tell_failure(str(error))
         _tell_done(act, done, failed)
         await self._acted()
 
@@ -196,10 +197,6 @@ class LetterList:
 def _tell_done(act: Act, done: int, failed: list[Failure]) -> None:
     if failed:
         some = "; ".join(f"{failure.offset}: {failure.reason}" for failure in failed[:FAILURES_SHOWN])
-        _tell_failure(f"{DONE[act]}: {count_text(done)}. {count_text(len(failed))} stay open, the first: {some}")
+        tell_failure(f"{DONE[act]}: {count_text(done)}. {count_text(len(failed))} stay open, the first: {some}")
     else:
-        ui.notify(f"{DONE[act]}: {count_text(done)}", type="positive")
-
-
-def _tell_failure(text: str) -> None:
-    ui.notify(text, type="negative", multi_line=True, timeout=0, close_button="Close")
+        tell_success(f"{DONE[act]}: {count_text(done)}")

@@ -3,11 +3,12 @@
 from nicegui import ui
 
 from littoral.dashboard.alert_list import AlertList
-from littoral.dashboard.charts import Measure, node_colors, rate_options, window_options
+from littoral.dashboard.charts import Measure, line_colors, rate_options, window_options
 from littoral.dashboard.node_view import node_views
 from littoral.dashboard.picture import Picture
 from littoral.dashboard.shell import UPDATE_S, Shell, card
 from littoral.dashboard.texts import count_text, rate_text
+from littoral.dashboard.totals import Totals
 from littoral.dashboard.tree_table import Steer, TreeTable
 
 TOTALS = ("Readings", "Readings/s", "Windows", "Alerts", "Unsent", "Dead letters")
@@ -24,8 +25,7 @@ class Overview:
         self._clock = shell.clock
         self._drawn: tuple[object, ...] = ()
         with shell.body:
-            with ui.element("section").classes("lt-totals"):
-                self._totals = {name: _Total(name) for name in TOTALS}
+            self._totals = Totals(TOTALS)
             with card("Tree", "lt-card-tree"):
                 self._tree = TreeTable(steer)
                 self._more = ui.label().classes("lt-sub lt-foot")
@@ -48,7 +48,7 @@ class Overview:
         """Show the picture as it is now."""
         picture, now_ms = self._picture, self._clock.wall_ms()
         history = picture.rates.history()
-        colors = node_colors({*history, *(name.node for name in picture.windows.names())})
+        colors = line_colors({*history, *(name.node for name in picture.windows.names())})
         self._show_totals()
         self._tree.update(node_views(picture, now_ms, TREE_NODES), colors)
         more = len(picture.nodes) - TREE_NODES
@@ -60,16 +60,16 @@ class Overview:
         picture = self._picture
         rates = [rate for name in picture.nodes if (rate := picture.rates.latest(name)) is not None]
         waiting = sum(lane.records for status in picture.nodes.values() for lane in status.lanes.values())
-        texts = {
-            "Readings": count_text(picture.rates.total),
-            "Readings/s": rate_text(sum(rates) if rates else None),
-            "Windows": count_text(picture.window_count),
-            "Alerts": count_text(picture.alert_count),
-            "Unsent": count_text(waiting),
-            "Dead letters": count_text(picture.dead_letter_count),
-        }
-        for name, text in texts.items():
-            self._totals[name].set_text(text)
+        self._totals.update(
+            {
+                "Readings": count_text(picture.rates.total),
+                "Readings/s": rate_text(sum(rates) if rates else None),
+                "Windows": count_text(picture.window_count),
+                "Alerts": count_text(picture.alert_count),
+                "Unsent": count_text(waiting),
+                "Dead letters": count_text(picture.dead_letter_count),
+            }
+        )
 
     def _draw(self, colors: dict[str, str]) -> None:
         """Send the charts anew, where there is something new in them."""
@@ -87,16 +87,6 @@ class Overview:
         self._windows.options.update(window_options(of_rules, picture.alerts.since(0), colors, measure))
         self._windows.update()
         self._not_drawn.set_text(_not_drawn(picture))
-
-
-class _Total:
-    def __init__(self, name: str) -> None:
-        with ui.element("div").classes("lt-total"):
-            ui.label(name).classes("lt-sub")
-            self._value = ui.label().classes("lt-figure").props(f'data-total="{name}"')
-
-    def set_text(self, text: str) -> None:
-        self._value.set_text(text)
 
 
 def _not_drawn(picture: Picture) -> str:

@@ -1,6 +1,7 @@
 """All that the dashboard knows at one moment. The feed writes it, pages read it; nothing here does I/O."""
 
 from littoral.dashboard.alert_log import AlertLog
+from littoral.dashboard.cache_history import CacheHistory
 from littoral.dashboard.carried import CarriedRates
 from littoral.dashboard.links_api import Link
 from littoral.dashboard.rates import Rates
@@ -27,6 +28,7 @@ class Picture:
         """Why links cannot be steered; None while they can, or there are none to steer."""
         self.rates = Rates()
         self.carried = CarriedRates()
+        self.caches = CacheHistory()
         self.windows = WindowSeries()
         self.alerts = AlertLog()
         self.unread_streams = 0

@@ -9,6 +9,8 @@ from nicegui import ui
 
 from littoral.core.errors import StartupError
 from littoral.core.limits import Limits
+from littoral.dashboard.cache_page import CachePage
+from littoral.dashboard.caches_api import CachesApi
 from littoral.dashboard.feed import Feed
 from littoral.dashboard.guard import Guard
 from littoral.dashboard.hub_api import HubApi
@@ -108,6 +110,10 @@ class DashboardProcess:
         @ui.page("/links", title=f"Links: {name}")
         def links() -> None:
             LinksPage(shell("/links"))
+
+        @ui.page("/cache", title=f"Cache: {name}")
+        def cache() -> None:
+            CachePage(shell("/cache"), CachesApi(self._hub, name))
 
         @ui.page("/dead-letters", title=f"Dead letters: {name}")
         def letters() -> None:

@@ -18,6 +18,7 @@ PAGES = {
     "/": "Overview",
     "/streams": "Streams",
     "/links": "Links",
+    "/cache": "Cache",
     "/dead-letters": "Dead letters",
     "/quarantine": "Quarantine",
 }

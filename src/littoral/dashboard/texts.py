@@ -38,6 +38,11 @@ def share_text(share: float) -> str:
     return f"{100 * share:.0f} %"
 
 
+def cut_text(text: str, most: int) -> str:
+    """As much of a text as there is room for."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def duration_text(milliseconds: int) -> str:
     """In the largest unit or two."""
     seconds = max(0, milliseconds) // 1000
