@@ -1,20 +1,47 @@
-"""Finding the handler in an app's main module."""
+"""Finding what answers in an app's main module."""
 
 import importlib.util
 import inspect
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any, NoReturn
 
-import littoral.workers
-from littoral.workers import Context, Env, Request, WorkerEntrypoint
+from littoral.workers import Context, Env, Request, WorkerEntrypoint, names
 
 Handler = Callable[[Request, Env, Context], Awaitable[object]]
+EventHandler = Callable[[Any, Env, Context], Awaitable[object]]
+"""Of a cron trigger's ScheduledController, or a queue's MessageBatch."""
+
+PACKAGES = "python_modules"
+"""The folder of a revision that holds other people's packages, as `littoral build` puts them there."""
+APPLICATIONS = ("app", "application")
+"""Names that an ASGI or WSGI application has in a module without an entry point."""
+_OF_THE_PLATFORM = frozenset({"fetch", "scheduled", "queue", "env", "ctx"})
 
 
 class NoHandler(Exception):
     """The app's module has nothing that could answer a request."""
+
+
+@dataclass(frozen=True)
+class App:
+    """What an app answers to."""
+
+    fetch: Handler
+    scheduled: EventHandler | None = None
+    queue: EventHandler | None = None
+    entrypoint: type | None = None
+    """The class whose methods other apps may call; None where the module has none."""
+
+    async def call(self, method: str, arguments: list[Any], env: Env, ctx: Context) -> object:
+        """Call a method of the entry point's own. Raises NoHandler where there is none; whatever the method raises."""
+        found = getattr(self.entrypoint, method, None)
+        if self.entrypoint is None or method.startswith("_") or method in _OF_THE_PLATFORM or not callable(found):
+            raise NoHandler(f"the app has no method {method!r} for other apps to call")
+        return await _awaited(getattr(self.entrypoint(ctx, env), method))(*arguments)
 
 
 def load_module(directory: str, main: str) -> ModuleType:
@@ -25,11 +52,10 @@ def load_module(directory: str, main: str) -> ModuleType:
     path = Path(directory, main)
     if not path.is_file():
         raise NoHandler(f"there is no file {main!r} in the revision; set spec.main to the module with the entry point")
-    sys.modules["workers"] = littoral.workers
-    for name in ("entrypoint", "env", "headers", "kv", "request", "response"):
-        sys.modules[f"workers.{name}"] = sys.modules[f"littoral.workers.{name}"]
+    names.install()
     sys.dont_write_bytecode = True
-    sys.path.insert(0, str(path.parent))
+    # What was packed with the app comes before what the platform happens to have installed.
+    sys.path[:0] = [str(path.parent), str(Path(directory, PACKAGES))]
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None, path
     assert spec.loader is not None, path
@@ -40,20 +66,34 @@ def load_module(directory: str, main: str) -> ModuleType:
 
 
 def find_handler(module: ModuleType) -> Handler:
-    """What answers requests: the class `Default`, else the only WorkerEntrypoint, else `on_fetch(request, env, ctx)`.
+    """What answers requests. Raises NoHandler."""
+    return find_app(module).fetch
 
-    Raises NoHandler.
+
+def find_app(module: ModuleType) -> App:
+    """What the module answers to. The first of these that it has decides:
+
+        class Default, else its only WorkerEntrypoint    its methods fetch, scheduled, queue
+        on_fetch(request, env, ctx), else fetch(...)     and on_scheduled, on_queue
+        app, else application                            an ASGI or a WSGI application
+
+    All of them may be `async def` or `def`, and take as many of their arguments as they like. Raises NoHandler.
     """
     entrypoint = getattr(module, "Default", None) or _only_entrypoint(module)
     if entrypoint is not None:
-        return _class_handler(entrypoint)
-    on_fetch = getattr(module, "on_fetch", None)
-    if callable(on_fetch):
-        wanted = len(inspect.signature(on_fetch).parameters)
-        return lambda request, env, ctx: on_fetch(*(request, env, ctx)[:wanted])
+        return _class_app(entrypoint)
+    for name in ("on_fetch", "fetch"):
+        function = getattr(module, name, None)
+        # `from workers import fetch` is no handler.
+        if callable(function) and (name == "on_fetch" or function.__module__ == module.__name__):
+            return _function_app(module, function, javascript=name == "on_fetch")
+    for name in APPLICATIONS:
+        handler = _application(getattr(module, name, None))
+        if handler is not None:
+            return App(handler)
     raise NoHandler(
         f"{module.__name__} defines neither `class Default(WorkerEntrypoint)` with `async def fetch(self, request)` "
-        "nor `async def on_fetch(request, env, ctx)`"
+        "nor `async def on_fetch(request, env, ctx)` nor an ASGI or WSGI application named `app`"
     )
 
 
@@ -64,15 +104,105 @@ def _only_entrypoint(module: ModuleType) -> type | None:
         if isinstance(value, type) and issubclass(value, WorkerEntrypoint) and value.__module__ == module.__name__
     ]
     if len(found) > 1:
-        names = ", ".join(entry.__name__ for entry in found)
-        raise NoHandler(f"{module.__name__} defines several entrypoints ({names}); call one of them Default")
+        several = ", ".join(entry.__name__ for entry in found)
+        raise NoHandler(f"{module.__name__} defines several entrypoints ({several}); call one of them Default")
     return found[0] if found else None
 
 
-def _class_handler(entrypoint: type) -> Handler:
+def _class_app(entrypoint: type) -> App:
     fetch = getattr(entrypoint, "fetch", None)
-    if not callable(fetch):
+    scheduled = _event_method(entrypoint, "scheduled")
+    queue = _event_method(entrypoint, "queue")
+    if callable(fetch):
+        return App(_class_handler(entrypoint, fetch), scheduled, queue, entrypoint)
+    if scheduled is None and queue is None:
         raise NoHandler(f"class {entrypoint.__name__} has no method fetch")
-    if len(inspect.signature(fetch).parameters) < 2:
-        return lambda request, env, ctx: entrypoint(ctx, env).fetch()
-    return lambda request, env, ctx: entrypoint(ctx, env).fetch(request)
+
+    async def refuse(*_: object) -> NoReturn:
+        raise NoHandler(f"class {entrypoint.__name__} has no method fetch: the app answers no requests of clients")
+
+    return App(refuse, scheduled, queue, entrypoint)
+
+
+def _class_handler(entrypoint: type, fetch: Callable[..., Any]) -> Handler:
+    takes_request = _taken(fetch, 2) == 2
+    if not inspect.iscoroutinefunction(fetch):
+        arguments = (lambda request: (request,)) if takes_request else (lambda request: ())
+        return lambda request, env, ctx: _awaited(entrypoint(ctx, env).fetch)(*arguments(request))
+    if takes_request:
+        return lambda request, env, ctx: entrypoint(ctx, env).fetch(request)
+    return lambda request, env, ctx: entrypoint(ctx, env).fetch()
+
+
+def _event_method(entrypoint: type, name: str) -> EventHandler | None:
+    method = getattr(entrypoint, name, None)
+    if not callable(method):
+        return None
+    taken = _taken(method, 4)
+
+    def handle(event: Any, env: Env, ctx: Context) -> Awaitable[object]:
+        instance = entrypoint(ctx, env)
+        return _awaited(getattr(instance, name))(*(event, env, ctx)[: taken - 1])
+
+    return handle
+
+
+def _function_app(module: ModuleType, function: Callable[..., Any], *, javascript: bool) -> App:
+    handle = _function(function)
+    if javascript and not getattr(function, "uses_python_types", False):
+        # Only code of this style needs it.
+        from littoral.workers.js.web import Request as JsRequest  # noqa: PLC0415
+
+        plain = handle
+
+        def handle(request: Request, env: Env, ctx: Context) -> Awaitable[object]:
+            return plain(JsRequest.of(request), env, ctx)
+
+    events = {name: getattr(module, f"on_{name}", None) for name in ("scheduled", "queue")}
+    found = {name: _function(event) for name, event in events.items() if callable(event)}
+    return App(handle, found.get("scheduled"), found.get("queue"))
+
+
+def _function(function: Callable[..., Any]) -> EventHandler:
+    taken = _taken(function, 3)
+    call = _awaited(function)
+    return lambda event, env, ctx: call(*(event, env, ctx)[:taken])
+
+
+def _application(value: Any) -> Handler | None:
+    """A handler for an ASGI or WSGI application; None for what is neither."""
+    if not callable(value) or isinstance(value, type):
+        return None
+    # Each adapter is loaded by apps of its kind only.
+    call = value if inspect.isfunction(value) else type(value).__call__
+    wanted = _taken(call, 4) - (0 if inspect.isfunction(value) else 1)
+    if inspect.iscoroutinefunction(call) and wanted == 3:
+        from littoral.workers import asgi  # noqa: PLC0415
+
+        return lambda request, env, ctx: asgi.fetch(value, request, env, ctx)
+    if not inspect.iscoroutinefunction(call) and wanted == 2:
+        from littoral.workers import wsgi  # noqa: PLC0415
+
+        return lambda request, env, ctx: wsgi.fetch(value, request, env, ctx)
+    return None
+
+
+def _taken(function: Callable[..., Any], most: int) -> int:
+    """How many arguments it takes by position, up to `most`."""
+    parameters = inspect.signature(function).parameters.values()
+    if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters):
+        return most
+    positional = [parameter for parameter in parameters if parameter.kind is not parameter.KEYWORD_ONLY]
+    return min(len([one for one in positional if one.kind is not one.VAR_KEYWORD]), most)
+
+
+def _awaited(function: Callable[..., Any]) -> Callable[..., Awaitable[object]]:
+    """The same function, as one whose result is awaited."""
+    if inspect.iscoroutinefunction(function):
+        return function
+
+    async def call(*arguments: Any) -> object:
+        result = function(*arguments)
+        return await result if inspect.isawaitable(result) else result
+
+    return call

@@ -17,6 +17,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from types import FrameType
 
 import msgspec
@@ -27,12 +28,17 @@ from littoral.functions.connection import FrameConnection
 from littoral.functions.loader import Handler, find_handler, load_module
 from littoral.functions.messages import EXIT_IMPORT, EXIT_MEMORY, Answer, AnswerError, Call, WorkerSpec
 from littoral.workers import Context, Env, KVNamespace, Request, Response
+from littoral.workers.platform import Platform, install
+from littoral.workers.response import BodyTooLong
 
 ALARM_S = 0.05
 """How often a busy worker looks whether its code computes past a deadline; an idle one has no timer."""
 
 LAST_ANSWER_S = 0.01
 """Time to write the last answer before a worker that ran out of memory exits."""
+
+LAST_WORK_S = 1.0
+"""Time of a worker that ends for what the app does then (an ASGI application's shutdown)."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_call = msgspec.msgpack.Decoder(Call).decode
@@ -61,14 +67,15 @@ class Running:
             self.task.cancel()
 
 
+_current: ContextVar[Running | None] = ContextVar("request", default=None)
+"""The request that a task works for; the tasks that it starts inherit it."""
+
+
 class Alarm:
     """Interrupts the app's code where it computes past its request's deadline."""
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, running: Callable[[asyncio.Task[object]], Running | None]
-    ) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._running = running
         self._wanted = False
         self._armed = False
         signal.signal(signal.SIGALRM, self._ring)
@@ -89,8 +96,8 @@ class Alarm:
             self._armed = False
             signal.setitimer(signal.ITIMER_REAL, 0)
             return
-        task = asyncio.current_task(self._loop)
-        running = None if task is None else self._running(task)
+        # Callbacks have their request's context as well, but are our own code.
+        running = None if asyncio.current_task(self._loop) is None else _current.get()
         if running is not None and running.in_app_code and self._loop.time() >= running.deadline:
             raise Overtime
 
@@ -111,10 +118,12 @@ class Worker:
         self._context = Context(self._start_background)
         self._background: set[asyncio.Future[object]] = set()
         self._tasks: dict[asyncio.Task[object], Running] = {}
-        self._alarm = Alarm(self._loop, self._tasks.get)
+        self._alarm = Alarm(self._loop)
         self._gateways: set[GatewayConnection] = set()
         self._server: asyncio.AbstractServer | None = None
         self._stopped: asyncio.Future[int] = self._loop.create_future()
+        self._platform = Platform(background=self._start_background)
+        install(self._platform, self._env)
 
     async def serve(self, ready: Callable[[], None]) -> int:
         """Answer requests until drained. Returns the process's exit code."""
@@ -129,7 +138,12 @@ class Worker:
         os.rename(aside, path)
         self._loop.add_signal_handler(signal.SIGTERM, self.drain)
         ready()
-        return await self._stopped
+        code = await self._stopped
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORK_S):
+                for act in self._platform.at_end:
+                    await act()
+        return code
 
     def drain(self) -> None:
         """Take no new connections, tell gateways to go elsewhere, and stop once they have gone."""
@@ -170,6 +184,7 @@ class Worker:
         return running
 
     async def _handle(self, call: Call, gateway: "GatewayConnection", running: Running) -> None:
+        _current.set(running)
         answer = await self._answer(call, running)
         assert running.task is not None
         self._tasks.pop(running.task)
@@ -188,12 +203,18 @@ class Worker:
             try:
                 running.in_app_code = True
                 response = await self._handler(request, self._env, self._context)
+                if isinstance(response, Response):
+                    body = response.whole
+                    if body is None:
+                        body = await response.content(self._spec.frame_bytes)
+                    return Answer(call.id, response.status, response.headers.items(), body)
             finally:
                 running.in_app_code = False
+        except BodyTooLong as error:
+            self._log(call, f"the response of {call.method} {call.url} was dropped: it has {error}")
+            return Answer(call.id, error="too-large")
         except BaseException as error:  # noqa: BLE001 - sys.exit() in a handler must not end the neighbours' requests
             return Answer(call.id, error=self._explain(call, error, running))
-        if isinstance(response, Response):
-            return Answer(call.id, response.status, response.headers.items(), response.body)
         self._log(call, f"fetch returned {type(response).__name__}; it must return a workers.Response")
         return Answer(call.id, error="invalid")
 
@@ -285,6 +306,8 @@ def run(spec: WorkerSpec, ready: Callable[[str], None]) -> int:
 
     `ready` is called once, with "" or with why the app cannot run.
     """
+    # Code at the top of the app's modules may read its variables; bindings wait for the worker.
+    install(Platform(), Env(spec.vars))
     try:
         handler = find_handler(load_module(spec.directory, spec.main))
     except BaseException as error:  # noqa: BLE001 - whatever the app's import raises is reported, and ends this process

@@ -1,37 +1,62 @@
-"""The request a function is called with."""
+"""The request a function is called with, or makes."""
 
-import json
-from collections.abc import Iterable, Mapping
-from typing import Any
+from http import HTTPMethod
+from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
-from littoral.workers.headers import Headers
+from littoral.workers.body import Body, BodyInit, extract
+from littoral.workers.headers import Headers, HeadersInit
 
 
-class Request:
-    """An HTTP request. Its body is complete; the coroutines mirror the interface of Workers."""
+class Request(Body):
+    """An HTTP request.
 
-    __slots__ = ("_body", "_query", "headers", "id", "method", "url")
+    `body` is a stream; `bytes()`, `text()`, `json()`, `buffer()`, `blob()` and `form_data()` read it whole, once.
+    """
+
+    __slots__ = ("_cf", "_redirect", "id", "method", "url")
+
+    url: str
+    method: str
+    id: str
+    """The request's id in logs and problem details."""
+    _cf: Any
+    _redirect: str
 
     def __init__(
         self,
-        url: str,
+        url: "str | Request",
         *,
-        method: str = "GET",
-        headers: Headers | Mapping[str, str] | Iterable[tuple[str, str]] | None = None,
-        body: str | bytes = b"",
+        method: str | HTTPMethod | None = None,
+        headers: HeadersInit = None,
+        body: BodyInit = None,
+        redirect: str | None = None,
+        cf: Any = None,
         id: str = "",  # noqa: A002 - the word used everywhere for it
     ) -> None:
-        """url: absolute. id: the request's id in logs and problem details; given by the gateway."""
-        self.method = method
-        self.url = url
-        self.headers = headers if isinstance(headers, Headers) else Headers(headers)
-        self.id = id
-        self._body = body.encode() if isinstance(body, str) else body
-        self._query: dict[str, str] | None = None
+        """url: absolute, or a request to take everything from that is not given. redirect: "follow", "manual" or
+        "error". cf: what Workers keep there. id: the request's id in logs and problem details; given by the gateway.
+
+        Raises TypeError for a body with GET or HEAD, ValueError for headers that HTTP does not allow, BodyUsedError.
+        """
+        like = url if isinstance(url, Request) else None
+        self.url = like.url if like is not None else str(url)
+        self.method = str(method).upper() if method is not None else "GET" if like is None else like.method
+        self.headers = Headers(like.headers if headers is None and like is not None else headers)
+        self.id = id or ("" if like is None else like.id)
+        self._redirect = redirect or ("follow" if like is None else like.redirect)
+        self._cf = cf if cf is not None or like is None else like._cf
+        if body is None and like is not None:
+            self._body = like._copied_body()
+            return
+        self._body, content_type = extract(body)
+        if self._body is not None and self.method in ("GET", "HEAD"):
+            raise TypeError(f"a request with method {self.method} cannot have a body")
+        if content_type is not None and "content-type" not in self.headers:
+            self.headers.append("content-type", content_type)
 
     @classmethod
-    def received(cls, method: str, url: str, headers: list[tuple[str, str]], body: bytes, id: str) -> "Request":  # noqa: A002
+    def received(cls, method: str, url: str, headers: list[tuple[str, str]], body: bytes, id: str) -> Self:  # noqa: A002
         """A request as the gateway passed it: checked already."""
         request = cls.__new__(cls)
         request.method = method
@@ -39,7 +64,7 @@ class Request:
         request.headers = Headers.received(headers)
         request.id = id
         request._body = body
-        request._query = None
+        request._cf = None
         return request
 
     @property
@@ -50,21 +75,39 @@ class Request:
     @property
     def query(self) -> dict[str, str]:
         """The query's parameters, decoded; of a repeated one the last."""
-        if self._query is None:
-            self._query = dict(parse_qsl(urlsplit(self.url).query, keep_blank_values=True))
-        return self._query
+        return dict(parse_qsl(urlsplit(self.url).query, keep_blank_values=True))
 
-    async def bytes(self) -> bytes:
-        """The body."""
-        return self._body
+    @property
+    def client_address(self) -> str:
+        """The address from which the gateway was asked; "" where it is not known. What proxies before it claim is in
+        X-Forwarded-For."""
+        return (self.headers.get("x-forwarded-for") or "").rpartition(",")[2].strip()
 
-    async def text(self) -> str:
-        """The body as UTF-8; what is none is replaced, as the Fetch standard has it."""
-        return self._body.decode("utf-8", "replace")
+    @property
+    def redirect(self) -> str:
+        """What a fetch of it does with a redirect: "follow", "manual" or "error"."""
+        return getattr(self, "_redirect", "manual")
 
-    async def json(self) -> Any:
-        """The body decoded. Raises json.JSONDecodeError."""
-        return json.loads(self._body)
+    @property
+    def cf(self) -> Any:
+        """What Workers tell of the connection; None where it is not known."""
+        return self._cf
+
+    @property
+    def js_object(self) -> "Request":
+        """The same request, as code written against JavaScript's interface expects it."""
+        # Loaded by functions that use it only.
+        from littoral.workers.js.web import Request as JsRequest  # noqa: PLC0415
+
+        return JsRequest.of(self)
+
+    def clone(self) -> Self:
+        """The same request again, its body included. Raises BodyUsedError where that was read."""
+        copy = type(self).received(self.method, self.url, self.headers.items(), b"", self.id)
+        copy._cf = self._cf
+        copy._redirect = self.redirect
+        copy._body = self._copied_body()
+        return copy
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.url}>"

@@ -55,28 +55,28 @@ def test_the_documents_are_valid_and_name_what_the_app_uses():
 
 
 def test_the_lines_are_listed(get):
-    assert json.loads(get("/api/lines", window=WINDOW).body) == [{"site": "plant-a", "line": "machine"}]
-    assert b'href="/lines/plant-a/machine"' in get("/lines", window=WINDOW).body
-    assert b"No line has finished" in get("/lines/").body
+    assert json.loads(get("/api/lines", window=WINDOW).whole) == [{"site": "plant-a", "line": "machine"}]
+    assert b'href="/lines/plant-a/machine"' in get("/lines", window=WINDOW).whole
+    assert b"No line has finished" in get("/lines/").whole
 
 
 def test_a_line_as_json_is_its_latest_window_and_alert(get):
     response = get("/api/lines/plant-a/machine?x=1", window=WINDOW)
     assert response.headers["content-type"] == "application/json"
-    assert json.loads(response.body) == {"site": "plant-a", "line": "machine", "window": WINDOW, "alert": None}
+    assert json.loads(response.whole) == {"site": "plant-a", "line": "machine", "window": WINDOW, "alert": None}
 
 
 def test_a_line_as_a_page_shows_its_aggregates_and_its_latest_anomaly(get):
-    body = get("/lines/plant-a/machine", window=WINDOW, alert=ALERT).body.decode()
+    body = get("/lines/plant-a/machine", window=WINDOW, alert=ALERT).whole.decode()
     assert "<th>mean<td>76.38" in body or "<th>mean<td>76.37" in body
     assert "2013-12-02 21:00 to 2013-12-02 22:00" in body
     assert "Latest anomaly: 2.08 at 2013-12-02 21:15" in body
-    assert "No anomaly so far" in get("/lines/plant-a/machine", window=WINDOW).body.decode()
+    assert "No anomaly so far" in get("/lines/plant-a/machine", window=WINDOW).whole.decode()
 
 
 def test_aggregates_a_rule_does_not_compute_are_left_out(get):
     window = {name: WINDOW[name] for name in ("start", "end", "count")}
-    body = get("/lines/plant-a/machine", window=window).body.decode()
+    body = get("/lines/plant-a/machine", window=window).whole.decode()
     assert "<th>count<td>9" in body
     assert "<th>mean" not in body
 
@@ -87,7 +87,7 @@ def test_aggregates_a_rule_does_not_compute_are_left_out(get):
 def test_what_is_not_there_is_404_and_is_not_echoed(get, path):
     response = get(path, window=WINDOW)
     assert response.status == 404
-    assert b"script" not in response.body
+    assert b"script" not in response.whole
 
 
 def test_pages_run_no_scripts_and_what_comes_from_outside_is_escaped(get):

@@ -17,6 +17,7 @@ def test_cookies_stay_apart() -> None:
     headers.append("Set-Cookie", "a=1")
     headers.append("Set-Cookie", "b=2")
     assert headers.get_all("set-cookie") == ["a=1", "b=2"]
+    assert headers.getSetCookie() == ["a=1", "b=2"]
     assert headers.items() == [("x", "1"), ("set-cookie", "a=1"), ("set-cookie", "b=2")]
 
 
@@ -27,10 +28,33 @@ def test_setting_replaces_and_deleting_removes_all() -> None:
     del headers["x"]
     assert headers.get("x") is None
     assert list(headers) == []
-    with pytest.raises(KeyError):
-        headers["x"]
-    with pytest.raises(KeyError):
-        del headers["x"]
+
+
+def test_what_is_not_there_is_none_and_may_be_deleted() -> None:
+    headers = Headers({"x": "1"})
+    del headers["y"]
+    assert headers["y"] is None
+    assert headers.get("y", "z") == "z"
+    assert headers.items() == [("x", "1")]
+
+
+def test_fields_are_taken_as_they_are_given() -> None:
+    given = Headers([("A", 1), ("a", "2")])
+    assert Headers(given).items() == [("a", "1"), ("a", "2")]
+    copy = Headers(given)
+    copy.append("b", "3")
+    assert (given.values(), copy.values()) == (["1", "2"], ["1", "2", "3"])
+    assert Headers(given.items()).entries() == given.items()
+    seen: list[tuple[str, str]] = []
+    given.forEach(lambda value, name: seen.append((name, value)))
+    assert seen == [("a", "1"), ("a", "2")]
+
+
+def test_a_value_that_http_does_not_allow_leaves_the_former_one() -> None:
+    headers = Headers({"x": "1"})
+    with pytest.raises(ValueError, match="control character"):
+        headers["x"] = "a\nb"
+    assert headers["x"] == "1"
 
 
 @pytest.mark.parametrize(

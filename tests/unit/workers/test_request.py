@@ -1,21 +1,55 @@
 import asyncio
 import json
+from http import HTTPMethod
 
 import pytest
 
-from littoral.workers import Request
+from littoral.workers import BodyUsedError, FormData, NotSupported, Request, fetch
+from littoral.workers.multipart import FormError
 
 
-def test_a_request_gives_its_body_in_three_shapes() -> None:
+def test_a_request_gives_its_body_in_every_shape() -> None:
+    def request() -> Request:
+        return Request("https://edge.test/a?x=1", method="POST", headers={"Content-Type": "x"}, body='{"a": 1}')
+
     async def scenario() -> None:
-        request = Request("https://edge.test/a?x=1", method="POST", headers={"Content-Type": "x"}, body='{"a": 1}')
-        assert await request.bytes() == b'{"a": 1}'
-        assert await request.text() == '{"a": 1}'
-        assert await request.json() == {"a": 1}
-        assert request.headers["content-type"] == "x"
-        assert await Request("https://edge.test/", body=b"\xff").text() == "\ufffd"
+        assert await request().bytes() == b'{"a": 1}'
+        assert await request().text() == '{"a": 1}'
+        assert await request().json() == {"a": 1}
+        assert (await request().buffer()).to_bytes() == b'{"a": 1}'
+        blob = await request().blob()
+        assert (await blob.text(), blob.content_type) == ('{"a": 1}', "x")
+        body = request().body
+        assert body is not None
+        assert [chunk.to_bytes() async for chunk in body] == [b'{"a": 1}']
+        assert await Request("https://edge.test/", method="PUT", body=b"\xff").text() == "\ufffd"
         with pytest.raises(json.JSONDecodeError):
-            await Request("https://edge.test/", body=b"{").json()
+            await Request("https://edge.test/", method="PUT", body=b"{").json()
+
+    asyncio.run(scenario())
+
+
+def test_a_body_is_read_once() -> None:
+    async def scenario() -> None:
+        request = Request.received("POST", "https://edge.test/", [], b"body", "id")
+        clone = request.clone()
+        assert not request.body_used
+        assert await request.text() == "body"
+        assert request.bodyUsed
+        with pytest.raises(BodyUsedError, match="Body already used"):
+            await request.bytes()
+        with pytest.raises(BodyUsedError):
+            request.clone()
+        assert await clone.text() == "body"
+
+    asyncio.run(scenario())
+
+
+def test_a_request_without_a_body_has_none() -> None:
+    async def scenario() -> None:
+        request = Request.received("GET", "https://edge.test/", [], b"", "id")
+        assert request.body is None
+        assert (await request.text(), await request.text(), request.body_used) == ("", "", False)
 
     asyncio.run(scenario())
 
@@ -24,3 +58,30 @@ def test_the_query_is_decoded_and_the_path_is_not() -> None:
     request = Request("https://edge.test/a%20b?x=1&y=a+b&empty=&x=2")
     assert request.query == {"x": "2", "y": "a b", "empty": ""}
     assert request.path == "/a%20b"
+
+
+def test_a_request_is_made_of_another() -> None:
+    async def scenario() -> None:
+        first = Request("https://edge.test/", method=HTTPMethod.POST, headers=[("a", "1"), ("a", "2")], body="text")
+        second = Request(first, method="put", headers={"b": "1"})
+        assert (second.method, second.headers.items(), await second.text()) == ("PUT", [("b", "1")], "text")
+        assert first.headers.get_all("a") == ["1", "2"]
+        with pytest.raises(TypeError, match="method GET cannot have a body"):
+            Request("https://edge.test/", body="text")
+
+    asyncio.run(scenario())
+
+
+def test_a_form_that_is_none_is_refused() -> None:
+    async def scenario() -> None:
+        request = Request("https://edge.test/", method="POST", body=FormData({"a": "ö"}))
+        assert (await request.form_data())["a"] == "ö"
+        with pytest.raises(FormError, match="content type is 'text/plain;charset=UTF-8'"):
+            await Request("https://edge.test/", method="POST", body="a=1").form_data()
+
+    asyncio.run(scenario())
+
+
+def test_fetch_says_that_it_is_not_there() -> None:
+    with pytest.raises(NotSupported, match=r"fetch\('https://other.test/'\) is not supported yet"):
+        asyncio.run(fetch("https://other.test/", method="POST", body="x"))

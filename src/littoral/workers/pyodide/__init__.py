@@ -1,0 +1,1 @@
+"""The module `pyodide`, as far as published Python Workers use it."""
