@@ -3,11 +3,15 @@
 A target also checks what must be true of what was read, so that more than a crash is found.
 """
 
+import json
+import re
 from collections.abc import Callable
 
 from littoral.core.errors import InvalidInput
 from littoral.gateway.cache.key import device_of
 from littoral.gateway.target import read_target as read_gateway_target
+from littoral.projects.jsonc import read_jsonc
+from littoral.projects.toml import read_toml
 from littoral.wire.byte_range import Unsatisfiable, byte_range, content_range
 from littoral.wire.caching.directives import parse_directives, request_directives
 from littoral.wire.caching.fields import members
@@ -17,7 +21,18 @@ from littoral.wire.caching.targeted import parse_targeted
 from littoral.wire.caching.validation import parse_etags
 from littoral.wire.chunked_body import BrokenChunks, ChunkedBody
 from littoral.wire.http2_head import read_http2_head
-from littoral.wire.request_head import RefusedRequest, read_authority, read_fields
+from littoral.wire.request_head import (
+    REQUEST_LINE,
+    RefusedRequest,
+    flaw_in_part,
+    read_authority,
+    read_fields,
+    read_target,
+    refused_line,
+)
+from littoral.wire.server_timing import read_server_timing
+from littoral.wire.trace_context import read_traceparent, trace_of
+from tests.fuzz.gateway_targets import GATEWAY_TARGETS
 
 Target = Callable[[bytes], None]
 NOW_S = 1_800_000_000.0
@@ -35,6 +50,30 @@ def request_fields(data: bytes) -> None:
     except RefusedRequest:
         return
     assert all(name == name.lower() and "\n" not in value and "\0" not in value for name, value in section.fields)
+
+
+def request_line(data: bytes) -> None:
+    """A head, as it comes, and as one with this target: what is taken of it has a path and a host, and nothing that came before
+    its end spoke against it."""
+    target, _, fields = data.partition(b"\n")
+    for head in (data, b"GET " + target + b" HTTP/1.1\r\n" + fields):
+        match = REQUEST_LINE.match(head)
+        if match is None:
+            assert refused_line(head[: head.find(b"\n") + 1]).status in (400, 505)
+        elif _is_taken(match, head):
+            assert not any(flaw_in_part(head[:end], 0) for end in range(len(head)))
+
+
+def _is_taken(match: re.Match[bytes], head: bytes) -> bool:
+    try:
+        section = read_fields(head[match.end() :], 128)
+        if not match[2].startswith(b"/"):
+            meant, host, fields = read_target(text(match[1]), text(match[2]), "http", section)
+            assert meant == "*" or meant.startswith("/")
+            assert [value for name, value in fields if name == "host"] == ([host] if host else [])
+    except RefusedRequest:
+        return False
+    return True
 
 
 def authority(data: bytes) -> None:
@@ -120,15 +159,45 @@ def ranges(data: bytes) -> None:
         assert 0 <= part[0] < part[1] <= part[2]
 
 
+def trace(data: bytes) -> None:
+    """Which trace a request is in, and how long a server says that its parts took: what is read is written and read again."""
+    asks = read_traceparent(text(data))
+    found = trace_of(asks, "g-1")
+    assert read_traceparent(str(found)) == found
+    for metric in read_server_timing(text(data)):
+        assert [each.name for each in read_server_timing(str(metric))] == [metric.name]
+        assert "\n" not in str(metric)
+
+
 def device(data: bytes) -> None:
     """A user agent."""
     device_of("", text(data))
+
+
+def jsonc(data: bytes) -> None:
+    """JSON with comments: what is read is written as JSON, and read again; every line is one of the text."""
+    value = data.decode("utf-8", "replace")
+    document = read_jsonc(value)
+    assert all(1 <= line <= len(value.splitlines()) + 1 for line in document.lines.values())
+    if document.problems:
+        assert document.value is None
+        return
+    again = read_jsonc(json.dumps(document.value))
+    assert repr(again.value) == repr(document.value) or "inf" in repr(document.value)
+
+
+def toml(data: bytes) -> None:
+    """TOML: every line is one of the text."""
+    value = data.decode("utf-8", "replace")
+    document = read_toml(value)
+    assert all(1 <= line <= value.count("\n") + 1 for line in document.lines.values())
 
 
 TARGETS: dict[str, Target] = {
     each.__name__: each
     for each in (
         request_fields,
+        request_line,
         authority,
         http2_head,
         chunked_body,
@@ -137,6 +206,9 @@ TARGETS: dict[str, Target] = {
         date,
         lists,
         ranges,
+        trace,
         device,
+        jsonc,
+        toml,
     )
-}
+} | GATEWAY_TARGETS

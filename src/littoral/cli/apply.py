@@ -14,10 +14,12 @@ from littoral.cli.targets import at_node
 from littoral.core.limits import API_BODY_BYTES
 from littoral.fleet.desired import DesiredRecord
 from littoral.node.operator_api import Applied, ResourceEntry
+from littoral.projects.ignored import REVISION_SUFFIX
+from littoral.projects.revision_file import read_revision
 
 UPLOAD_BYTES = API_BODY_BYTES.default // 2
 """Most of one upload: a node holds its body in memory. What fits into one is applied all or nothing."""
-FILES_HELP = "YAML files, folders of them, or - for stdin."
+FILES_HELP = "YAML files, folders of them, revisions that `littoral build` wrote, or - for stdin."
 
 
 @at_node
@@ -33,7 +35,8 @@ def apply(
     paths = [*(files or []), *(file or [])]
     if not paths:
         raise typer.BadParameter("name at least one file")
-    documents = valid_documents(paths)
+    built = [read_revision(path) for path in paths if path.suffix == REVISION_SUFFIX]
+    documents = valid_documents([path for path in paths if path.suffix != REVISION_SUFFIX])
     before = {f"{entry.kind} {entry.name}": entry.revision for entry in api.get("/v1/resources", list[ResourceEntry])}
     with progress() as bar:
         packing = bar.add_task("pack", total=len(documents))
@@ -41,13 +44,16 @@ def apply(
         for found in documents:
             records.append(desired_record(found))
             bar.advance(packing)
+        records += [record for revision in built for record in revision.records]
+        there = before.keys() | {_key(record) for record in records}
+        records += [record for revision in built for record in revision.defaults if _key(record) not in there]
         changed = 0
         sending = bar.add_task("upload", total=len(records))
         for part in _uploads(records):
             changed += api.post("/v1/resources", msgspec.msgpack.encode(part), "application/msgpack", Applied).changed
             bar.advance(sending, len(part))
     for record in records:
-        print(f"{record.kind} {record.name}: {_change(before.get(f'{record.kind} {record.name}'), record.revision)}")
+        print(f"{_key(record)}: {_change(before.get(_key(record)), record.revision)}")
     print(f"{changed} changed")
 
 
@@ -62,6 +68,10 @@ def _uploads(records: Sequence[DesiredRecord]) -> Iterator[list[DesiredRecord]]:
         part.append(record)
     if part:
         yield part
+
+
+def _key(record: DesiredRecord) -> str:
+    return f"{record.kind} {record.name}"
 
 
 def _change(before: str | None, now: str) -> str:

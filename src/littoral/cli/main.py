@@ -25,6 +25,8 @@ COMMANDS: dict[str, Entry] = {
     "version": "littoral.cli.version:version",
     "validate": "littoral.cli.validate:validate",
     "schema": "littoral.cli.schema:schema",
+    "init": "littoral.cli.init:init",
+    "build": "littoral.cli.build:build_project",
     "apply": "littoral.cli.apply:apply",
     "resource": Group("The desired state.", {"list": "littoral.cli.resource:list_resources"}),
     "status": "littoral.cli.status:status",
@@ -61,11 +63,13 @@ COMMANDS: dict[str, Entry] = {
         "Routes of the gateways.",
         {"list": "littoral.cli.route:list_routes", "test": "littoral.cli.route:try_route"},
     ),
+    "trace": "littoral.cli.trace:trace",
     "cache": Group(
         "The HTTP cache.",
         {
             "purge": "littoral.cli.cache:purge",
             "inspect": "littoral.cli.cache:inspect",
+            "top": "littoral.cli.cache:top",
         },
     ),
     "stream": Group(
