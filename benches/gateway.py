@@ -25,6 +25,7 @@ SECONDS = 4
 CONNECTIONS = 64
 BODY = "x" * 1024
 LARGE_BYTES = 1 << 30
+STORED_BYTES = 256 << 20
 SERVED, LOADED = {0}, {1}
 """Cores: of what is measured, and of the rest."""
 
@@ -39,6 +40,7 @@ http {{
     location /hit {{ add_header cache-control max-age=3600; return 200 "{body}"; }}
     location /pass {{ add_header cache-control no-store; return 200 "{body}"; }}
     location /large {{ root {at}/files; add_header cache-control no-store; }}
+    location /stored {{ root {at}/files; add_header cache-control max-age=3600; }}
   }}
 }}
 """
@@ -53,7 +55,9 @@ http {{
   server {{
     listen 127.0.0.1:{port};
     proxy_http_version 1.1; proxy_set_header Connection ""; proxy_pass_request_headers on;
-    location /hit {{ proxy_cache hits; proxy_pass http://origin; add_header x-cache $upstream_cache_status; }}
+    location ~ ^/(hit|stored) {{
+      proxy_cache hits; proxy_pass http://origin; add_header x-cache $upstream_cache_status;
+    }}
     location / {{ proxy_pass http://origin; }}
   }}
 }}
@@ -73,8 +77,9 @@ def measure() -> list[Row]:
         at.chmod(0o755)  # nginx's workers are somebody else where it is started by root
         files = at / "files"
         files.mkdir()
-        with (files / "large").open("wb") as large:
-            large.truncate(LARGE_BYTES)
+        for file, size in (("large", LARGE_BYTES), ("stored", STORED_BYTES)):
+            with (files / file).open("wb") as body:
+                body.truncate(size)
         origin = free_port()
         stack.enter_context(_nginx(at, "origin", ORIGIN, origin, LOADED, body=BODY))
         nginx, varnish = free_port(), free_port()
@@ -88,7 +93,8 @@ def measure() -> list[Row]:
         ports = {"nginx": nginx, "Varnish": varnish, "ours": ours}
         rows = _rates("cache hit, 1 KiB", ports, "/hit", {"nginx": 0.65, "Varnish": 0.75})
         rows += _rates("proxied, not cached, 1 KiB", ports, "/pass", {"nginx": 0.35, "Varnish": None})
-        return rows + _large(gateway, {"nginx": nginx, "ours": ours})
+        pair = {"nginx": nginx, "ours": ours}
+        return rows + _large(gateway, pair) + _stored(gateway, pair)
 
 
 @contextmanager
@@ -165,6 +171,23 @@ def _large(gateway: int, ports: dict[str, int]) -> list[Row]:
     mib = LARGE_BYTES / 2**20
     return [
         Row("a body of 1 GiB, proxied", mib / took["ours"], "MiB/s", mib / took["nginx"], "nginx"),
+        Row("the same: memory of the gateway grows by", max(process_rss_mb(gateway) - before, 0), "MiB", most=16),
+    ]
+
+
+def _stored(gateway: int, ports: dict[str, int]) -> list[Row]:
+    """A body that is on disk: how fast it is given, and what memory it takes."""
+    before = process_rss_mb(gateway)
+    for port in ports.values():
+        assert _fetched(port, "/stored"), port
+    took: dict[str, list[float]] = {name: [] for name in ports}
+    for _ in range(ROUNDS):
+        for name, port in ports.items():
+            took[name].append(_timed(partial(_fetched, port, "/stored")))
+    mib, what = STORED_BYTES / 2**20, f"a body of {STORED_BYTES >> 20} MiB, from the cache's disk"
+    ratios = tuple(theirs / ours for ours, theirs in zip(took["ours"], took["nginx"], strict=True))
+    return [
+        Row(what, mib / min(took["ours"]), "MiB/s", mib / min(took["nginx"]), "nginx", ratios=ratios),
         Row("the same: memory of the gateway grows by", max(process_rss_mb(gateway) - before, 0), "MiB", most=16),
     ]
 

@@ -11,7 +11,7 @@ from littoral.core.lanes import LANES
 from littoral.core.limits import Limits
 from littoral.gateway.meters import Meters
 from littoral.iot.broker_counters import BrokerCounters
-from littoral.node.control import GatewayReport
+from littoral.node.control_messages import GatewayReport
 from littoral.node.gateway_metrics import GatewayMetrics
 from littoral.node.hub_metrics import (
     blob_metrics,
@@ -111,7 +111,8 @@ def families() -> Iterable[Family | Histogram]:
     yield from blob_metrics(BlobStatus(), BlobCounters(), 0)
     gateways = GatewayMetrics()
     meters = Meters()
-    meters.observe("factory", 200, 0.001)
+    meters.observe("factory", 200, 0.001, 5)
+    meters.refused["malformed"] = 1
     gateways.take(GatewayReport(0, 1, meters))
     yield from gateways.families()
 

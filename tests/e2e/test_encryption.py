@@ -47,7 +47,10 @@ def test_a_node_with_a_key_in_its_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("STORE_KEY", KEY)
     gateway = {"gateway": "127.0.0.1:0"}
     with RealNode("cloud", encryption=Encryption(key_env="STORE_KEY"), listen=gateway) as node:
+        (node.data_dir / "cache" / "objects").mkdir(parents=True)
         node.start()
+        assert list((node.data_dir / "cache").iterdir()) == []
+        assert "cache is kept in memory only: the store is encrypted" in node.log()
         written(node, TEXT)
         assert not in_files(node)
         for process, number in node.pids().items():

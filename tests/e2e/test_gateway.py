@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,19 +39,6 @@ async def connect(node: FunctionNode, text: str) -> tuple[asyncio.StreamReader, 
     reader, writer = await asyncio.open_connection("127.0.0.1", node.port)
     writer.write(text.replace("\n", "\r\n").encode())
     return reader, writer
-
-
-def test_what_is_cached_is_given_by_the_next_process_too_once_it_has_it() -> None:
-    async def scenario(node: FunctionNode, origin: RawOrigin) -> None:
-        for _ in range(3):
-            assert (await node.get("/a")).body == b"/a"
-        assert len(origin.heads) == 1
-        node.kill("gateway-0")
-        node.start_gateway(0)
-        assert (await node.get("/a")).body == b"/a"
-        assert len(origin.heads) == 2
-
-    run(fresh, scenario)
 
 
 def test_paths_reach_the_origin_in_the_form_that_they_are_cached_under() -> None:
@@ -137,6 +125,36 @@ def test_events_are_passed_on_one_by_one() -> None:
         writer.close()
 
     run(events, scenario)
+
+
+def is_longer(things: list[str], before: int) -> bool:
+    return len(things) > before
+
+
+def test_when_a_client_goes_the_origin_hears_of_it() -> None:
+    left: list[str] = []
+
+    async def endless(head: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Says something once, and then nothing, for ever."""
+        kept = "no-store" if "/events" in head else "max-age=60"
+        writer.write(f"HTTP/1.1 200 OK\r\ncache-control: {kept}\r\ntransfer-encoding: chunked\r\n\r\n".encode())
+        writer.write(b"9\r\ndata: 1\n\n\r\n")
+        await writer.drain()
+        await reader.read()
+        left.append(" ".join(head.split()[:2]))
+
+    async def scenario(node: FunctionNode, origin: RawOrigin) -> None:
+        asked = ["GET /events", "POST /events", "GET /stored"]
+        for request in asked:
+            before = len(left)
+            reader, writer = await connect(node, f"{request} HTTP/1.1\nhost: edge.test\n\n")
+            await reader.readuntil(b"data: 1")
+            writer.close()
+            await node.until(partial(is_longer, left, before))
+        await node.until(lambda: node.reports[0].meters.inflight == 0)
+        assert left == asked
+
+    run(endless, scenario)
 
 
 def test_an_upload_comes_as_it_is_sent() -> None:

@@ -30,10 +30,14 @@ LETTERS = REPOSITORY / "docs" / "howto" / "handle-dead-letters.md"
 STREAMS = REPOSITORY / "docs" / "howto" / "serve-streams-to-clients.md"
 REPLACE_GATEWAYS = REPOSITORY / "docs" / "howto" / "replace-gateways.md"
 WEB_CACHE = REPOSITORY / "docs" / "howto" / "put-a-cache-before-a-server.md"
+OPERATIONS = REPOSITORY / "docs" / "howto" / "see-what-a-gateway-does.md"
+TIERS = REPOSITORY / "docs" / "howto" / "put-tiers-before-a-server.md"
+LOAD = REPOSITORY / "docs" / "howto" / "spread-load-over-servers.md"
 WORKERS = REPOSITORY / "docs" / "howto" / "wake-workers.md"
 BACKUPS = REPOSITORY / "docs" / "howto" / "back-up-and-restore.md"
 ENCRYPTION = REPOSITORY / "docs" / "howto" / "encrypt-a-node.md"
 BLOBS = REPOSITORY / "docs" / "howto" / "move-large-files.md"
+PROJECTS = REPOSITORY / "docs" / "howto" / "build-a-project.md"
 DEADLINE_S = 60
 FOLLOWING = ("stream tail", "mosquitto_sub", "curl -sN")
 """Commands that the reader ends with Ctrl-C once they have shown something."""
@@ -131,7 +135,39 @@ def test_the_tutorial(tmp_path):
                 )
             else:
                 shown[line] = run(command, tmp_path)
+        follow_tiers(tmp_path)
     assert any("plant-a" in text for line, text in shown.items() if line.endswith("status"))
+
+
+def follow_tiers(folder):
+    """The recipe for tiers, in a tree that runs already: it takes a while to start one."""
+    (block,) = re.findall(r"^```yaml\n(apiVersion.*?)^```", TIERS.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    (folder / "shop.yaml").write_text(moved(block), encoding="utf-8")
+    interpreter = shlex.quote(sys.executable)
+    lines = [re.sub(r"^python ", f"{interpreter} ", moved(line)) for line in commands(TIERS)]
+    make, serve, up, apply, test, first, second, cut, again, restore = [
+        line.replace("littoral ", f"{interpreter} -m littoral.cli.main ", 1) for line in lines
+    ]
+    assert up.endswith(f"up --port {BASE_PORT} --no-devices")
+    run(make, folder)
+    with running(serve, folder) as server:
+        try:
+            run(apply, folder)
+            until(lambda: "eu, the parent node" in run(test, folder))
+            for site in (first, second):
+                until(lambda site=site: "littoral-cloud; " in run(f"{site}?{time.monotonic_ns()}", folder))
+            assert tiers(run(first, folder)) == ["cloud; fwd", "eu; fwd", "plant-a; fwd"]
+            assert tiers(run(second, folder)) == ["eu; hit", "plant-b; fwd"]
+            run(cut, folder)
+            assert tiers(run(again, folder)) == ["plant-b; fwd"]
+            run(restore, folder)
+        finally:
+            server.terminate()
+
+
+def tiers(answer):
+    """What each cache has done."""
+    return re.findall(r"^cache-status: littoral-([a-z-]+; (?:hit|fwd))", answer, re.MULTILINE)
 
 
 def test_the_recipe_for_validation(tmp_path):
@@ -222,7 +258,7 @@ def test_the_recipe_for_a_cache(tmp_path):
         (tmp_path / file).write_text(block, encoding="utf-8")
     interpreter = shlex.quote(sys.executable)
     lines = [re.sub(r"^python ", f"{interpreter} ", moved(line)) for line in commands(WEB_CACHE)]
-    start, make, serve, validate, apply, routes, test, first, second, inspect, purge, after = [
+    start, make, serve, validate, apply, routes, test, first, second, top, inspect, purge, after = [
         line.replace("littoral ", f"{interpreter} -m littoral.cli.main ", 1) for line in lines
     ]
     with running(start, tmp_path) as node:
@@ -235,6 +271,7 @@ def test_the_recipe_for_a_cache(tmp_path):
                 assert "http://localhost:27470/index.html" in run(test, tmp_path)
                 until(lambda: "hello" in run(first, tmp_path))
                 assert "; hit; ttl=" in run(second, tmp_path)
+                assert "http://localhost:27470/index.html" in run(top, tmp_path)
                 assert re.search(r" +200 ", run(inspect, tmp_path))
                 assert re.search(
                     r"^purge 0: [1-9] stored responses? in [1-9] gateways?$", run(purge, tmp_path), re.MULTILINE
@@ -250,6 +287,69 @@ def test_the_recipe_for_a_cache(tmp_path):
                 server.wait(DEADLINE_S)
                 node.send_signal(signal.SIGINT)
                 node.wait(DEADLINE_S)
+
+
+def test_the_recipe_for_operations(tmp_path):
+    text = moved(OPERATIONS.read_text(encoding="utf-8"))
+    blocks = re.findall(r"^```yaml\n(apiVersion.*?)^```", text, re.DOTALL | re.MULTILINE)
+    for file, block in zip(("node.yaml", "shop.yaml"), blocks, strict=True):
+        (tmp_path / file).write_text(block, encoding="utf-8")
+    interpreter = shlex.quote(sys.executable)
+    lines = [re.sub(r"^python ", f"{interpreter} ", moved(line)) for line in commands(OPERATIONS)]
+    start, make, serve, apply, first, second, show, timing, trace, post = [
+        line.replace("littoral ", f"{interpreter} -m littoral.cli.main ", 1) for line in lines
+    ]
+    with contextlib.ExitStack() as ended:
+        node = ended.enter_context(running(start, tmp_path))
+        ended.callback(node.send_signal, signal.SIGINT)
+        run(make, tmp_path)
+        server = ended.enter_context(running(serve, tmp_path))
+        ended.callback(server.terminate)
+        until(lambda: runs(apply, tmp_path))
+        until(lambda: "hello" in run(first, tmp_path))
+        run(second, tmp_path)
+        until(lambda: runs(f"""{show} | grep -q '"cache":"hit"'""", tmp_path))
+        promised = re.search(r"^```json\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+        assert promised is not None
+        assert list(json.loads(promised[1])) == list(json.loads(run(show, tmp_path).splitlines()[-1]))
+        assert re.search(r"^server-timing: cache;desc=hit, total;dur=[0-9.]+$", run(timing, tmp_path), re.MULTILINE)
+        shown = run(trace, tmp_path)
+        assert re.search(
+            r"^cache +validated \(littoral[a-z-]*; fwd=request; fwd-status=304; stored; ttl=8", shown, re.MULTILINE
+        )
+        assert re.search(r"^  origin http://127.0.0.1:27473 +[0-9.]+ ms +[0-9.]+ ms +━+ +304 *$", shown, re.MULTILINE)
+        assert json.loads(run(post, tmp_path))["report"]["status"] == 501
+
+
+def test_the_recipe_for_load(tmp_path):
+    text = moved(LOAD.read_text(encoding="utf-8"))
+    blocks = re.findall(r"^```yaml\n(apiVersion.*?)^```", text, re.DOTALL | re.MULTILINE)
+    for file, block in zip(("node.yaml", "shop.yaml"), blocks, strict=True):
+        (tmp_path / file).write_text(block, encoding="utf-8")
+    interpreter = shlex.quote(sys.executable)
+    lines = [re.sub(r"^python ", f"{interpreter} ", moved(line)) for line in commands(LOAD)]
+    start, make, serve_one, serve_two, validate, apply, first, second, third, after = [
+        line.replace("littoral ", f"{interpreter} -m littoral.cli.main ", 1) for line in lines
+    ]
+    with contextlib.ExitStack() as ended:
+        node = ended.enter_context(running(start, tmp_path))
+        ended.callback(node.send_signal, signal.SIGINT)
+        run(make, tmp_path)
+        servers = {}
+        for name, serve in (("one\n", serve_one), ("two\n", serve_two)):
+            servers[name] = ended.enter_context(running(serve, tmp_path))
+            ended.callback(servers[name].terminate)
+        run(validate, tmp_path)
+        until(lambda: runs(apply, tmp_path))
+        until(lambda: "HTTP/1.1 200" in run(first, tmp_path))
+        head = run(first, tmp_path).replace("\r", "")
+        (promised,) = [line for line in text.splitlines() if line.startswith("set-cookie: ")]
+        assert re.search(re.escape(promised).replace("…", "[0-9a-f]+"), head)
+        told = run(second, tmp_path)
+        assert run(third, tmp_path) == told
+        servers[told].terminate()
+        servers[told].wait(DEADLINE_S)
+        assert run(after, tmp_path) == ("two\n" if told == "one\n" else "one\n")
 
 
 def test_the_recipe_for_workers(tmp_path):
@@ -406,6 +506,26 @@ def test_the_recipe_for_blobs(tmp_path):
         assert (tmp_path / "picture.digest").read_text().strip() not in run(here_too, tmp_path)
 
 
+def test_the_recipe_for_projects(tmp_path):
+    text = moved(PROJECTS.read_text(encoding="utf-8"))
+    (block,) = re.findall(r"^```yaml\n(apiVersion.*?)^```", text, re.DOTALL | re.MULTILINE)
+    (tmp_path / "node.yaml").write_text(block, encoding="utf-8")
+    littoral = f"{shlex.quote(sys.executable)} -m littoral.cli.main "
+    start, init, build, apply, ask = [line.replace("littoral ", littoral, 1) for line in map(moved, commands(PROJECTS))]
+    blocks = re.findall(r"^```(.*?)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    promised, *_ = [body for kind, body in blocks if not kind]
+    with running(start, tmp_path) as node:
+        try:
+            run(init, tmp_path)
+            run(build, tmp_path)
+            until(lambda: runs(apply, tmp_path))
+            until(lambda: runs(f"{ask} --fail", tmp_path))
+            assert run(ask, tmp_path) == promised
+        finally:
+            node.send_signal(signal.SIGINT)
+            node.wait(DEADLINE_S)
+
+
 def test_no_page_has_commands_that_nothing_runs():
     recipes = {
         RECIPE,
@@ -413,6 +533,8 @@ def test_no_page_has_commands_that_nothing_runs():
         SIMULATION,
         STREAMS,
         WEB_CACHE,
+        TIERS,
+        OPERATIONS,
         REPLACE_GATEWAYS,
         WORKERS,
         LETTERS,
@@ -420,6 +542,7 @@ def test_no_page_has_commands_that_nothing_runs():
         INBOXES,
         BANDWIDTH,
         BLOBS,
+        PROJECTS,
         BOUNDS,
         BACKUPS,
         ENCRYPTION,

@@ -155,6 +155,8 @@ def test_what_is_written_otherwise_is_one_page_and_what_is_another_is_another():
             before = len(origin.heads)
             await node.get(target)
             assert len(origin.heads) == before + 1, target
+        for host in ("EDGE.test", "edge.test:80", "edge.test."):
+            assert (await node.get("/first", headers={"host": host})).body == b"<script src=//edge.test/x.js>", host
         before = len(origin.heads)
         for host, asked in (("EDGE.test", 0), ("edge.test:80", 0), ("evil.test", 1), ("edge.test:81", 2)):
             assert (await node.get("/page", headers={"host": host})).status == 200

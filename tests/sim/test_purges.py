@@ -49,6 +49,9 @@ class Listener:
     def inspect(self, url: str) -> Replies[list[CachedObject]]:
         return Replies()
 
+    def top(self, count: int) -> Replies[list[CachedObject]]:
+        return Replies()
+
     def back_at(self, node: SimNode) -> None:
         """It connects to the hub that was started again."""
         desk = node.running.purges

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from littoral.gateway.exchange import Duplex
 from littoral.gateway.field_block import FieldBlock, Fields
+from littoral.gateway.notes import Notes
 from littoral.gateway.origins.caller import Answered
 from littoral.gateway.origins.transport import OriginFailed, OriginRequest
 
@@ -31,9 +32,15 @@ class MemoryExchange:
     aborted: bool = False
     read: int = 0
     """Pieces of the request's body."""
+    notes: Notes | None = None
+    made_s: float = 0.0
 
     def __post_init__(self) -> None:
         self.has_body = bool(self.pieces) or bool(self.body_length)
+
+    @property
+    def sent_bytes(self) -> int:
+        return len(self.sent)
 
     @property
     def said(self) -> dict[str, str]:
@@ -84,6 +91,8 @@ class MemoryAnswer:
     version: str = "1.1"
     length: int | None = None
     trailers: Fields = ()
+    personal: Fields = ()
+    older_s: float = 0.0
     closed: bool = False
     read_pieces: int = 0
 
@@ -107,13 +116,19 @@ class MemoryOrigin:
     def __init__(self, *answers: MemoryAnswer | OriginFailed) -> None:
         self.answers = list(answers)
         self.asked: list[OriginRequest] = []
+        self.steered: list[tuple[str, str]] = []
+        """What each was hashed by, and the mark it came with."""
+        self.mark = ""
+        """Of who answers."""
+        self.way: Duplex | None = None
+        """Where a switch leads."""
         self.held: asyncio.Event | None = None
         """If there is one: answers wait until it is set."""
 
     async def switch(
         self, request: OriginRequest, *, hash_key: str = "", affinity: str = ""
     ) -> tuple[Answered, Duplex | None]:
-        return await self.call(request), None
+        return await self.call(request, hash_key=hash_key, affinity=affinity), self.way
 
     async def call(
         self,
@@ -124,12 +139,13 @@ class MemoryOrigin:
         inform: Callable[[int, Fields], None] | None = None,
     ) -> Answered:
         self.asked.append(request)
+        self.steered.append((hash_key, affinity))
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if self.held is not None:
             await self.held.wait()
         if isinstance(answer, OriginFailed):
             raise answer
-        return Answered(answer, "origin.test", "", 1)
+        return Answered(answer, "origin.test", self.mark, 1)
 
 
 def failure(cause: str = "connection refused") -> OriginFailed:

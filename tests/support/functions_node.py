@@ -20,6 +20,7 @@ import msgspec
 
 from littoral.core.kv import KvEntry, KvPage
 from littoral.core.limits import Limits
+from littoral.core.resources.access_log import AccessLog
 from littoral.core.resources.web import GatewayTls, OriginSpec, RouteSpec
 from littoral.core.tasks import Tasks
 from littoral.drivers.clock import SystemClock
@@ -28,7 +29,8 @@ from littoral.functions.bindings import BindingServer, Credentials
 from littoral.functions.client import FunctionTarget
 from littoral.functions.runtime import FunctionRuntime
 from littoral.gateway.routes import Route
-from littoral.node.control import ControlServer, GatewayReport
+from littoral.node.control import ControlServer
+from littoral.node.control_messages import GatewayReport
 from littoral.node.gateway_config import GatewayConfig, route_matches
 from littoral.node.purge_desk import PurgeDesk
 from tests.support.stores import local_store
@@ -102,6 +104,7 @@ class FunctionNode:
     gateways: int = 1
     kv: MemoryKeyValue = field(default_factory=MemoryKeyValue)
     tls: GatewayTls | None = None
+    access_log: AccessLog | None = None
 
     def __post_init__(self) -> None:
         # Short: the kernel bounds the path of a Unix socket at 107 bytes.
@@ -175,7 +178,7 @@ class FunctionNode:
 
     def _config(self) -> GatewayConfig:
         targets = [FunctionTarget(app.name, self.runtime.sockets(app), app.wall_ms) for app in self.apps.values()]
-        return GatewayConfig(self.routes, targets, self.overrides, self.web, self.origins)
+        return GatewayConfig(self.routes, targets, self.overrides, self.web, self.origins, access_log=self.access_log)
 
     def route(self, name: str, spec: RouteSpec, origin: OriginSpec | None = None) -> None:
         """Have the gateways serve a route that has a document of its own."""
@@ -223,6 +226,7 @@ class FunctionNode:
     def start_gateway(self, index: int = 0) -> None:
         fd = self.listener.fileno()
         arguments = ["--fd", str(fd), "--run-dir", str(self.run), "--index", str(index)]
+        arguments += ["--cache-dir", str(self.home / "cache")]
         if self.tls is not None:
             arguments += ["--tls", msgspec.json.encode(self.tls).decode()]
         self._spawn(f"gateway-{index}", "littoral.node.gateway_process", *arguments, fds=(fd,))

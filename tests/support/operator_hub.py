@@ -22,7 +22,7 @@ from littoral.drivers.transport import HttpTransport
 from littoral.node.hub import open_hub
 from littoral.node.layout import API_FILE, write_json
 from littoral.node.seams import Seams
-from littoral.node.status import AppStatus, RouteStatus
+from littoral.node.status import AppStatus, GatewayStatus, RouteStatus
 from littoral.store.writer import ThreadWriter
 
 START_S = 20.0
@@ -42,6 +42,9 @@ class Facts:
 
     def routes(self) -> Mapping[str, RouteStatus]:
         return {}
+
+    def gateway(self) -> GatewayStatus | None:
+        return None
 
     def addresses(self) -> Mapping[str, str]:
         return self._addresses

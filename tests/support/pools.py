@@ -10,7 +10,7 @@ from littoral.gateway.origins.member import Member
 from littoral.gateway.origins.meters import PoolMeter
 from littoral.gateway.origins.pool import Pool
 from littoral.gateway.origins.settings import OriginPool, Target
-from littoral.gateway.origins.transport import Endpoint, OriginFailed
+from littoral.gateway.origins.transport import Endpoint, OriginFailed, OriginRequest
 from littoral.testing.clock import SimClock
 from littoral.testing.random import SeededRandom
 
@@ -59,6 +59,8 @@ class Answer:
         self.whole = b"" if pieces is None else None
         self.length = None
         self.trailers: Fields = ()
+        self.personal: Fields = ()
+        self.older_s = 0.0
         self.is_closed = False
         self._pieces = list(pieces or ())
 
@@ -83,11 +85,13 @@ class Scripted:
         self.asked: list[str] = []
         self.ways: list[Way] = []
         self.timeouts: list[Any] = []
+        self.requests: list[OriginRequest] = []
 
     async def send(self, endpoint: Endpoint, request: Any, timeouts: Any, inform: Any = None) -> Any:
         """What the script says: an answer, a failure, or something to wait for."""
         self.asked.append(endpoint.host)
         self.timeouts.append(timeouts)
+        self.requests.append(request)
         script = self.scripts[endpoint.host]
         said = script.pop(0) if script else Answer()
         if isinstance(said, asyncio.Future):
@@ -131,8 +135,10 @@ class Way:
         self.is_closed = True
 
 
-def caller_of(transport: Scripted, *hosts: str, **settings: Any) -> OriginCaller:
+def caller_of(transport: Scripted, *hosts: str | Target, **settings: Any) -> OriginCaller:
     """In virtual time."""
-    given = OriginPool("pool", targets(*hosts), **settings)
+    given = OriginPool(
+        "pool", tuple(each if isinstance(each, Target) else targets(each)[0] for each in hosts), **settings
+    )
     clock = SimClock(asyncio.get_running_loop())
     return OriginCaller(given, transport, clock, SeededRandom(0), PoolMeter(), key=KEY)

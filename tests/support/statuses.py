@@ -1,8 +1,18 @@
 """Reports of nodes, for tests of what is made of them."""
 
+from collections.abc import Mapping
+
 from littoral.core.lanes import LANES, Lane
 from littoral.core.resources import Tier
-from littoral.node.status import BudgetStatus, LaneStatus, LinkStatus, NodeStatus, RuleStatus
+from littoral.node.status import (
+    BudgetStatus,
+    GatewayStatus,
+    LaneStatus,
+    LinkStatus,
+    NodeStatus,
+    RouteStatus,
+    RuleStatus,
+)
 
 NOW_MS = 1_700_000_000_000
 EXHAUSTED = BudgetStatus(
@@ -32,6 +42,8 @@ def status(
     budget: BudgetStatus | None = None,
     problem: str = "",
     dead_letters: int = 0,
+    gateway: GatewayStatus | None = None,
+    routes: Mapping[str, RouteStatus] = {},
 ) -> NodeStatus:
     """away: children without a channel. waiting: lane -> records and when the oldest was appended. flow: of these
     lanes, records per second and seconds until empty. problem: of a rule."""
@@ -69,4 +81,6 @@ def status(
         streams=0,
         dead_letters=dead_letters,
         memory_bytes=0,
+        gateway=gateway,
+        routes=dict(routes),
     )

@@ -7,12 +7,15 @@ import msgspec
 import typer
 
 from littoral.cli.client import ApiClient
-from littoral.cli.output import print_json, print_table, printable, size, span
+from littoral.cli.output import Cell, cut, print_json, print_table, printable, size, span
 from littoral.cli.targets import at_node
-from littoral.node.cache_api import INSPECT_PATH, PURGE_PATH, Inspected, PurgeOrder
+from littoral.node.cache_api import INSPECT_PATH, PURGE_PATH, TOP_COUNT, TOP_PATH, Inspected, PurgeOrder, TopObjects
+from littoral.node.cache_top import TOP_MOST
 from littoral.node.purge_desk import CachedObject, PurgeOutcome
 
 FAILED = 1
+URL_COLUMNS = 60
+"""Of a URL in a table; --json has the whole."""
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -63,25 +66,57 @@ def inspect(
     if as_json:
         print_json(found)
         return
-    columns = ["gateway", "status", "age", "fresh for", "size", "hits", "variant", "tags"]
+    columns = ["gateway", "in", "status", *_FIGURES, "variant and tags"]
     rows = [
         [
             str(gateway),
+            each.tier,
             str(each.status),
-            span(each.age_s),
-            "stale" if each.ttl_s is None or each.ttl_s <= 0 else span(each.ttl_s),
-            size(each.bytes),
-            str(each.hits),
-            printable(_variant(each)),
-            printable(" ".join(each.tags)),
+            *_figures(each),
+            printable("; ".join(filter(None, (_variant(each), " ".join(each.tags))))),
         ]
         for gateway, objects in enumerate(found.gateways)
         for each in objects
     ]
     if rows:
-        print_table(columns, rows, right=("gateway", "status", "age", "fresh for", "size", "hits"))
+        print_table(columns, rows, right=("gateway", "status", *_FIGURES))
     else:
         print(f"not stored in any of {_count(len(found.gateways), 'gateway')}")
+
+
+@at_node
+def top(
+    api: ApiClient,
+    *,
+    count: Annotated[int, typer.Option(min=1, max=TOP_MOST, help="How many.")] = TOP_COUNT,
+    as_json: AsJson = False,
+) -> None:
+    """Show what the gateways of a node have given most often of what they have in memory now."""
+    found = api.get(TOP_PATH, TopObjects, {"count": str(count)})
+    if as_json:
+        print_json(found)
+        return
+    rows: list[list[Cell]] = [
+        [*_figures(each.object), str(each.gateways), cut(_name(each.object), URL_COLUMNS)] for each in found.objects
+    ]
+    if rows:
+        print_table([*_FIGURES, "gateways", "URL"], rows, right=(*_FIGURES, "gateways"))
+    else:
+        print(f"nothing is stored in any of {_count(found.gateways, 'gateway')}")
+
+
+_FIGURES = ("age", "fresh for", "size", "hits")
+
+
+def _figures(held: CachedObject) -> tuple[str, ...]:
+    fresh_for = "stale" if held.ttl_s is None or held.ttl_s <= 0 else span(held.ttl_s)
+    return span(held.age_s), fresh_for, size(held.bytes), f"{held.hits:,}"
+
+
+def _name(held: CachedObject) -> str:
+    """A URL, and what else distinguishes what is stored of it."""
+    variant = _variant(held)
+    return f"{held.url} ({variant})" if variant else held.url
 
 
 def _count(number: int, noun: str) -> str:

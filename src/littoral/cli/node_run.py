@@ -44,6 +44,9 @@ def run(
     listen_peer: Annotated[str | None, typer.Option(help="For children.", rich_help_panel=LISTENERS)] = None,
     listen_join: Annotated[str | None, typer.Option(help="For children that enrol.", rich_help_panel=LISTENERS)] = None,
     listen_gateway: Annotated[str | None, typer.Option(help="HTTP data plane.", rich_help_panel=LISTENERS)] = None,
+    listen_relay: Annotated[
+        str | None, typer.Option(help="For gateways of children.", rich_help_panel=LISTENERS)
+    ] = None,
     listen_mqtt: Annotated[str | None, typer.Option(help="MQTT broker.", rich_help_panel=LISTENERS)] = None,
     listen_streams: Annotated[
         str | None,
@@ -58,6 +61,7 @@ def run(
         "peer": listen_peer,
         "join": listen_join,
         "gateway": listen_gateway,
+        "relay": listen_relay,
         "mqtt": listen_mqtt,
         "streams": listen_streams,
         "dashboard": dashboard,

@@ -45,10 +45,13 @@ def try_route(
         rows.append(["answered", f"{answer.status}, no route{allowed}"])
     else:
         rows.append(["route", f"{answer.route}, to {answer.leads_to}"])
-    if answer.targets:
+    if answer.sent:
         rows += [
             ["cache key", answer.cache_key or "none: it is not looked for in the cache"],
             ["sent", f"{answer.method} {answer.sent}"],
-            ["targets", ", ".join(answer.targets)],
         ]
+    if answer.asks_first:
+        rows.append(["asks first", f"{answer.asks_first}, the parent node"])
+    if answer.targets:
+        rows.append(["targets", ", ".join(answer.targets)])
     print_table(["", ""], rows)

@@ -11,6 +11,7 @@
     │  └─ Diverged           409   two histories of one stream; the tail is kept, not merged
     ├─ Gone                  410   it was here; retention or deletion took it
     ├─ TooLarge              413   over a named limit of size
+    ├─ Misdirected           421   somebody else answers such requests
     ├─ LimitReached          429   over a named limit of rate or number
     ├─ FunctionFailed        500   an app's code raised, or answered what is no response
     ├─ BadGateway            502   a worker of an app died while it held the request, or an origin did not answer it
@@ -123,6 +124,13 @@ class TooLarge(LittoralError):
 
     status = 413
     title = "Too large"
+
+
+class Misdirected(LittoralError):
+    """Whoever was asked does not answer such requests; somebody else may (RFC 9110, section 15.5.20)."""
+
+    status = 421
+    title = "Misdirected request"
 
 
 class LimitReached(LittoralError):

@@ -26,6 +26,9 @@ class Limit(msgspec.Struct, frozen=True):
     maximum: int | None = None
     """The most a node may set it to; None for any. For what other nodes have to be able to read."""
 
+    least: int = 1
+    """The least that a node may set it to; 0 where there may be none of it at all."""
+
     @property
     def most(self) -> int:
         """Of a limit that has a maximum."""
@@ -36,9 +39,11 @@ class Limit(msgspec.Struct, frozen=True):
 LIMITS: dict[str, Limit] = {}
 
 
-def _limit(name: str, default: int, unit: str, policy: Policy, reason: str, *, maximum: int | None = None) -> Limit:
+def _limit(
+    name: str, default: int, unit: str, policy: Policy, reason: str, *, maximum: int | None = None, least: int = 1
+) -> Limit:
     assert name not in LIMITS, name
-    LIMITS[name] = Limit(name, default, unit, policy, reason, maximum)
+    LIMITS[name] = Limit(name, default, unit, policy, reason, maximum, least)
     return LIMITS[name]
 
 
@@ -409,6 +414,9 @@ FUNCTION_WAIT_MS = _limit(
 FUNCTION_BACKGROUND = _limit(
     "function-background", 1000, "tasks per worker", "reject", "work handed to ctx.waitUntil outlives its request"
 )
+FORM_FIELDS = _limit(
+    "form-fields", 1000, "fields of a form", "reject", "each field of a form costs far more memory than it has bytes"
+)
 BINDING_INFLIGHT = _limit(
     "binding-inflight", 1000, "calls per worker", "reject", "a function must not queue in the hub without end"
 )
@@ -430,7 +438,75 @@ GATEWAY_CACHE_OBJECT_BYTES = _limit(
     8 * MIB,
     "bytes",
     "reject",
-    "one stored response: a few large ones would displace many small ones. What is larger goes through and is not stored",
+    "one stored response in memory: a few large ones would displace many small ones. What is larger is only on the disk",
+)
+GATEWAY_DISK_BYTES = _limit(
+    "gateway-disk-bytes",
+    10 * 1024 * MIB,
+    "bytes",
+    "drop-oldest",
+    "responses on the disk, of all gateways of a node; what was asked for least recently goes first. Never more than half of"
+    " what would be free without them. 0: nothing is kept on the disk",
+    least=0,
+)
+GATEWAY_DISK_OBJECT_BYTES = _limit(
+    "gateway-disk-object-bytes",
+    1024 * MIB,
+    "bytes",
+    "reject",
+    "one response on the disk, as for gateway-cache-object-bytes. What is larger goes through and is not stored",
+)
+GATEWAY_DISK_QUEUE_BYTES = _limit(
+    "gateway-disk-queue-bytes",
+    32 * MIB,
+    "bytes per gateway",
+    "reject",
+    "responses that wait to be written to a slow disk are held in memory; what comes then is stored in memory only",
+)
+RELAY_REQUESTS = _limit(
+    "relay-requests",
+    256,
+    "requests per gateway",
+    "reject",
+    "under way at the parent's relay; what is more goes to the origin straight away",
+)
+RELAY_CONNECT_MS = _limit(
+    "relay-connect-ms",
+    2000,
+    "milliseconds",
+    "close",
+    "until there is a connection to the parent's relay; a client waits for it, and the origin can be asked meanwhile",
+)
+RELAY_QUIET_MS = _limit(
+    "relay-quiet-ms",
+    3000,
+    "milliseconds",
+    "close",
+    "for which the parent says nothing of a request; one that waits itself says so after a second, and again",
+)
+RELAY_WAIT_MS = _limit(
+    "relay-wait-ms",
+    500,
+    "milliseconds",
+    "reject",
+    "a request waits at the parent until its gateway has heard of the purges that the child knows",
+)
+ACCESS_LOG_FILE_BYTES = _limit(
+    "access-log-file-bytes", 64 * MIB, "bytes", "wait", "then the next file of a gateway's access log begins"
+)
+ACCESS_LOG_FILES = _limit(
+    "access-log-files",
+    8,
+    "files per gateway",
+    "drop-oldest",
+    "what is written down of requests must not fill the disk; the one that is being written is one of them",
+)
+ACCESS_LOG_WAITING_BYTES = _limit(
+    "access-log-waiting-bytes",
+    4 * MIB,
+    "bytes per gateway",
+    "reject",
+    "lines that wait for a slow disk are held in memory; those beyond it are dropped, and counted",
 )
 ORIGIN_HEAD_BYTES = _limit(
     "origin-head-bytes",
@@ -509,6 +585,13 @@ GATEWAY_IDLE_S = _limit(
     "close",
     "a connection on which nothing is asked holds a socket; longer than clients keep theirs for the next request",
 )
+GATEWAY_TUNNEL_IDLE_S = _limit(
+    "gateway-tunnel-idle-seconds",
+    3600,
+    "seconds",
+    "close",
+    "a WebSocket over which nothing goes either way holds two sockets; who wants to keep it for longer sends pings",
+)
 GATEWAY_READ_BYTES = _limit(
     "gateway-read-bytes",
     64 * KIB,
@@ -582,17 +665,18 @@ RESTART_DELAY_MS = _limit("restart-delay-ms", 5_000, "milliseconds", "wait", "ca
 class Limits:
     """The limits of one node: the defaults, with the node's own values over them, and how often each was reached."""
 
-    def __init__(self, overrides: Mapping[str, int] | None = None) -> None:
-        """Raises InvalidInput for a name that is none, or a value below 1 or above the limit's maximum."""
+    def __init__(self, overrides: Mapping[str, int] | None = None, reached: dict[str, int] | None = None) -> None:
+        """reached: where it is counted how often each was reached; None for a place of their own. Raises InvalidInput for a name
+        that is none, or a value below the limit's least or above its maximum."""
         self._values = {name: limit.default for name, limit in LIMITS.items()}
-        self.reached: dict[str, int] = dict.fromkeys(LIMITS, 0)
+        self.reached = dict.fromkeys(LIMITS, 0) if reached is None else reached
         for name, value in (overrides or {}).items():
             if name not in LIMITS:
                 raise InvalidInput(
                     "set limit", name, "there is no such limit", "docs/reference/limits.md lists them all"
                 )
-            if value < 1:
-                raise InvalidInput("set limit", name, f"{value} is below 1")
+            if value < LIMITS[name].least:
+                raise InvalidInput("set limit", name, f"{value} is below {LIMITS[name].least}")
             most = LIMITS[name].maximum
             if most is not None and value > most:
                 raise InvalidInput("set limit", name, f"{value} is more than {most}, the most that every node can read")

@@ -28,26 +28,30 @@ class Address(NamedTuple):
 
 
 class TlsContexts:
-    """What is trusted, by file of CAs; read again when the file has changed."""
+    """What is trusted and shown, by files; read again when one of them has changed."""
 
     def __init__(self) -> None:
-        self._contexts: dict[str, tuple[float, ssl.SSLContext]] = {}
+        self._contexts: dict[tuple[str, str, str], tuple[list[float], ssl.SSLContext]] = {}
 
-    async def of(self, ca_file: str) -> ssl.SSLContext:
-        """Raises OSError (ssl.SSLError is one) for a file that cannot be used."""
-        changed_s = os.stat(ca_file).st_mtime if ca_file else 0.0
-        known = self._contexts.get(ca_file)
+    async def of(self, ca_file: str, certificate_file: str = "", key_file: str = "") -> ssl.SSLContext:
+        """As `Endpoint` has them. Raises OSError (ssl.SSLError is one) for a file that cannot be used."""
+        files = (ca_file, certificate_file, key_file)
+        changed_s = [os.stat(file).st_mtime for file in files if file]
+        known = self._contexts.get(files)
         if known is None or known[0] != changed_s:
             # The system's CAs take tens of milliseconds.
-            context = await asyncio.get_running_loop().run_in_executor(None, _context, ca_file)
-            known = self._contexts[ca_file] = (changed_s, context)
+            context = await asyncio.get_running_loop().run_in_executor(None, _context, *files)
+            known = self._contexts[files] = (changed_s, context)
         return known[1]
 
 
-def _context(ca_file: str) -> ssl.SSLContext:
+def _context(ca_file: str, certificate_file: str, key_file: str) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=ca_file or None)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
+    if certificate_file:
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        context.load_cert_chain(certificate_file, key_file)
     return context
 
 

@@ -30,6 +30,8 @@ class OriginResponse:
     length: int | None = None
     whole: bytes | None = None
     trailers: Fields = ()
+    personal: Fields = ()
+    older_s = 0.0
     held_bytes = 0
     """Of the body: come, and not yet read."""
     _pieces: deque[bytes] | None = None

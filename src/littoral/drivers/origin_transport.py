@@ -1,12 +1,13 @@
 """Connections to origins: made, kept, used again.
 
 Kept connections are taken last in, first out: those that are not needed grow old and are closed. A connection that its origin
-has closed meanwhile is nobody's failure: the request goes on a new one, once, if nothing else can be to blame and it does no
-harm to send it twice.
+has closed meanwhile, or on which it says only that it has waited too long (408), is nobody's failure: the request goes on a new
+one, once, if nothing else can be to blame and it does no harm to send it twice.
 """
 
 import asyncio
 from collections.abc import Callable
+from http import HTTPStatus
 
 from msgspec import Struct
 
@@ -17,6 +18,7 @@ from littoral.drivers.origin_duplex import OriginDuplex
 from littoral.drivers.origin_request import request_head
 from littoral.drivers.origin_response import OriginResponse
 from littoral.gateway.field_block import Fields
+from littoral.gateway.notes import step
 from littoral.gateway.origins.transport import Endpoint, OriginFailed, OriginRequest, OriginTimeouts
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
@@ -30,7 +32,7 @@ class ConnectionMeter(Struct):
     reused: int = 0
     """Requests on a connection that was kept."""
     repeated: int = 0
-    """Requests that were sent again because a kept connection had been closed."""
+    """Requests that were sent again because a kept connection had been closed, or given up by its origin."""
 
 
 class HttpOriginTransport:
@@ -73,8 +75,13 @@ class HttpOriginTransport:
                 response.abandon()
                 raise
             else:
-                return response
-        connection = await self._opened(endpoint, timeouts.connect_s)
+                if response.status != HTTPStatus.REQUEST_TIMEOUT or not _may_repeat(request):
+                    return response
+                # It has waited too long for a request, most likely before this one came (RFC 9110, section 15.5.9).
+                response.close()
+                self.meter.repeated += 1
+        with step(request.notes, "connect"):
+            connection = await self._opened(endpoint, timeouts.connect_s)
         return await _head_of(connection.ask(head, request, timeouts, inform))
 
     async def switch(
@@ -82,7 +89,8 @@ class HttpOriginTransport:
     ) -> tuple[OriginResponse, OriginDuplex | None]:
         """See `OriginTransport.switch`. It is done on a new connection: an old one might not last."""
         head = request_head(endpoint, request)
-        connection = await self._opened(endpoint, timeouts.connect_s)
+        with step(request.notes, "connect"):
+            connection = await self._opened(endpoint, timeouts.connect_s)
         response = await _head_of(connection.ask(head, request, timeouts, wants_switch=True))
         return response, connection.duplex
 
@@ -137,7 +145,8 @@ class HttpOriginTransport:
     async def _connected(self, endpoint: Endpoint) -> OriginConnection:
         loop = asyncio.get_running_loop()
         is_tls = endpoint.scheme == "https"
-        context = await self._contexts.of(endpoint.ca_file) if is_tls else None
+        files = (endpoint.ca_file, endpoint.certificate_file, endpoint.key_file)
+        context = await self._contexts.of(*files) if is_tls else None
         connection = OriginConnection(endpoint, self)
         sock = await connected(await addresses_of(endpoint.host, endpoint.port))
         try:

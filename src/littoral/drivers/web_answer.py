@@ -7,7 +7,7 @@ from typing import Protocol
 import msgspec
 
 from littoral.drivers.web_body import IncomingBytes
-from littoral.drivers.web_exchange import WebExchange, length_of
+from littoral.drivers.web_exchange import WebExchange, length_of_whole
 from littoral.drivers.web_host import WebHost
 from littoral.gateway.exchange import ClientGone, Duplex
 from littoral.gateway.field_block import FieldBlock, Fields, encode_fields, says_of_writer
@@ -75,11 +75,7 @@ class Http1Carrier(Protocol):
 class Http1Exchange(WebExchange):
     """One request, and its answer. `version` is "1.1" or "1.0"."""
 
-    _left: int | None = None
-    """Of the announced length: what is still to be sent."""
     _chunked = False
-    _is_bodiless = False
-    """Whether the pieces of the body are not sent: HEAD, 204, 304."""
 
     version = "1.1"
 
@@ -124,7 +120,8 @@ class Http1Exchange(WebExchange):
         ending = b"\r\n"
         if self.ends_connection or self.has_body or self._listener.draining or self.version != "1.1":
             ending = self._ending()
-        if len(body) <= JOINED_BYTES:
+        self.sent_bytes = size = len(body)
+        if size <= JOINED_BYTES:
             carrier.write(b"".join((head, ending, body)))
         else:
             carrier.write(head + ending)
@@ -136,14 +133,10 @@ class Http1Exchange(WebExchange):
     def _framed(self, status: int, fields: Fields, body: bytes) -> tuple[bytes, bytes]:
         """The head without its end, where the fields or the request say something of its framing; and what is sent behind it."""
         kept = [field for field in fields if field[0] not in _FRAMING]
-        said = [value for name, value in fields if name == "content-length"]
+        length = length_of_whole(self.method, status, fields, body)
+        if length is not None:
+            kept.append(("content-length", length))
         is_bodiless = self.method == "HEAD" or status in BODILESS
-        if not is_bodiless:
-            kept.append(("content-length", str(len(body))))
-        elif said and status != HTTPStatus.NO_CONTENT:
-            kept.append(("content-length", said[0]))
-        elif body and status not in BODILESS:
-            kept.append(("content-length", str(len(body))))
         date = b"" if any(name == "date" for name, _ in kept) else self._listener.date_line
         return b"".join((STATUS_LINES[status], date, encode_fields(kept))), b"" if is_bodiless else body
 
@@ -158,12 +151,11 @@ class Http1Exchange(WebExchange):
         """See Exchange."""
         if self.lost:
             return
-        assert not self.begun, "an answer begins once"
-        fields = [field for field in (*block.fields, *extra) if field[0] not in _FRAMING]
-        self._left = length_of((*block.fields, *extra))
-        self._is_bodiless = self.method == "HEAD" or status in BODILESS
-        if self._left is not None and status != HTTPStatus.NO_CONTENT:
-            fields.append(("content-length", str(self._left)))
+        said = (*block.fields, *extra)
+        length = self._announce(status, said)
+        fields = [field for field in said if field[0] not in _FRAMING]
+        if length is not None:
+            fields.append(("content-length", length))
         elif not self._is_bodiless:
             self._chunked = self.version == "1.1"
             if self._chunked:
@@ -172,22 +164,13 @@ class Http1Exchange(WebExchange):
                 self.ends_connection = True
         has_date = any(name == "date" for name, _ in fields)
         date = b"" if has_date else self._listener.date_line
-        self.begun = True
         self._carrier.write(b"".join((STATUS_LINES[status], date, encode_fields(fields), self._ending())))
 
     async def send(self, piece: bytes | memoryview) -> None:
         """See Exchange."""
-        if self.lost:
-            raise ClientGone("the client has gone")
-        assert self.begun, "an answer is begun before it is sent"
-        assert not self.complete, "nothing is sent behind an answer's end"
         size = len(piece)
-        if self._is_bodiless or not size:
+        if not self._counts(size):
             return
-        if self._left is not None:
-            if size > self._left:
-                raise self._misfit("more")
-            self._left -= size
         self._carrier.write(b"".join((b"%x\r\n" % size, piece, b"\r\n")) if self._chunked else bytes(piece))
         if self._carrier.blocked:
             await self._carrier.drained()
@@ -196,22 +179,11 @@ class Http1Exchange(WebExchange):
 
     async def end(self, trailers: Fields = ()) -> None:
         """See Exchange."""
-        if self.lost:
-            raise ClientGone("the client has gone")
-        assert self.begun, "an answer is begun before it ends"
-        if self._left and not self._is_bodiless:
-            raise self._misfit("less")
+        self._check_whole()
         if self._chunked:
             self._carrier.write(b"0\r\n%b\r\n" % encode_fields(trailers))
         self.answered()
         self._carrier.answered()
-
-    def _misfit(self, how: str) -> ClientGone:
-        """The connection is cut, so that the client notices; nothing that follows is to be taken for the answer's rest."""
-        error = ValueError(f"the body of an answer is {how} than its content-length")
-        self._listener.fault(self.method, self.target, error)
-        self.abort()
-        return ClientGone(str(error))
 
     def inform(self, status: int, fields: Fields) -> None:
         """See Exchange."""

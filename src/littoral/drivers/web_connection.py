@@ -18,56 +18,47 @@ more has come than one buffer holds, and no request is looked at while the clien
 """
 
 import asyncio
-from typing import cast
 
 from littoral.core.limits import (
     API_WRITE_S,
-    GATEWAY_BODY_RATE,
-    GATEWAY_BODY_S,
-    GATEWAY_CONNECTIONS,
     GATEWAY_FIELDS,
-    GATEWAY_HEAD_BYTES,
     GATEWAY_HEAD_S,
     GATEWAY_IDLE_S,
-    GATEWAY_TARGET_BYTES,
     GATEWAY_UNREAD_BYTES,
 )
 from littoral.drivers.web_answer import Http1Exchange, refusal
 from littoral.drivers.web_body import IncomingBytes
+from littoral.drivers.web_client import ClientConnection
 from littoral.drivers.web_duplex import WebDuplex
 from littoral.drivers.web_host import Refused, WebHost
+from littoral.drivers.web_request_body import RequestBody
+from littoral.drivers.web_unfinished_head import UnfinishedHead, without_empty_line
 from littoral.gateway.exchange import BodyBroken, Duplex
-from littoral.wire.chunked_body import BrokenChunks, ChunkedBody
+from littoral.wire.chunked_body import BrokenChunks
 from littoral.wire.request_head import (
     METHODS,
     REQUEST_LINE,
     FieldSection,
     RefusedRequest,
     TooManyFields,
-    flaw_in_part,
     read_fields,
     read_target,
-    refused_line,
 )
 
 _HEAD, _BODY, _BEHIND, _SWITCHED, _DEAF, _CLOSING = range(6)
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _PREFACE = b"PRI * HTTP/2.0\r\n"
-_LINE_REST = 128
-"""Of a request line, what is not its target; more than any has."""
 _NO_FIELDS = FieldSection(())
 _KEPT_BYTES = 4096
 """Of a head that is kept in case it comes again: most are shorter, and each connection keeps one."""
 _WHY: dict[int, Refused] = {400: "malformed", 421: "malformed", 414: "head", 431: "head", 408: "late"}
 
 
-class Http1Connection(asyncio.Protocol):
+class Http1Connection(ClientConnection):
     """One client."""
 
     def __init__(self, listener: WebHost) -> None:
-        self.listener = listener
-        self.blocked = False
-        self._loop = asyncio.get_running_loop()
+        super().__init__(listener)
         self._state = _HEAD
         self._data = b""
         """What has come and is not to be looked at yet: a part of a head, or requests behind the one in front."""
@@ -83,44 +74,23 @@ class Http1Connection(asyncio.Protocol):
         """The last request without a body, as it came: who asks the same again is not read again."""
         self._asked = ("", "", _NO_FIELDS)
         """The same, understood."""
+        self._body: RequestBody | None = None
+        """Of the last request, until it has come whole."""
         self._incoming: IncomingBytes | None = None
-        """Of the body that is coming, unless it is dropped."""
-        self._chunks: ChunkedBody | None = None
-        """Of a body in chunks, and `_left` of another."""
-        self._left = 0
-        self._unread = 0
-        """How much of the body was dropped."""
-        self._wants_continue = False
+        """Of another protocol."""
+        self._head = UnfinishedHead(listener)
+        """Of the next request."""
         self._drained: asyncio.Future[None] | None = None
         self._is_paused = False
         """Whether nothing is read."""
         self._in_turn = False
         """Whether requests are being looked at: an answer at once must not look at the next ones by itself."""
-        self._gone = False
-        self._since_s = listener.now_s
-        """When what is waited for began: a request, the next part of a body, the end."""
-        self._part_since_s = 0.0
-        """When the head that is arriving began; 0 for none."""
-        self._seen = 0
-        """How much of it was looked at."""
-        self._came = 0
-        """Of the body, since then."""
-        self._unsent = 0
-        """What the client had not taken when it last took something, and when that was."""
-        self._unsent_since_s = listener.now_s
 
     # The transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
+        self._open(self, transport)
         self.write = self._transport.write
-        peer = transport.get_extra_info("peername")
-        self.client = str(peer[0]) if isinstance(peer, tuple) else ""
-        self.scheme = "http" if transport.get_extra_info("sslcontext") is None else "https"
-        self._transport.set_write_buffer_limits(self.listener.bounds.send_bytes)
-        if not self.listener.opened(self):
-            self.listener.refused("connections", GATEWAY_CONNECTIONS)
-            self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._state = _CLOSING
@@ -135,10 +105,6 @@ class Http1Connection(asyncio.Protocol):
             return self._transport.can_write_eof()
         self._leave()
         return False
-
-    def pause_writing(self) -> None:
-        self.blocked = True
-        self._unsent, self._unsent_since_s = self._transport.get_write_buffer_size(), self.listener.now_s
 
     def resume_writing(self) -> None:
         self.blocked = False
@@ -177,8 +143,9 @@ class Http1Connection(asyncio.Protocol):
         if self._exchange is not None:
             self._exchange.lose()
             self._exchange = None
-        if self._incoming is not None:
-            self._incoming.end()
+        incoming = self._body.incoming if self._body is not None else self._incoming
+        if incoming is not None:
+            incoming.end()
 
     def _pause(self) -> None:
         if not self._is_paused:
@@ -188,7 +155,9 @@ class Http1Connection(asyncio.Protocol):
     def _resume(self) -> None:
         if self._is_paused:
             self._is_paused = False
-            self._since_s, self._came = self.listener.now_s, 0
+            self._since_s = self.listener.now_s
+            if self._body is not None:
+                self._body.go_on(self._since_s)
             if not self._transport.is_closing():
                 self._transport.resume_reading()
 
@@ -250,8 +219,7 @@ class Http1Connection(asyncio.Protocol):
         """One that is not as most are. Raises RefusedRequest."""
         bounds = self.listener.bounds
         if len(exchange.target) > bounds.target_bytes:
-            self.listener.reached(GATEWAY_TARGET_BYTES)
-            raise RefusedRequest(414, f"its target is longer than {bounds.target_bytes} bytes")
+            raise self._head.too_long()
         if version == "1.1" and not section.host:
             raise RefusedRequest(400, "it has no Host")
         if version == "1.0":
@@ -267,102 +235,64 @@ class Http1Connection(asyncio.Protocol):
             self._data = data
             self._pause()
             return b""
+        if data.startswith(b"\r\n"):
+            return without_empty_line(data)
         if end < 0 or data[0] == 13:
-            return self._wait_for_the_rest(data)
-        bounds = self.listener.bounds
+            self._head.look(data)
+            self._data = data
+            return b""
         line = data[: data.index(b"\r\n") + 2]
-        if len(line) > bounds.target_bytes + _LINE_REST:
-            self.listener.reached(GATEWAY_TARGET_BYTES)
-            raise RefusedRequest(414, f"its target is longer than {bounds.target_bytes} bytes")
         if line == _PREFACE and self._is_fresh and self.listener.knows_h2c:
             self._state = _CLOSING
             self._gone = True
-            self.listener.closed(self)
-            self.listener.speak_http2(self._transport, data)
+            self.listener.speak_http2(self, self._transport, data)
             return b""
-        if not REQUEST_LINE.match(line):
-            raise refused_line(line)
-        self.listener.reached(GATEWAY_HEAD_BYTES)
-        raise RefusedRequest(431, f"its head is larger than {bounds.head_bytes} bytes")
-
-    def _wait_for_the_rest(self, data: bytes) -> bytes:
-        """Of a head. An empty line before it is skipped (RFC 9112, section 2.2): returns what follows it."""
-        if data.startswith(b"\r\n"):
-            data = data[2:]
-            if not data or data[0] != 13:
-                return data
-            raise RefusedRequest(400, "empty lines come before it")
-        bounds = self.listener.bounds
-        if len(data) > bounds.target_bytes + _LINE_REST and b"\r\n" not in data:
-            self.listener.reached(GATEWAY_TARGET_BYTES)
-            raise RefusedRequest(414, f"its target is longer than {bounds.target_bytes} bytes")
-        if len(data) > bounds.head_bytes:
-            self.listener.reached(GATEWAY_HEAD_BYTES)
-            raise RefusedRequest(431, f"its head is larger than {bounds.head_bytes} bytes")
-        if flaw_in_part(data, self._seen if self._part_since_s else 0):
-            raise RefusedRequest(400, "the head holds a control character, or a line that does not end in CRLF")
-        self._seen = len(data)
-        self._part_since_s = self._part_since_s or self.listener.now_s
-        self._data = data
-        return b""
+        raise self._head.flaw(line)
 
     # Bodies
 
     def _begin_body(self, exchange: Http1Exchange, section: FieldSection, rest: bytes) -> bytes:
         """rest: what came behind the head; returns what of it is behind the body."""
-        self._incoming = IncomingBytes(self._taken)
-        exchange.expect_body(self._incoming, section.body_length)
-        self._wants_continue = section.expects_continue and exchange.version == "1.1"
-        self._chunks = ChunkedBody() if section.chunked else None
-        self._left = section.body_length or 0
-        self._unread = 0
+        is_1_1 = exchange.version == "1.1"
+        self._body = body = RequestBody(section, self._taken, self.listener.now_s, is_1_1=is_1_1)
+        assert body.incoming is not None
+        exchange.expect_body(body.incoming, section.body_length)
         self._state = _BODY
-        self._since_s, self._came = self.listener.now_s, 0
         if rest:
             self._take_body(rest)
         rest, self._data = self._data, b""
         return rest
 
     def _take_body(self, data: bytes) -> None:
-        self._wants_continue = False
-        self._came += len(data)
-        rest: bytes | None = None
-        if self._chunks is not None:
-            try:
-                piece, rest = self._chunks.feed(data)
-            except BrokenChunks as broken:
-                self._refuse(RefusedRequest(400, str(broken)))
-                return
-        else:
-            piece = data[: self._left]
-            self._left -= len(piece)
-            if not self._left:
-                rest = data[len(piece) :]
+        body = self._body
+        assert body is not None
+        try:
+            rest = body.take(data)
+        except BrokenChunks as broken:
+            self._refuse(RefusedRequest(400, str(broken)))
+            return
         bounds = self.listener.bounds
-        if self._incoming is None:
-            self._unread += len(data)
-            if self._unread > bounds.unread_bytes:
-                self.listener.reached(GATEWAY_UNREAD_BYTES)
-                self._linger()
-                return
-        else:
-            self._incoming.feed(piece)
-            if self._incoming.held > bounds.read_bytes:
+        if body.incoming is not None:
+            if body.incoming.held > bounds.read_bytes:
                 self._pause()
+        elif body.unread > bounds.unread_bytes:
+            self.listener.reached(GATEWAY_UNREAD_BYTES)
+            self._linger()
+            return
         if rest is not None:
-            self._end_body(rest)
+            self._end_body(body, rest)
 
-    def _end_body(self, rest: bytes) -> None:
+    def _end_body(self, body: RequestBody, rest: bytes) -> None:
         """It has come whole; rest: what follows it."""
-        incoming, self._incoming = self._incoming, None
-        if incoming is not None:
-            incoming.end()
+        self._body = None
+        if body.incoming is not None:
+            body.incoming.end()
         if self._exchange is not None:
             self._state = _BEHIND
             if rest:
                 self._keep(rest)
         else:
-            self._state, self._part_since_s, self._since_s = _HEAD, 0.0, self.listener.now_s
+            self._state, self._head.since_s, self._since_s = _HEAD, 0.0, self.listener.now_s
             if rest:
                 self._take_requests(rest)
 
@@ -370,11 +300,12 @@ class Http1Connection(asyncio.Protocol):
         """Of the body of the request that is being answered; or it is waited for."""
         if self._exchange is None:
             return
-        if not size and self._wants_continue:
-            self._wants_continue = False
+        body = self._body
+        if not size and body is not None and body.wants_continue:
+            body.wants_continue = False
             if not self._exchange.begun:
                 self.write(_CONTINUE)
-        held = self._incoming.held if self._incoming is not None else len(self._data)
+        held = len(self._data) if body is None or body.incoming is None else body.incoming.held
         if self._is_paused and held <= self.listener.bounds.read_bytes // 2:
             self._resume()
 
@@ -392,8 +323,7 @@ class Http1Connection(asyncio.Protocol):
         """See Http1Carrier."""
         if self.listener.draining:
             return True
-        # Nobody knows whether a client that was not told to go on sends the body all the same.
-        return self._state == _BODY and (self._wants_continue or self._left > self.listener.bounds.unread_bytes)
+        return self._body is not None and not self._body.is_worth_reading(self.listener.bounds)
 
     def answered(self) -> None:
         """See Http1Carrier."""
@@ -401,13 +331,13 @@ class Http1Connection(asyncio.Protocol):
         if exchange is None:
             return
         if self._state == _BEHIND and not exchange.ends_connection:
-            self._state, self._part_since_s, self._since_s = _HEAD, 0.0, self.listener.now_s
+            self._state, self._head.since_s, self._since_s = _HEAD, 0.0, self.listener.now_s
             if not self._in_turn and (self._data or self._is_paused):
                 self._loop.call_soon(self._go_on)
         elif not exchange.ends_connection:
-            self._incoming = None
+            if self._body is not None:
+                self._body.drop(self.listener.now_s)
             self._resume()
-            self._since_s, self._came = self.listener.now_s, 0
         elif self._state == _BODY or self._data or self._is_paused:
             self._linger()
         else:
@@ -436,8 +366,8 @@ class Http1Connection(asyncio.Protocol):
             return
         if exchange is not None:
             was_begun = exchange.begun
-            if self._incoming is not None:
-                self._incoming.fail(BodyBroken(refused.cause))
+            if self._body is not None and self._body.incoming is not None:
+                self._body.incoming.fail(BodyBroken(refused.cause))
             exchange.lose()
         if was_begun:
             self._transport.abort()
@@ -509,7 +439,7 @@ class Http1Connection(asyncio.Protocol):
         """Once the client has taken what was written."""
         self._state = _CLOSING
         self._data = b""
-        self._unsent, self._unsent_since_s = self._transport.get_write_buffer_size(), self.listener.now_s
+        self._note_unsent()
         self._transport.close()
 
     def _linger(self) -> None:
@@ -517,10 +447,10 @@ class Http1Connection(asyncio.Protocol):
         it with a reset, which takes the answer from a client that is sending."""
         self._state = _DEAF
         self._data = b""
-        self._incoming = None
+        self._body = self._incoming = None
         self._resume()
         self._since_s = self.listener.now_s
-        self._unsent, self._unsent_since_s = self._transport.get_write_buffer_size(), self.listener.now_s
+        self._note_unsent()
         if self._transport.can_write_eof() and not self._transport.is_closing():
             self._transport.write_eof()
 
@@ -531,25 +461,18 @@ class Http1Connection(asyncio.Protocol):
             self.abort()
         elif self._state == _HEAD:
             self._tick_head(now_s)
-        elif self._state == _BODY:
-            self._tick_body(now_s)
+        elif self._state == _BODY and self._body is not None:
+            self._tick_body(self._body, now_s)
         elif self._state == _DEAF:
             if self._unsent:
                 self._since_s = now_s
             elif now_s - self._since_s >= self.listener.bounds.linger_s:
                 self.abort()
 
-    def _is_unread(self, now_s: float) -> bool:
-        """Whether the client has taken nothing of what waits for it, for too long."""
-        size = self._transport.get_write_buffer_size()
-        if not size or size < self._unsent:
-            self._unsent, self._unsent_since_s = size, now_s
-        return now_s - self._unsent_since_s >= self.listener.bounds.write_s
-
     def _tick_head(self, now_s: float) -> None:
         bounds = self.listener.bounds
-        if self._part_since_s:
-            if now_s - self._part_since_s >= bounds.head_s:
+        if self._head.since_s:
+            if now_s - self._head.since_s >= bounds.head_s:
                 self.listener.reached(GATEWAY_HEAD_S)
                 self._refuse(RefusedRequest(408, f"its head did not come within {bounds.head_s} s"))
         elif self.listener.draining and not self.blocked:
@@ -558,21 +481,9 @@ class Http1Connection(asyncio.Protocol):
             self.listener.refused("idle", GATEWAY_IDLE_S)
             self._close()
 
-    def _tick_body(self, now_s: float) -> None:
-        """A body that is waited for has to get on; and where nothing was answered, by more than a drop."""
-        bounds = self.listener.bounds
-        if self._incoming is not None and not self._incoming.wanted:
-            self._since_s, self._came = now_s, 0
-            return
-        if now_s - self._since_s < bounds.body_s:
-            return
+    def _tick_body(self, body: RequestBody, now_s: float) -> None:
         is_answered = self._exchange is None or self._exchange.begun
-        limit = None
-        if not self._came:
-            limit = GATEWAY_BODY_S
-        elif not is_answered and self._came < bounds.body_rate * bounds.body_s:
-            limit = GATEWAY_BODY_RATE
-        self._since_s, self._came = now_s, 0
+        limit = body.lateness(now_s, self.listener.bounds, is_answered=is_answered)
         if limit is not None:
             self.listener.reached(limit)
-            self._refuse(RefusedRequest(408, f"its body did not get on within {bounds.body_s} s"))
+            self._refuse(RefusedRequest(408, f"its body did not get on within {self.listener.bounds.body_s} s"))

@@ -1,8 +1,10 @@
 """One request at the gateway and its answer: what is the same for all versions of HTTP."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from http import HTTPStatus
 from typing import cast
 
 from littoral.core.errors import LittoralError
@@ -11,12 +13,14 @@ from littoral.drivers.web_body import IncomingBytes
 from littoral.drivers.web_host import WebHost
 from littoral.gateway.exchange import BodyBroken, ClientGone, Duplex
 from littoral.gateway.field_block import FieldBlock, Fields
+from littoral.gateway.notes import Notes
+from littoral.wire.http_fields import BODILESS
 from littoral.wire.problem import problem_response
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 
-class WebExchange:
+class WebExchange(ABC):
     """See gateway.exchange.Exchange. Those of a version say how the answer is written."""
 
     # What most requests do not change stands here, so that it is not written for each.
@@ -35,6 +39,15 @@ class WebExchange:
     """Whether nothing is to be sent any more."""
     lost = False
     """Whether nobody reads the answer."""
+    switched = False
+    """Whether another protocol is spoken in its place."""
+    notes: Notes | None = None
+    sent_bytes = 0
+    made_s = 0.0
+    _left: int | None = None
+    """Of the announced length: what is still to be sent."""
+    _is_bodiless = False
+    """Whether the pieces of the body are not sent: HEAD, 204, 304."""
     _incoming: IncomingBytes | None = None
     _task: "asyncio.Task[None] | None" = None
     _when_gone: tuple[Callable[[], None], ...] = ()
@@ -67,12 +80,16 @@ class WebExchange:
             self._let_go()
 
     def _let_go(self) -> None:
-        """Tell who answers that nobody hears it; where nothing came of it yet, and nothing changed, it ends."""
+        """Tell who answers that nobody hears it, and end it: what waits for the next piece of an answer, for example, may wait
+        for ever. What may change something goes on until it has begun to answer; who speaks another protocol hears of it
+        there."""
         calls, self._when_gone = self._when_gone, ()
         for call in calls:
             self._call(call)
-        if self._task is not None and not self.begun and self.method in _SAFE:
-            self._task.cancel()
+        task = self._task
+        is_wanted = self.switched or not (self.begun or self.method in _SAFE)
+        if task is not None and not is_wanted and task is not asyncio.current_task():
+            task.cancel()
 
     def answered(self) -> None:
         """All is sent. Who still reads the body is to stop."""
@@ -96,33 +113,73 @@ class WebExchange:
         elif not self.complete:
             self._when_gone = (*self._when_gone, call)
 
+    @abstractmethod
     def inform(self, status: int, fields: Fields) -> None:
         """See Exchange."""
-        raise NotImplementedError
 
+    @abstractmethod
     def respond(self, status: int, block: FieldBlock, extra: Fields, body: bytes) -> None:
         """See Exchange."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def begin(self, status: int, block: FieldBlock, extra: Fields) -> None:
         """See Exchange."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def send(self, piece: bytes | memoryview) -> None:
         """See Exchange."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def end(self, trailers: Fields = ()) -> None:
         """See Exchange."""
-        raise NotImplementedError
 
+    @abstractmethod
     def switch(self, status: int, fields: Fields) -> Duplex:
         """See Exchange."""
-        raise NotImplementedError
 
+    @abstractmethod
     def abort(self) -> None:
         """See Exchange."""
-        raise NotImplementedError
+
+    # The length of the answer
+
+    def _announce(self, status: int, fields: Fields) -> str | None:
+        """An answer in pieces begins. Returns the content-length that its head says; None for none."""
+        assert not self.begun, "an answer begins once"
+        self._left = length_of(fields)
+        self._is_bodiless = self.method == "HEAD" or status in BODILESS
+        self.begun = True
+        return str(self._left) if self._left is not None and status != HTTPStatus.NO_CONTENT else None
+
+    def _counts(self, size: int) -> bool:
+        """Whether a piece of the body is sent. Raises ClientGone."""
+        if self.lost:
+            raise ClientGone("the client has gone")
+        assert self.begun, "an answer is begun before it is sent"
+        assert not self.complete, "nothing is sent behind an answer's end"
+        if self._is_bodiless or not size:
+            return False
+        if self._left is not None:
+            if size > self._left:
+                raise self._misfit("more")
+            self._left -= size
+        self.sent_bytes += size
+        return True
+
+    def _check_whole(self) -> None:
+        """Raises ClientGone."""
+        if self.lost:
+            raise ClientGone("the client has gone")
+        assert self.begun, "an answer is begun before it ends"
+        if self._left and not self._is_bodiless:
+            raise self._misfit("less")
+
+    def _misfit(self, how: str) -> ClientGone:
+        """It is cut off, so that the client notices; nothing that follows is to be taken for the answer's rest."""
+        error = ValueError(f"the body of an answer is {how} than its content-length")
+        self._listener.fault(self.method, self.target, error)
+        self.abort()
+        return ClientGone(str(error))
 
     # Ends
 
@@ -171,3 +228,13 @@ def length_of(fields: Fields) -> int | None:
         with suppress(ValueError):
             return int(text)
     raise ValueError(f"the content-length of the answer is {sorted(said)}")
+
+
+def length_of_whole(method: str, status: int, fields: Fields, body: bytes) -> str | None:
+    """The content-length of an answer that is given whole; None for none."""
+    if method != "HEAD" and status not in BODILESS:
+        return str(len(body))
+    said = [value for name, value in fields if name == "content-length"]
+    if said and status != HTTPStatus.NO_CONTENT:
+        return said[0]
+    return str(len(body)) if body and status not in BODILESS else None

@@ -94,15 +94,28 @@ class WebHost(Protocol):
     """A listener, as its connections see it."""
 
     serve: Serve
-    bounds: WebBounds
-    date_line: bytes
-    """Now, as a header field with its line's end."""
-    now_s: float
-    """Of the loop's clock, as of the last second's beginning."""
-    draining: bool
-    """Whether each answer is the last of its connection."""
     knows_h2c: bool
     """Whether HTTP/2 is spoken without TLS, with who begins with its preface."""
+
+    @property
+    def bounds(self) -> WebBounds:
+        """The limits."""
+        ...
+
+    @property
+    def date_line(self) -> bytes:
+        """Now, as a header field with its line's end."""
+        ...
+
+    @property
+    def now_s(self) -> float:
+        """Of the loop's clock, as of the last second's beginning."""
+        ...
+
+    @property
+    def draining(self) -> bool:
+        """Whether each answer is the last of its connection."""
+        ...
 
     def opened(self, connection: Ticked) -> bool:
         """Count a connection; False if it is one too many."""
@@ -112,8 +125,8 @@ class WebHost(Protocol):
         """It is no more."""
         ...
 
-    def speak_http2(self, transport: asyncio.Transport, data: bytes) -> None:
-        """Another protocol goes on with the transport; data: what was read from it."""
+    def speak_http2(self, connection: Ticked, transport: asyncio.Transport, data: bytes) -> None:
+        """Another protocol goes on with the transport of a connection; data: what was read from it."""
         ...
 
     def run(self, task: "asyncio.Task[None]") -> None:

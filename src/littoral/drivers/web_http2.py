@@ -7,7 +7,7 @@ counts until what it began has ended.
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
@@ -32,7 +32,6 @@ from hyperframe.frame import GoAwayFrame
 from littoral.core.limits import (
     API_WRITE_S,
     GATEWAY_BODY_S,
-    GATEWAY_CONNECTIONS,
     GATEWAY_CONTROL_FRAMES,
     GATEWAY_FIELDS,
     GATEWAY_IDLE_S,
@@ -40,9 +39,11 @@ from littoral.core.limits import (
     GATEWAY_STREAMS,
     GATEWAY_TARGET_BYTES,
 )
+from littoral.drivers.web_client import ClientConnection
 from littoral.drivers.web_host import WebHost
 from littoral.drivers.web_stream import Http2Exchange
 from littoral.wire.http2_head import read_http2_head
+from littoral.wire.packed_fields import FieldPacker, FieldUnpacker
 from littoral.wire.request_head import RefusedRequest, TooManyFields
 
 WINDOW_BYTES = 1024 * 1024
@@ -58,13 +59,11 @@ _CONFIG = H2Configuration(
 )
 
 
-class Http2Connection(asyncio.Protocol):
+class Http2Connection(ClientConnection):
     """One client."""
 
     def __init__(self, listener: WebHost) -> None:
-        self.listener = listener
-        self.blocked = False
-        """Whether the client has not taken enough of what was written."""
+        super().__init__(listener)
         self.wire = wire = H2Connection(_CONFIG)
         bounds = listener.bounds
         wire.local_settings = Settings(
@@ -76,40 +75,27 @@ class Http2Connection(asyncio.Protocol):
                 SettingCodes.ENABLE_CONNECT_PROTOCOL: 1,
             },
         )
-        wire.decoder.max_header_list_size = bounds.head_bytes
-        self._loop = asyncio.get_running_loop()
+        wire.encoder = FieldPacker()  # type: ignore[assignment]
+        wire.decoder = FieldUnpacker(bounds.head_bytes)
         self._streams: dict[int, Http2Exchange] = {}
         """Those that are not over for us: their answers are not sent, or what they began has not ended."""
         self._is_ending = False
         """Whether no stream is begun any more."""
-        self._gone = False
         self._is_flushing = False
         """Whether what was made is sent later in this turn."""
         self._has_room = False
         """Whether a window was opened in this turn."""
-        self._since_s = listener.now_s
-        """When the last stream ended."""
         self._counted_since_s = listener.now_s
         self._resets = 0
         self._idle_frames = 0
-        self._unsent = 0
-        self._unsent_since_s = listener.now_s
 
     # The transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-        peer = transport.get_extra_info("peername")
-        self.client = str(peer[0]) if isinstance(peer, tuple) else ""
-        self.scheme = "http" if transport.get_extra_info("sslcontext") is None else "https"
-        self._transport.set_write_buffer_limits(self.listener.bounds.send_bytes)
-        if not self.listener.opened(self):
-            self.listener.refused("connections", GATEWAY_CONNECTIONS)
-            self._transport.abort()
-            return
-        self.wire.initiate_connection()
-        self.wire.increment_flow_control_window(WINDOW_BYTES - 65_535)
-        self.flush()
+        if self._open(self, transport):
+            self.wire.initiate_connection()
+            self.wire.increment_flow_control_window(WINDOW_BYTES - 65_535)
+            self.flush()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._leave()
@@ -120,8 +106,7 @@ class Http2Connection(asyncio.Protocol):
         return False
 
     def pause_writing(self) -> None:
-        self.blocked = True
-        self._unsent, self._unsent_since_s = self._transport.get_write_buffer_size(), self.listener.now_s
+        super().pause_writing()
         # What is read is answered, if only with an acknowledgement.
         self._transport.pause_reading()
 
@@ -301,8 +286,8 @@ class Http2Connection(asyncio.Protocol):
         if not self._gone and (data := self.wire.data_to_send()):
             self._transport.write(data)
         self._leave()
-        self._since_s = self._unsent_since_s = self.listener.now_s
-        self._unsent = self._transport.get_write_buffer_size()
+        self._since_s = self.listener.now_s
+        self._note_unsent()
         if not lingers:
             self._transport.close()
         elif self._transport.can_write_eof() and not self._transport.is_closing():
@@ -329,14 +314,10 @@ class Http2Connection(asyncio.Protocol):
             self.finish()
 
     def _tick_unsent(self, now_s: float) -> None:
-        bounds = self.listener.bounds
-        size = self._transport.get_write_buffer_size()
-        if not size or size < self._unsent:
-            self._unsent, self._unsent_since_s = size, now_s
-        if now_s - self._unsent_since_s >= bounds.write_s:
+        if self._is_unread(now_s):
             self.listener.refused("unread", API_WRITE_S)
             self.abort()
-        elif self._gone and not size and now_s - self._since_s >= bounds.linger_s:
+        elif self._gone and not self._unsent and now_s - self._since_s >= self.listener.bounds.linger_s:
             self.abort()
 
     def late(self, exchange: Http2Exchange) -> None:

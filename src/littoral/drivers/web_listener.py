@@ -3,16 +3,19 @@
 import asyncio
 import os
 import socket
+from collections.abc import Callable
 from email.utils import formatdate
-from typing import cast
 
 from littoral.core.http import Response
 from littoral.core.limits import GATEWAY_CONNECTIONS, GATEWAY_HANDSHAKE_S, GATEWAY_LINGER_S, Limit, Limits
+from littoral.drivers.peer_certificates import PeerCertificates
 from littoral.drivers.problem import unexpected_response
 from littoral.drivers.web_certificates import WebCertificates
 from littoral.drivers.web_connection import Http1Connection
-from littoral.drivers.web_host import Refused, Ticked, WebBounds
+from littoral.drivers.web_handshake import TlsAcceptor, TlsTerms
+from littoral.drivers.web_host import Refused, Ticked, WebBounds, WebHost
 from littoral.drivers.web_http2 import Http2Connection
+from littoral.drivers.web_peer import PeerHost
 from littoral.gateway.exchange import Serve
 
 TICK_S = 1.0
@@ -27,28 +30,30 @@ class WebListener:
         listener_fd: int,
         serve: Serve,
         limits: Limits,
-        tls: WebCertificates | None = None,
+        tls: WebCertificates | PeerCertificates | None = None,
         *,
         knows_h2c: bool = False,
+        serve_of: Callable[[bytes], Serve] | None = None,
     ) -> None:
         """listener_fd: a bound, listening socket, which stays the caller's; the listener works on a copy.
         tls: what it shows; may be replaced at any time. knows_h2c: whether to speak HTTP/2 without TLS with clients
-        that begin with it."""
+        that begin with it. serve_of: where clients show certificates, how each is served, by its own (DER)."""
         self.serve = serve
+        self.serve_of = serve_of
         self.knows_h2c = knows_h2c
         self.draining = False
         self.date_line = b""
         self.now_s = 0.0
         self.accepted = 0
         """Connections since the start."""
-        self.refusals: dict[Refused, int] = {}
+        self.refusals: dict[str, int] = {}
         """Requests and connections that were not served, by the reason."""
         self._limits = limits
         self.bounds = WebBounds.of(limits)
         self._most = limits[GATEWAY_CONNECTIONS]
         self._tls = tls
         self._listener_fd = listener_fd
-        self._server: asyncio.Server | None = None
+        self._server: asyncio.Server | TlsAcceptor | None = None
         self._connections: dict[Ticked, None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._ticking: asyncio.TimerHandle | None = None
@@ -74,13 +79,9 @@ class WebListener:
         if self._tls is None:
             self._server = await loop.create_server(lambda: Http1Connection(self), sock=listening)
         else:
-            self._server = await loop.create_server(
-                lambda: _Negotiated(self),
-                sock=listening,
-                ssl=self._tls.context,
-                ssl_handshake_timeout=self._limits[GATEWAY_HANDSHAKE_S],
-                ssl_shutdown_timeout=self._limits[GATEWAY_LINGER_S],
-            )
+            limits = self._limits
+            terms = TlsTerms(self._tls.context, limits[GATEWAY_HANDSHAKE_S], limits[GATEWAY_LINGER_S])
+            self._server = TlsAcceptor(listening, self, terms)
 
     async def stop(self, grace_s: float, idle_s: float = 0.0) -> bool:
         """Accept no more connections, and wait until the requests that came are answered; each answer is the last of its
@@ -135,9 +136,29 @@ class WebListener:
         if not self._connections and self._empty is not None and not self._empty.done():
             self._empty.set_result(None)
 
-    def speak_http2(self, transport: asyncio.Transport, data: bytes) -> None:
+    def agreed(self, connection: Ticked, transport: asyncio.Transport) -> None:
+        """See HandshakeHost."""
+        tls = transport.get_extra_info("ssl_object")
+        host: WebHost = self
+        if self.serve_of is not None:
+            host = PeerHost(host, self.serve_of(tls.getpeercert(binary_form=True)))
+        is_http2 = tls.selected_alpn_protocol() == "h2"
+        self._replace(connection, Http2Connection(host) if is_http2 else Http1Connection(host), transport, b"")
+
+    def speak_http2(self, connection: Ticked, transport: asyncio.Transport, data: bytes) -> None:
         """See WebHost."""
-        _hand_over(transport, Http2Connection(self), data)
+        self._replace(connection, Http2Connection(self), transport, data)
+
+    def _replace(
+        self, connection: Ticked, protocol: asyncio.Protocol, transport: asyncio.Transport, data: bytes
+    ) -> None:
+        """The one connection is the other now: nobody has come or gone."""
+        del self._connections[connection]
+        self.accepted -= 1
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        if data:
+            protocol.data_received(data)
 
     def run(self, task: "asyncio.Task[None]") -> None:
         """See WebHost."""
@@ -157,22 +178,3 @@ class WebListener:
     def fault(self, method: str, target: str, error: Exception) -> Response:
         """See WebHost."""
         return unexpected_response(method, target, error)
-
-
-class _Negotiated(asyncio.Protocol):
-    """A connection whose handshake tells which version of HTTP goes on with it."""
-
-    def __init__(self, listener: WebListener) -> None:
-        self._listener = listener
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        chosen = transport.get_extra_info("ssl_object").selected_alpn_protocol()
-        protocol = Http2Connection(self._listener) if chosen == "h2" else Http1Connection(self._listener)
-        _hand_over(cast("asyncio.Transport", transport), protocol, b"")
-
-
-def _hand_over(transport: asyncio.Transport, protocol: asyncio.Protocol, data: bytes) -> None:
-    transport.set_protocol(protocol)
-    protocol.connection_made(transport)
-    if data:
-        protocol.data_received(data)

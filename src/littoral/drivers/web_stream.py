@@ -15,17 +15,20 @@ from h2.exceptions import H2Error
 
 from littoral.drivers.web_body import IncomingBytes
 from littoral.drivers.web_duplex import WebDuplex
-from littoral.drivers.web_exchange import WebExchange, length_of
+from littoral.drivers.web_exchange import WebExchange, length_of_whole
 from littoral.drivers.web_host import WebHost
 from littoral.gateway.exchange import BodyBroken, ClientGone, Duplex
 from littoral.gateway.field_block import FieldBlock, Fields
 from littoral.wire.http2_head import Http2Head
 from littoral.wire.http_fields import BODILESS
+from littoral.wire.packed_fields import packed
 from littoral.wire.problem import CONTENT_TYPE, Problem
 
 _PROBLEM = FieldBlock((("content-type", CONTENT_TYPE), ("cache-control", "no-store")))
 _OF_A_CONNECTION = frozenset({"connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"})
-_OF_A_SWITCH = _OF_A_CONNECTION | {"content-length", "sec-websocket-accept"}
+_NOT_OURS = _OF_A_CONNECTION | {"content-length"}
+"""Of an answer's fields: what this version of HTTP does not know, and what is said anew."""
+_OF_A_SWITCH = _NOT_OURS | {"sec-websocket-accept"}
 
 
 class Http2Carrier(Protocol):
@@ -58,10 +61,9 @@ class Http2Exchange(WebExchange):
     """One stream. Its frames are made at once, and sent at the end of the turn or of the call."""
 
     version = "2"
-    _left: int | None = None
-    """Of the announced length: what is still to be sent."""
-    _is_bodiless = False
     _expects_continue = False
+    _wants_switch = False
+    """Whether another protocol was asked for."""
 
     def __init__(self, carrier: Http2Carrier, stream_id: int, *, has_ended: bool) -> None:
         self._carrier = carrier
@@ -96,6 +98,7 @@ class Http2Exchange(WebExchange):
             # As in HTTP/1, so that only this file knows the difference; the key proves nothing here (RFC 8441, section 5.1).
             self.method = "GET"
             self.has_body = False
+            self._wants_switch = True
             key = base64.b64encode(os.urandom(16)).decode()
             wish = (("connection", "upgrade"), ("upgrade", head.protocol), ("sec-websocket-key", key))
             self.fields = (*self.fields, *wish)
@@ -133,10 +136,13 @@ class Http2Exchange(WebExchange):
     # Frames
 
     def _send_head(self, status: int, fields: Fields, *, ends: bool) -> None:
-        lines = [(b":status", b"%d" % status)]
-        lines += [(name.encode("latin-1"), value.encode("latin-1")) for name, value in fields]
+        lines = [(b":status", b"%d" % status), (b"", packed(fields))]
         self._do(partial(self._carrier.wire.send_headers, self.stream_id, lines, ends))
         self._is_sent |= ends
+
+    def _status(self, status: int) -> int:
+        """Of a plain answer. To a wish for another protocol it says no, but 200 would say yes (RFC 8441, section 5)."""
+        return HTTPStatus.NOT_IMPLEMENTED if self._wants_switch and status < 300 else status
 
     def _do(self, step: Callable[[], None]) -> None:
         """What the client has just made impossible is not done: it does not wait for it."""
@@ -199,17 +205,14 @@ class Http2Exchange(WebExchange):
         """See Exchange."""
         if self.begun or self.lost:
             return
-        said = [field for field in (*block.fields, *extra) if field[0] not in _OF_A_CONNECTION]
-        fields = [field for field in said if field[0] != "content-length"]
-        lengths = [field for field in said if field[0] == "content-length"]
-        is_bodiless = self.method == "HEAD" or status in BODILESS
-        if not is_bodiless:
-            fields.append(("content-length", str(len(body))))
-        elif lengths and status != HTTPStatus.NO_CONTENT:
-            fields.append(lengths[0])
-        elif body and status not in BODILESS:
-            fields.append(("content-length", str(len(body))))
-        out = b"" if is_bodiless else body
+        status = self._status(status)
+        said = (*block.fields, *extra)
+        fields = [field for field in said if field[0] not in _NOT_OURS]
+        length = length_of_whole(self.method, status, said, body)
+        if length is not None:
+            fields.append(("content-length", length))
+        out = b"" if self.method == "HEAD" or status in BODILESS else body
+        self.sent_bytes = len(out)
         self._send_head(status, self._dated(fields), ends=not out)
         self.answered()
         self._out, self._ends = memoryview(out), True
@@ -223,31 +226,19 @@ class Http2Exchange(WebExchange):
         """See Exchange."""
         if self.lost:
             return
-        assert not self.begun, "an answer begins once"
-        said = [field for field in (*block.fields, *extra) if field[0] not in _OF_A_CONNECTION]
-        self._left = length_of(said)
-        self._is_bodiless = self.method == "HEAD" or status in BODILESS
-        fields = [field for field in said if field[0] != "content-length"]
-        if self._left is not None and status != HTTPStatus.NO_CONTENT:
-            fields.append(("content-length", str(self._left)))
-        self.begun = True
+        status = self._status(status)
+        said = (*block.fields, *extra)
+        length = self._announce(status, said)
+        fields = [field for field in said if field[0] not in _NOT_OURS]
+        if length is not None:
+            fields.append(("content-length", length))
         self._send_head(status, self._dated(fields), ends=False)
         self._carrier.flush()
 
     async def send(self, piece: bytes | memoryview) -> None:
         """See Exchange."""
-        if self.lost:
-            raise ClientGone("the client has gone")
-        assert self.begun, "an answer is begun before it is sent"
-        assert not self.complete, "nothing is sent behind an answer's end"
-        size = len(piece)
-        if self._is_bodiless or not size:
-            return
-        if self._left is not None:
-            if size > self._left:
-                raise self._misfit("more")
-            self._left -= size
-        await self._send(piece)
+        if self._counts(len(piece)):
+            await self._send(piece)
 
     async def _send(self, piece: bytes | memoryview) -> None:
         await self._wait_for_room()
@@ -259,28 +250,17 @@ class Http2Exchange(WebExchange):
 
     async def end(self, trailers: Fields = ()) -> None:
         """See Exchange."""
-        if self.lost:
-            raise ClientGone("the client has gone")
-        assert self.begun, "an answer is begun before it ends"
-        if self._left and not self._is_bodiless:
-            raise self._misfit("less")
+        self._check_whole()
         await self._wait_for_room()
         wire = self._carrier.wire
         if trailers:
-            lines = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in trailers]
-            self._do(partial(wire.send_headers, self.stream_id, lines, end_stream=True))
+            self._do(partial(wire.send_headers, self.stream_id, [(b"", packed(trailers))], end_stream=True))
         else:
             self._do(partial(wire.end_stream, self.stream_id))
         self._is_sent = True
         self.answered()
         self._end_request()
         self._carrier.flush()
-
-    def _misfit(self, how: str) -> ClientGone:
-        error = ValueError(f"the body of an answer is {how} than its content-length")
-        self._listener.fault(self.method, self.target, error)
-        self.abort()
-        return ClientGone(str(error))
 
     def inform(self, status: int, fields: Fields) -> None:
         """See Exchange."""
@@ -326,7 +306,7 @@ class Http2Exchange(WebExchange):
         """See Exchange."""
         assert not self.begun, "an answer begins once"
         kept = [field for field in fields if field[0] not in _OF_A_SWITCH]
-        self.begun = True
+        self.begun = self.switched = True
         self._send_head(200, self._dated(kept), ends=False)
         self._carrier.flush()
         if self._incoming is None or self.lost:

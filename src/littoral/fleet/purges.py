@@ -10,7 +10,8 @@ purge by.
 
 What a node cannot know it purges for: everything. That is so where records of its parent's are gone, or it follows another
 parent, or its parent's store was restored. One that has followed nobody's purges yet has nothing from before the first of
-them if that is still there, and takes all.
+them if that is still there, and takes all. Such a purge is the node's own: the parent did not order it, and may still have what
+is purged by it.
 """
 
 import contextlib
@@ -40,7 +41,7 @@ _EVERYTHING = encode_purge(EVERYTHING)
 
 def submit_purge(tx: Transaction, purge: Purge) -> int:
     """Purge at this node and all below it; returns its offset in this node's stream."""
-    return _append(tx, [encode_purge(purge)])
+    return _append(tx, [encode_purge(msgspec.structs.replace(purge, node=tx.node))])
 
 
 def _append(tx: Transaction, records: Sequence[bytes], *, essential: bool = False) -> int:
@@ -66,7 +67,8 @@ class PurgeFold:
 
     def lost(self, tx: Transaction) -> None:
         """There were records, and nobody can say which."""
-        _append(tx, [_EVERYTHING], essential=True)
+        everything = msgspec.structs.replace(EVERYTHING, at_ms=tx.now_ms, node=tx.node)
+        _append(tx, [encode_purge(everything)], essential=True)
 
     # A stream whose beginning is gone, or that is followed for the first time: see littoral.streams.bootstrap
 

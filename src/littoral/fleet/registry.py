@@ -99,6 +99,8 @@ class Registry:
         """Of each child, the latest: an older one that waited says what is no longer so."""
         self._rate = RateLimiter(clock, limits[SUBTREE_CHANGES], CHANGES_EVERY_S)
         self._signed = _load(store, "signed", SignedRecord)
+        self.children_changed: Callable[[], None] = lambda: None
+        """Told when one came, was expelled, or has another key."""
 
     # What others ask
 
@@ -109,6 +111,10 @@ class Registry:
     def children(self) -> list[ChildRecord]:
         """The direct children, by name."""
         return [self._children[name] for name in sorted(self._children) if self._is_listed(name)]
+
+    def admitted(self) -> list[ChildRecord]:
+        """The direct children that may come: not those that were expelled."""
+        return [record for record in self._children.values() if not record.revoked]
 
     def _is_listed(self, child: str) -> bool:
         return not self._children[child].revoked and child not in self._away
@@ -294,6 +300,7 @@ class Registry:
         except Exception:
             self._forget_unwritten(record, held)
             raise
+        self.children_changed()
         now = self._children.get(node)
         if now is not None and now.revoked:
             raise expelled("enrol", node)
@@ -318,6 +325,7 @@ class Registry:
             self._unproved[node] = None  # Those above are told of it, too.
         if left:
             del self._children[node]
+            self.children_changed()
         if before not in (None, via):
             self._changed(via)
             self._gone(str(before))
@@ -415,6 +423,7 @@ class Registry:
         except Exception:
             self._forget_unwritten(revoked, record)
             raise
+        self.children_changed()
         self._members.pop(node, None)
         self._changed(node)
         self._gone(node)

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol
 
 from littoral.gateway.field_block import FieldBlock, Fields
+from littoral.gateway.notes import Notes
 
 
 class ClientGone(Exception):
@@ -63,6 +64,16 @@ class Exchange(Protocol):
     """Whether there may be a body: content-length above 0, or chunked; of HTTP/2 no END_STREAM with the head."""
     body_length: int | None
     """As announced; None for none, or for one of unknown length."""
+    notes: Notes | None
+    """Where what becomes of it is written down; None for nowhere, as most of the time."""
+    made_s: float
+    """When what is answered was made, or was confirmed by the origin, at the earliest: a cache says so before it answers. In
+    seconds since the epoch; 0 where nobody has said."""
+
+    @property
+    def sent_bytes(self) -> int:
+        """Of the answer's body, without framing."""
+        ...
 
     def body(self) -> AsyncIterator[bytes]:
         """The body, piece by piece; nothing is read ahead of it but what one buffer holds. Once only. Sends "100 Continue" if
@@ -111,4 +122,5 @@ class Exchange(Protocol):
 
 Serve = Callable[[Exchange], Awaitable[None] | None]
 """What a listener calls with each exchange. Where the answer is at hand it is given at once, and None returned; otherwise what
-is returned is run as a task, which the driver cancels if the client goes away while nothing was answered and the method is safe."""
+is returned is run as a task, which the driver cancels if the client goes away, unless the method is not safe and nothing was
+answered yet."""

@@ -2,14 +2,17 @@
 
 from littoral.core.errors import BadGateway
 from littoral.gateway.field_block import Fields
+from littoral.wire import relay
 from littoral.wire.caching.fields import OF_THE_CONNECTION
+from littoral.wire.trace_context import TRACEPARENT, TRACESTATE, passes_on, read_traceparent, trace_of
 
 PSEUDONYM = "littoral"
 """What this gateway calls itself in `via`, `cdn-loop` and `cache-status`."""
 LOOPS = 8
 """A request that has come through here so often goes in a circle (RFC 8586): a tree is not so deep."""
 
-_OURS = frozenset({"x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-request-id", "via", "cdn-loop"})
+_TRACE = frozenset({TRACEPARENT, TRACESTATE})
+_OURS = _TRACE | {"x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-request-id", "via", "cdn-loop"}
 _FRAMING = frozenset({"content-length", "expect"})
 _OVERRIDES = frozenset(
     {
@@ -31,9 +34,9 @@ to say."""
 _METHODS = frozenset({"x-http-method", "x-http-method-override", "x-method-override"})
 """By these they take it to be of another method. Where the answer may be given to others, too, they are not for clients to say."""
 _SHARED = frozenset({"GET", "HEAD"})
-_NOT_FOR_ORIGINS = OF_THE_CONNECTION | _OURS | _OVERRIDES | _FRAMING | {"host"}
+_NOT_FOR_ORIGINS = OF_THE_CONNECTION | _OURS | _OVERRIDES | _FRAMING | relay.FIELDS | {"host"}
 _NOT_IF_SHARED = _NOT_FOR_ORIGINS | _METHODS
-_NOT_FOR_CLIENTS = OF_THE_CONNECTION | {"via"}
+_NOT_FOR_CLIENTS = OF_THE_CONNECTION | relay.FIELDS | {"via"}
 
 
 def for_origin(
@@ -69,6 +72,10 @@ def for_origin(
         ("via", _after(said.get("via"), f"{version} {PSEUDONYM}")),
         ("cdn-loop", _after(loop, PSEUDONYM)),
     )
+    asks = read_traceparent(said[TRACEPARENT]) if TRACEPARENT in said else None
+    kept.append((TRACEPARENT, str(trace_of(asks, request_id))))
+    if asks is not None and TRACESTATE in said and passes_on(said[TRACESTATE]):
+        kept.append((TRACESTATE, said[TRACESTATE]))
     return kept
 
 

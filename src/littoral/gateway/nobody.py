@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable
 
 from littoral.gateway.exchange import Duplex, Exchange
 from littoral.gateway.field_block import FieldBlock, Fields
+from littoral.gateway.notes import Notes
 
 
 class Nobody:
@@ -20,6 +21,9 @@ class Nobody:
         self.fields = asked.fields
         self.has_body = False
         self.body_length: int | None = None
+        self.notes: Notes | None = None
+        self.sent_bytes = 0
+        self.made_s = 0.0
 
     async def body(self) -> AsyncIterator[bytes]:
         """There is none."""

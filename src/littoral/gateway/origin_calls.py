@@ -5,12 +5,15 @@ from typing import Protocol
 
 import msgspec
 
+from littoral.core.limits import GATEWAY_TUNNEL_IDLE_S, Limits
 from littoral.gateway.cache.cache import Inform, RouteCache
 from littoral.gateway.exchange import Duplex, Exchange
 from littoral.gateway.forwarding import for_client, for_origin
 from littoral.gateway.origins.caller import Answered
+from littoral.gateway.origins.steers import Steers
 from littoral.gateway.origins.transport import OriginAnswer, OriginRequest
 from littoral.gateway.passing import pass_on
+from littoral.gateway.routes import authority
 from littoral.gateway.target import RequestTarget
 from littoral.gateway.tunnel import tunnel, wanted_protocol
 
@@ -36,36 +39,58 @@ class Caller(Protocol):
 class OriginSender:
     """Implements `littoral.gateway.cache.cache.Sender` for one route."""
 
-    def __init__(self, caller: Caller, host: str, strip_prefix: str) -> None:
-        """host: what the origin is sent as such; empty for what the client asked."""
+    def __init__(self, caller: Caller, host: str, strip_prefix: str, steers: Steers | None = None) -> None:
+        """host: what the origin is sent as such; empty for what the client asked. steers: None where requests do not say which
+        target they are for."""
         self._caller = caller
         self._host = host
         self._strip_prefix = strip_prefix
+        self._steers = steers
 
     def request(self, exchange: Exchange, target: RequestTarget, request_id: str) -> OriginRequest:
         """See Sender.request."""
+        asked = authority(exchange.scheme, exchange.host)
         fields = for_origin(
             exchange.method,
             exchange.fields,
-            host=self._host or exchange.host,
-            asked=exchange.host,
+            host=self._host or asked,
+            asked=asked,
             scheme=exchange.scheme,
             version=exchange.version,
             client=exchange.client,
             request_id=request_id,
         )
         sent = stripped(str(target), self._strip_prefix)
-        if not exchange.has_body:
-            return OriginRequest(exchange.method, sent, fields)
-        return OriginRequest(exchange.method, sent, fields, exchange.body(), exchange.body_length)
+        if exchange.has_body:
+            body, length = exchange.body(), exchange.body_length
+            request = OriginRequest(exchange.method, sent, fields, body, length, notes=exchange.notes)
+        else:
+            request = OriginRequest(exchange.method, sent, fields, notes=exchange.notes)
+        return request if self._steers is None else self._steers.steered(request, exchange)
 
     async def send(self, request: OriginRequest, key: str, inform: Inform | None) -> OriginAnswer:
         """See Sender.send."""
-        return (await self._caller.call(request, hash_key=key, inform=inform)).answer
+        steering = request.steering
+        if steering is None or self._steers is None:
+            return (await self._caller.call(request, hash_key=key, inform=inform)).answer
+        hash_key = steering.hash_key or key
+        answered = await self._caller.call(request, hash_key=hash_key, affinity=steering.mark, inform=inform)
+        answered.answer.personal = self._steers.told(steering, answered.mark)
+        return answered.answer
 
-    async def switch(self, request: OriginRequest) -> tuple[OriginAnswer, Duplex | None]:
-        """Ask for another protocol. Raises OriginFailed, Unavailable."""
-        answered, way = await self._caller.switch(request)
+    def changed(self, url: str) -> None:
+        """See Sender.changed: no other cache is asked."""
+
+    async def switch(self, request: OriginRequest, key: str) -> tuple[OriginAnswer, Duplex | None]:
+        """Ask for another protocol. key: as for `send`. Raises OriginFailed, Unavailable."""
+        steering = request.steering
+        if steering is None or self._steers is None:
+            answered, way = await self._caller.switch(request, hash_key=key)
+        else:
+            answered, way = await self._caller.switch(
+                request, hash_key=steering.hash_key or key, affinity=steering.mark
+            )
+            answered.answer.personal = self._steers.told(steering, answered.mark)
         return answered.answer, way
 
 
@@ -78,9 +103,10 @@ def stripped(target: str, prefix: str) -> str:
 class OriginCalls:
     """Implements `littoral.gateway.gateway.Handler` for one route."""
 
-    def __init__(self, sender: OriginSender, cache: RouteCache | None) -> None:
+    def __init__(self, sender: OriginSender, cache: RouteCache | None, limits: Limits) -> None:
         self._sender = sender
         self._cache = cache
+        self._limits = limits
 
     def serve(self, exchange: Exchange, target: RequestTarget, request_id: str) -> int | Awaitable[int]:
         """See Handler.serve."""
@@ -94,22 +120,28 @@ class OriginCalls:
         """Let client and origin go on with another protocol, if the origin will."""
         request = self._sender.request(exchange, target, request_id)
         fields = [*request.fields, ("connection", "upgrade"), ("upgrade", protocol)]
-        answer, way = await self._sender.switch(msgspec.structs.replace(request, fields=fields))
+        answer, way = await self._sender.switch(msgspec.structs.replace(request, fields=fields), _url(exchange, target))
         answered = for_client(answer.fields, answer.version)
         if way is None:
             await pass_on(exchange, answer, answered, ())
             return answer.status
         chosen = next((value for name, value in answer.fields if name == "upgrade"), protocol)
-        fields = [*answered, ("connection", "upgrade"), ("upgrade", chosen)]
-        await tunnel(exchange.switch(answer.status, fields), way)
+        fields = [*answered, *answer.personal, ("connection", "upgrade"), ("upgrade", chosen)]
+        if await tunnel(exchange.switch(answer.status, fields), way, self._limits[GATEWAY_TUNNEL_IDLE_S]):
+            self._limits.hit(GATEWAY_TUNNEL_IDLE_S)
         return answer.status
 
     async def _pass(self, exchange: Exchange, target: RequestTarget, request_id: str) -> int:
         request = self._sender.request(exchange, target, request_id)
         since = self._cache.since if self._cache is not None else 0
-        answer = await self._sender.send(request, "", exchange.inform)
+        answer = await self._sender.send(request, _url(exchange, target), exchange.inform)
         fields = for_client(answer.fields, answer.version)
         if self._cache is not None:
             fields = self._cache.note(exchange, target, answer, fields, since)
         await pass_on(exchange, answer, fields, ())
         return answer.status
+
+
+def _url(exchange: Exchange, target: RequestTarget) -> str:
+    """What a consistent hash goes by where there is no cache key."""
+    return f"{exchange.host}{target}"

@@ -9,7 +9,9 @@ LENGTH = frozenset({"content-length"})
 
 
 async def pass_on(exchange: Exchange, answer: OriginAnswer, fields: Fields, extra: Fields) -> None:
-    """Give a client what an origin answers, as it comes. Raises ClientGone."""
+    """Give the client that has asked for it what an origin answers, as it comes. Raises ClientGone."""
+    if answer.personal:
+        extra = (*extra, *answer.personal)
     if answer.whole is not None:
         answer.close()
         kept = fields if exchange.method == "HEAD" else without(fields, LENGTH)

@@ -9,6 +9,7 @@ The rules, in this order:
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -94,7 +95,16 @@ def normal_host(host: str) -> str:
     host = host.lower()
     if host.startswith("["):
         return host.partition("]")[0] + "]"
-    return host.partition(":")[0].rstrip(".")
+    return host.partition(":")[0].removesuffix(".")
+
+
+@lru_cache(maxsize=1024)
+def authority(scheme: str, host: str) -> str:
+    """A host in lower case, with its port unless that is the scheme's (RFC 9110, section 4.2.3): what cache keys have and origins are
+    sent, so that what an origin makes of it is the same for all who are given it."""
+    port = host[host.rfind("]") + 1 :].partition(":")[2]
+    name = normal_host(host)
+    return f"{name}:{port}" if port and port != ("443" if scheme == "https" else "80") else name
 
 
 def _allowed(methods: dict[str, str]) -> tuple[str, ...]:

@@ -3,6 +3,8 @@
 a file                 200, 206, 304 or 416
 a directory            its index; without the slash at the end of the path, 301 to that
 nothing                the index of all, where the route is a single-page application; a page of the route's; 404
+
+A file that lies there compressed, too, is given so to clients that take that, where the route says so.
 """
 
 import mimetypes
@@ -21,11 +23,21 @@ from littoral.gateway.target import RequestTarget
 from littoral.wire.caching.fields import table
 from littoral.wire.caching.http_date import format_date
 from littoral.wire.caching.ranges import select
+from littoral.wire.caching.selection import qualities
 from littoral.wire.caching.storing import NEVER, Stored
 from littoral.wire.caching.validation import not_modified, not_modified_fields
 
 WELL_KNOWN = ".well-known"
 """The one name with a dot at its beginning that is for everybody (RFC 8615)."""
+CODINGS = (("br", ".br"), ("zstd", ".zst"), ("gzip", ".gz"))
+"""Content codings, and how the names of files in them end; what is smallest first."""
+_PACKED = {
+    "gzip": "application/gzip",
+    "bzip2": "application/x-bzip2",
+    "xz": "application/x-xz",
+    "br": "application/x-brotli",
+}
+"""What a file is that was asked for by such a name: who asks for it wants it as it is, and not unpacked on the way."""
 _NOTHING = FieldBlock(())
 _TEXTS = ("text/", "application/javascript", "application/json", "image/svg+xml")
 
@@ -90,7 +102,7 @@ class StaticFiles:
             parts = (*parts, *self._spec.index.split("/"))
             found = self._file(parts)
         if found is not None and parts is not None and not path.endswith("/" + parts[-1] + "/"):
-            return await self._give(exchange, found, parts[-1], 200)
+            return await self._give(exchange, found, parts, 200)
         return await self._give_instead(exchange, target)
 
     async def _give_instead(self, exchange: Exchange, target: RequestTarget) -> int:
@@ -100,7 +112,7 @@ class StaticFiles:
                 parts = tuple(name.split("/"))
                 found = self._file(parts)
                 if found is not None:
-                    return await self._give(exchange, found, parts[-1], status)
+                    return await self._give(exchange, found, parts, status)
         raise NotFound("find file", target.path[:120], "there is no such file")
 
     def _file(self, parts: tuple[str, ...]) -> OpenFile | None:
@@ -110,15 +122,31 @@ class StaticFiles:
             return None
         return found
 
-    async def _give(self, exchange: Exchange, found: OpenFile, name: str, status: int) -> int:
+    async def _give(self, exchange: Exchange, found: OpenFile, parts: tuple[str, ...], status: int) -> int:
+        coding = ""
+        if self._spec.precompressed:
+            found, coding = self._compressed(exchange, found, parts)
         try:
-            return await self._send(exchange, found, name, status)
+            return await self._send(exchange, found, parts[-1], status, coding)
         finally:
             found.close()
 
-    async def _send(self, exchange: Exchange, found: OpenFile, name: str, status: int) -> int:
+    def _compressed(self, exchange: Exchange, found: OpenFile, parts: tuple[str, ...]) -> tuple[OpenFile, str]:
+        """The file in a coding that the client takes, and which; or as it is. What is older than the file is of another one."""
+        wanted = qualities(table(exchange.fields).get("accept-encoding", "").lower())
+        for coding, suffix in CODINGS:
+            if wanted.get(coding, wanted.get("*", 0)) > 0:
+                packed = self._file((*parts[:-1], parts[-1] + suffix))
+                if packed is not None and packed.facts.changed_ns >= found.facts.changed_ns:
+                    found.close()
+                    return packed, coding
+                if packed is not None:
+                    packed.close()
+        return found, ""
+
+    async def _send(self, exchange: Exchange, found: OpenFile, name: str, status: int, coding: str) -> int:
         facts, now_s = found.facts, self._clock.wall_ms() / 1000
-        stored, asked = _as_stored(facts, name, status, self._spec.cache_control, now_s), table(exchange.fields)
+        stored, asked = _as_stored(facts, name, status, self._spec, coding, now_s), table(exchange.fields)
         if not_modified(stored, asked, now_s):
             exchange.respond(304, _NOTHING, not_modified_fields(stored), b"")
             return 304
@@ -159,18 +187,29 @@ def _parts(path: str) -> tuple[str, ...] | None:
     return tuple(parts)
 
 
-def _as_stored(facts: FileFacts, name: str, status: int, cache_control: str, now_s: float) -> Stored:
-    """A file as a cache would hold it: conditions and ranges are judged alike."""
-    kind, encoding = mimetypes.guess_type(name)
-    kind = kind or "application/octet-stream"
+def _kind(name: str) -> tuple[str, str]:
+    """What a file is, and its content coding."""
+    kind, coding = mimetypes.guess_type(name)
+    if coding is not None and not name.lower().endswith(".svgz"):  # Which nobody wants but to see it.
+        kind, coding = _PACKED.get(coding), None
+    return kind or "application/octet-stream", coding or ""
+
+
+def _as_stored(facts: FileFacts, name: str, status: int, spec: Static, coding: str, now_s: float) -> Stored:
+    """A file as a cache would hold it: conditions and ranges are judged alike. coding: in which it lies there, if that is not
+    what its name says."""
+    kind, own_coding = _kind(name)
+    coding = coding or own_coding
     if kind.startswith(_TEXTS):
         kind = f"{kind}; charset=utf-8"
     changed_s = facts.changed_ns // 1_000_000_000
     etag = f'"{facts.inode:x}-{facts.changed_ns:x}-{facts.size:x}"'
     modified = format_date(changed_s)
-    fields = [("content-type", kind), ("cache-control", cache_control), ("x-content-type-options", "nosniff")]
-    if encoding is not None:
-        fields.append(("content-encoding", encoding))
+    fields = [("content-type", kind), ("cache-control", spec.cache_control), ("x-content-type-options", "nosniff")]
+    if coding:
+        fields.append(("content-encoding", coding))
+    if spec.precompressed:
+        fields.append(("vary", "accept-encoding"))
     if status == 200:
         fields += [("etag", etag), ("last-modified", modified), ("accept-ranges", "bytes")]
     return Stored(

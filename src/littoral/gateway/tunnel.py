@@ -11,8 +11,8 @@ through the tunnel would be requests that nothing here has looked at."""
 
 
 def wanted_protocol(exchange: Exchange) -> str | None:
-    """What a client wants to go on with, if that is something to send on."""
-    if exchange.version != "1.1" or exchange.method != "GET" or exchange.has_body:
+    """What a client wants to go on with, if that is something to send on. A wish over HTTP/2 (RFC 8441) looks the same here."""
+    if exchange.version == "1.0" or exchange.method != "GET" or exchange.has_body:
         return None
     wanted = None
     for name, value in exchange.fields:
@@ -28,23 +28,57 @@ def _connection_options(exchange: Exchange) -> list[str]:
     return [name.lower() for name in members(combined(exchange.fields, "connection") or "")]
 
 
-async def tunnel(one: Duplex, other: Duplex) -> None:
-    """Carry bytes both ways until both sides have said all, or one is gone."""
+async def tunnel(one: Duplex, other: Duplex, idle_s: float) -> bool:
+    """Carry bytes both ways until both sides have said all, or one is gone, or nothing has moved either way for `idle_s`.
+    Returns whether that was the end of it."""
+    ends = _Ends(one, other, idle_s)
     try:
         async with asyncio.TaskGroup() as ways:
-            ways.create_task(_carry(one, other))
-            ways.create_task(_carry(other, one))
+            ways.create_task(_carry(one, other, ends))
+            ways.create_task(_carry(other, one, ends))
     finally:
-        one.close()
-        other.close()
+        ends.close()
+    return ends.were_idle
 
 
-async def _carry(source: Duplex, sink: Duplex) -> None:
+async def _carry(source: Duplex, sink: Duplex, ends: "_Ends") -> None:
     try:
         while data := await source.read():
             await sink.write(data)
+            ends.moved()
         sink.end()
     except ConnectionError:
         # A side that is gone is the end of it, and nobody's fault.
-        source.close()
-        sink.close()
+        ends.close()
+
+
+class _Ends:
+    """Both ends of a tunnel, and since when nothing has moved between them. The timer is not moved with each piece, but looks
+    when it fires for how long there is still time."""
+
+    def __init__(self, one: Duplex, other: Duplex, idle_s: float) -> None:
+        self._one = one
+        self._other = other
+        self._idle_s = idle_s
+        self._loop = asyncio.get_running_loop()
+        self._moved_s = self._loop.time()
+        self._timer = self._loop.call_later(idle_s, self._look)
+        self.were_idle = False
+
+    def moved(self) -> None:
+        """Something was carried, and taken."""
+        self._moved_s = self._loop.time()
+
+    def _look(self) -> None:
+        until_s = self._moved_s + self._idle_s
+        if self._loop.time() < until_s:
+            self._timer = self._loop.call_at(until_s, self._look)
+        else:
+            self.were_idle = True
+            self.close()
+
+    def close(self) -> None:
+        """Who reads from one of them then has its end."""
+        self._timer.cancel()
+        self._one.close()
+        self._other.close()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from littoral.core.resources.access_log import AccessLog
 from littoral.core.resources.part import RouteMatch
 from littoral.core.resources.web import OriginSpec, RouteSpec
 from littoral.functions.client import FunctionTarget
@@ -13,6 +14,23 @@ from littoral.gateway.routes import Route
 from littoral.node.layout import write_file
 
 FILE = "gateway.msgpack"
+
+
+class IdentityFiles(msgspec.Struct, frozen=True):
+    """Paths of the PEM files of the node's identity."""
+
+    ca: str
+    certificate: str
+    key: str
+
+
+class ParentRelay(msgspec.Struct, frozen=True):
+    """Where the gateways of the parent node are asked."""
+
+    node: str
+    """The parent's name."""
+    host: str
+    port: int
 
 
 class GatewayConfig(msgspec.Struct, frozen=True):
@@ -28,6 +46,18 @@ class GatewayConfig(msgspec.Struct, frozen=True):
     """Those that the routes lead to."""
     region: str = ""
     """The node's label of that name: targets there are used before others."""
+    access_log: AccessLog | None = None
+    """As the node's document has it."""
+    affinity_key: bytes = b""
+    """Secret, with which the marks are made that bring clients back to their targets: the same in all gateways of the node."""
+    node: str = ""
+    """The node's name."""
+    identity: IdentityFiles | None = None
+    """What the gateways show to those of other nodes."""
+    parent: ParentRelay | None = None
+    """Who is asked before an origin; None for nobody."""
+    children: dict[str, bytes] = {}
+    """Who may ask at the relay: the digests of their keys (littoral.node.relay_children), by name."""
 
 
 def app_routes(app: str, matches: Iterable[RouteMatch]) -> list[Route]:

@@ -12,20 +12,21 @@ from littoral.core.random import Random
 from littoral.core.resources.web import Cache, OriginSpec, RouteSpec
 from littoral.core.tasks import Tasks
 from littoral.drivers.static_directory import StaticDirectory
-from littoral.gateway.app_calls import AppCalls, FunctionCall
-from littoral.gateway.cache.cache import RouteCache
+from littoral.gateway.app_calls import AppCalls, AppSender, FunctionCall
+from littoral.gateway.cache.cache import RouteCache, Sender
 from littoral.gateway.cache.meters import CacheMeter
 from littoral.gateway.gateway import Handler
-from littoral.gateway.meters import Meters
+from littoral.gateway.meters import Meters, ShieldMeter
 from littoral.gateway.origin_calls import OriginCalls, OriginSender
 from littoral.gateway.origins.caller import OriginCaller
 from littoral.gateway.origins.checks import Checks
 from littoral.gateway.origins.meters import PoolMeter
 from littoral.gateway.origins.transport import OriginTransport
+from littoral.gateway.shield import Shield, ShieldedSender
 from littoral.gateway.static_files import StaticFiles
 from littoral.node.cache_orders import CacheOrders
 from littoral.node.gateway_config import GatewayConfig
-from littoral.node.gateway_routes import cache_settings, origin_pool
+from littoral.node.gateway_routes import cache_settings, is_shielded, origin_pool, origin_steers
 
 AFFINITY_KEY_BYTES = 32
 
@@ -60,8 +61,12 @@ class GatewayHandlers:
         tasks: Tasks,
         meters: Meters,
         orders: CacheOrders,
+        shield: Shield,
     ) -> None:
-        """call: reaches apps. tasks: those of the process. orders: which have the cache, and purge it."""
+        """call: reaches apps. tasks: those of the process. orders: which have the cache, and purge it. shield: the way to the
+        parent."""
+        self._shield = shield
+        self._node = ""
         self._orders = orders
         self.tier = orders.tier
         self._transport = transport
@@ -70,13 +75,17 @@ class GatewayHandlers:
         self._random = random
         self._tasks = tasks
         self._meters = meters
-        self._key = random.token_bytes(AFFINITY_KEY_BYTES)
+        self._affinity_key = random.token_bytes(AFFINITY_KEY_BYTES)
+        """Until a configuration says which."""
         self._origins: dict[str, _Origin] = {}
         self._served: dict[str, _Served] = {}
 
     def configure(self, config: GatewayConfig, limits: Limits) -> Mapping[str, Handler]:
         """The handlers for a configuration, by what its routes lead to."""
         self.tier.resize(limits[GATEWAY_CACHE_BYTES])
+        self._take_key(config.affinity_key)
+        if config.node != self._node:
+            self._node, self._served = config.node, {}
         before, self._origins = self._origins, {}
         for name, spec in config.origins.items():
             known = before.pop(name, None)
@@ -87,7 +96,7 @@ class GatewayHandlers:
             gone.tasks.abandon()
         apps = {function.app for function in config.functions}
         handlers: dict[str, Handler] = {
-            f"app/{app}": AppCalls(app, self._call, limits, self._meters) for app in sorted(apps)
+            f"app/{app}": AppCalls(AppSender(app, self._call, limits, self._meters)) for app in sorted(apps)
         }
         self._orders.use(route.cache.key for route in config.web.values() if route.cache is not None)
         routes, self._served = self._served, {}
@@ -95,10 +104,18 @@ class GatewayHandlers:
             origin = config.origins[route.origin] if route.origin is not None else None
             served = routes.get(name)
             if served is None or (served.spec, served.origin, served.limits) != (route, origin, config.limits):
-                served = _Served(route, origin, config.limits, self._handler(name, route, limits, handlers))
+                served = _Served(route, origin, config.limits, self._handler(name, route, limits))
             self._served[name] = served
             handlers[f"route/{name}"] = served.handler
         return handlers
+
+    def _take_key(self, key: bytes) -> None:
+        """What was made with another one does not go on."""
+        if key and key != self._affinity_key:
+            self._affinity_key = key
+            for origin in self._origins.values():
+                origin.tasks.abandon()
+            self._origins, self._served = {}, {}
 
     def look(self) -> None:
         """Bring the meters of all origins up to date."""
@@ -108,23 +125,35 @@ class GatewayHandlers:
     def _origin(self, name: str, spec: OriginSpec, region: str) -> _Origin:
         settings, meter = origin_pool(name, spec), PoolMeter()
         self._meters.pools[name] = meter
-        caller = OriginCaller(settings, self._transport, self._clock, self._random, meter, key=self._key, region=region)
+        key = self._affinity_key
+        caller = OriginCaller(settings, self._transport, self._clock, self._random, meter, key=key, region=region)
         tasks = Tasks(self._tasks.failed)
         Checks(caller.pool, self._transport, self._random, tasks).start()
         return _Origin(spec, caller, tasks)
 
-    def _handler(self, name: str, route: RouteSpec, limits: Limits, apps: Mapping[str, Handler]) -> Handler:
+    def _handler(self, name: str, route: RouteSpec, limits: Limits) -> Handler:
         if route.app is not None:
-            return apps[f"app/{route.app}"]
+            answers = AppSender(route.app, self._call, limits, self._meters, route.strip_prefix or "")
+            if route.cache is None or not route.cache.enabled:
+                return AppCalls(answers)
+            return AppCalls(answers, self._cache(name, route.cache, limits, answers))
         if route.static is not None:
             directory = StaticDirectory(Path(route.static.directory))
             return StaticFiles(directory, route.static, route.strip_prefix or "", self._clock)
         assert route.origin is not None, name
         origin = self._origins[route.origin]
-        sender = OriginSender(origin.caller, origin.spec.host or "", route.strip_prefix or "")
+        steers = origin_steers(route.origin, origin.spec)
+        sender = OriginSender(origin.caller, origin.spec.host or "", route.strip_prefix or "", steers)
         spec = route.cache if route.cache is not None else Cache()
         if not spec.enabled:
-            return OriginCalls(sender, None)
+            return OriginCalls(sender, None, limits)
+        asked: Sender = sender
+        if is_shielded(spec, origin.spec):
+            meter = self._meters.shields.setdefault(name, ShieldMeter())
+            asked = ShieldedSender(name, sender, self._shield, self._clock, meter)
+        return OriginCalls(sender, self._cache(name, spec, limits, asked), limits)
+
+    def _cache(self, name: str, spec: Cache, limits: Limits, sender: Sender) -> RouteCache:
         meter = self._meters.caches.setdefault(name, CacheMeter())
-        settings = cache_settings(spec, limits)
-        return OriginCalls(sender, RouteCache(settings, self.tier, sender, self._clock, self._tasks, meter))
+        settings = cache_settings(spec, limits, self._node)
+        return RouteCache(settings, self.tier, sender, self._clock, self._tasks, meter, self._orders.disk)

@@ -4,8 +4,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from littoral.gateway.meters import BUCKETS_MS, Meters
-from littoral.node.control import GatewayReport
-from littoral.telemetry.metrics import Family, Histogram, Sample, gauge
+from littoral.node.control_messages import GatewayReport
+from littoral.node.gateway_status import gateway_status
+from littoral.node.relay_metrics import relay_families
+from littoral.node.status import GatewayStatus
+from littoral.telemetry.metrics import Family, Histogram, Sample, counter, gauge
 
 _CACHE_COUNTERS = (
     ("littoral_http_cache_hits", "hits", "Requests answered from the HTTP cache."),
@@ -17,6 +20,23 @@ _CACHE_COUNTERS = (
     ("littoral_http_cache_hit_bytes", "hit_bytes", "Bytes of bodies that origins did not have to send."),
 )
 """Metric, field of CacheMeter, what it counts."""
+_DISK_COUNTERS = (
+    (
+        "littoral_http_cache_disk_hits",
+        "hits",
+        "Requests for which memory had nothing, or not the body, and the disk did.",
+    ),
+    ("littoral_http_cache_disk_stored", "stored", "Responses that were written to the disk, or confirmed there."),
+    ("littoral_http_cache_disk_evicted", "evicted", "Responses that had to leave the disk for others."),
+    ("littoral_http_cache_disk_purged", "purged", "Responses on the disk that purges were meant for."),
+    (
+        "littoral_http_cache_disk_refused",
+        "refused",
+        "Responses that were not written to the disk: too many waited for it, there was no room, or they were purged.",
+    ),
+    ("littoral_http_cache_disk_errors", "errors", "What could not be read from the disk, or written to it."),
+)
+"""Metric, field of DiskMeter, what it counts."""
 
 
 LEAVING_MOST = 16
@@ -45,11 +65,19 @@ class GatewayMetrics:
                 self._ended.add(self._leaving.pop(next(iter(self._leaving))).meters)
         self._reports[report.index] = report
 
+    def status(self) -> GatewayStatus | None:
+        """What the node's status says; None before anything was reported."""
+        if not self._reports:
+            return None
+        return gateway_status(self._total(), [report.meters for report in self._reports.values()])
+
     def families(self) -> Iterator[Family | Histogram]:
         """For the metrics endpoint."""
         yield from self._requests()
         yield from self._caches()
+        yield from self._disk()
         yield from self._targets()
+        yield from relay_families(self._total())
 
     def _total(self) -> Meters:
         """Of all there ever were."""
@@ -85,6 +113,15 @@ class GatewayMetrics:
                 {"route": to},
             )
 
+        sent = [Sample(meter.sent_bytes, {"route": to}) for to, meter in total.routes.items()]
+        yield Family("littoral_http_response_bytes", "counter", "Bytes of the bodies of responses, by route.", sent)
+        refused = [Sample(count, {"reason": why}) for why, count in total.refused.items()]
+        text = "Requests and connections that were refused before there was a request to route, by reason."
+        yield Family("littoral_http_refused", "counter", text, refused)
+        yield counter("littoral_access_log_lines", "Lines of the access log that were written.", total.log_lines)
+        text = "Lines of the access log that were dropped: the disk did not take them, or not in time."
+        yield counter("littoral_access_log_dropped", text, total.log_dropped)
+
     def _caches(self) -> Iterator[Family]:
         reports = [report.meters for report in self._reports.values()]
         total = self._total()
@@ -101,6 +138,17 @@ class GatewayMetrics:
         yield Family("littoral_http_cache_evicted", "counter", "Responses that had to leave for others.", evicted)
         purged = [Sample(total.cache_purged, {})]
         yield Family("littoral_http_cache_purged", "counter", "Stored responses that purges were meant for.", purged)
+
+    def _disk(self) -> Iterator[Family]:
+        """What the gateways keep on the disk they share: each of them says what all of them have there."""
+        shared = [report.meters.disk for report in self._reports.values()]
+        held, objects = (max((getattr(each, name) for each in shared), default=0) for name in ("bytes", "objects"))
+        yield gauge("littoral_http_cache_disk_bytes", "Held on the disk by the HTTP caches of all gateways.", held)
+        text = "Responses held on the disk by the HTTP caches of all gateways."
+        yield gauge("littoral_http_cache_disk_objects", text, objects)
+        total = self._total().disk
+        for name, field, text in _DISK_COUNTERS:
+            yield counter(name, text, getattr(total, field))
 
     def _targets(self) -> Iterator[Family]:
         """Of the gateways that run: a target that is asked no more is not shown for ever."""

@@ -2,7 +2,7 @@
 
 from littoral.core.limits import GATEWAY_CACHE_OBJECT_BYTES, Limits
 from littoral.core.resources.units import parse_duration_ms
-from littoral.core.resources.web import Cache, OriginSpec
+from littoral.core.resources.web import Affinity, Cache, HashBy, OriginSpec
 from littoral.core.resources.web import Target as TargetSpec
 from littoral.gateway.cache.cache import CacheSettings
 from littoral.gateway.cache.key import key_maker
@@ -16,14 +16,26 @@ from littoral.gateway.origins.settings import (
     Retrying,
     Target,
 )
+from littoral.gateway.origins.steers import HashSource, MarkCookie, Steers
 from littoral.gateway.origins.transport import Endpoint, OriginTimeouts
 from littoral.wire.caching.policy import CachePolicy
 
 PORTS = {"http": 80, "https": 443}
 
 
-def cache_settings(spec: Cache, limits: Limits) -> CacheSettings:
-    """A route's cache, as its document has it."""
+def cache_name(node: str) -> str:
+    """What the caches of a node's gateways call themselves."""
+    return f"{PSEUDONYM}-{node}" if node else PSEUDONYM
+
+
+def is_shielded(spec: Cache, origin: OriginSpec) -> bool:
+    """Whether what is not stored is asked of the parent node before the origin. Where clients come back to their targets, the
+    answers are theirs, and a parent would send each to a target of its own choice."""
+    return spec.enabled and spec.shield and origin.affinity is None
+
+
+def cache_settings(spec: Cache, limits: Limits, node: str = "") -> CacheSettings:
+    """A route's cache, as its document has it. node: the name of the one that it is at."""
     policy = CachePolicy(
         heuristic_fraction=0.1 if spec.heuristic else 0.0,
         ttl_by_status_s={int(status): _seconds(text) for status, text in spec.status_ttl.items()},
@@ -35,7 +47,7 @@ def cache_settings(spec: Cache, limits: Limits) -> CacheSettings:
         store_set_cookie=spec.set_cookie,
         targeted_fields=tuple(name.lower() for name in spec.targeted),
         honour_request_directives=spec.obey_clients,
-        name=PSEUDONYM,
+        name=cache_name(node),
     )
     return CacheSettings(policy, key_maker(spec.key), limits[GATEWAY_CACHE_OBJECT_BYTES], spec.collapse)
 
@@ -57,10 +69,12 @@ def origin_pool(name: str, spec: OriginSpec) -> OriginPool:
         if health is None
         else ActiveHealth(
             path=health.path,
+            host=spec.host or "",
             interval_s=_seconds(health.interval),
             timeout_s=_seconds(health.timeout),
             healthy_after=health.healthy,
             unhealthy_after=health.unhealthy,
+            statuses=frozenset(status for text in health.statuses for status in _statuses(text)),
         ),
         crowding=Crowding(target_requests=spec.connections, waiting=spec.waiting),
         retrying=Retrying(
@@ -86,7 +100,34 @@ def _target(target: TargetSpec, spec: OriginSpec) -> Target:
         spec.tls.server_name or "",
         spec.tls.ca_file or "",
     )
-    return Target(endpoint, target.weight, target.region)
+    return Target(endpoint, target.weight, target.region, target.host or "")
+
+
+def origin_steers(name: str, spec: OriginSpec) -> Steers | None:
+    """What of requests says which target they are for, as the origin's document has it; None where nothing does."""
+    if spec.affinity is None and spec.hash_by is None:
+        return None
+    return Steers(
+        _mark_cookie(name, spec.affinity) if spec.affinity is not None else None,
+        _hash_source(spec.hash_by) if spec.hash_by is not None else None,
+    )
+
+
+def _mark_cookie(origin: str, spec: Affinity) -> MarkCookie:
+    cookie = spec.cookie
+    max_age_s = parse_duration_ms(cookie.max_age) // 1000 if cookie.max_age is not None else None
+    return MarkCookie(cookie.name or f"littoral-affinity-{origin}", max_age_s, cookie.same_site, cookie.secure)
+
+
+def _hash_source(spec: HashBy) -> HashSource:
+    if spec.header is not None:
+        return HashSource("header", spec.header.lower())
+    return HashSource("cookie", spec.cookie) if spec.cookie is not None else HashSource("client")
+
+
+def _statuses(text: str) -> range:
+    low, _, high = text.partition("-")
+    return range(int(low), int(high or low) + 1)
 
 
 def _seconds(text: str) -> float:

@@ -130,7 +130,7 @@ class Hub:
         self.kv_fold = KvFold(self.name, parent)
         self._purge_fold = PurgeFold(parent)
         self._snapshots = FoldSnapshots(store, self.kv_fold, self._desired_fold, self._purge_fold)
-        self.purges = PurgeDesk(store, seams.clock)
+        self.purges = PurgeDesk(store, seams.clock, parent)
         self.uplink = self._make_uplink()
         self.tombstones = Tombstones(store, self.uplink.outbox if self.uplink else None, seams.clock, limits, self.warn)
         calls = KvCalls(self.uplink.call) if self.uplink else None
@@ -143,6 +143,7 @@ class Hub:
         self.dead_letters = LetterDesk(store, limits, retriers, seams.clock.wall_ms, self.warn)
         self.retention = Retention(store, seams.clock, limits, self.warn, seams.offload)
         self.peers = PeerServer(store, limits, self.registry, self._snapshots)
+        self.peers.relay_port = int(facts.addresses().get("relay", "0").rpartition(":")[2])
         self.inboxes = Inboxes(self)
         self.blob_parts = self._make_blob_parts()
         self.subscriptions = Subscriptions(

@@ -11,8 +11,10 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
+import msgspec
 import uvloop
 
 from littoral.core.backoff import Backoff
@@ -49,20 +51,28 @@ from littoral.functions.runtime import FunctionRuntime
 from littoral.node.apps import PlacedApps, prune_revisions
 from littoral.node.code_place import code_place, remove_plain_code
 from littoral.node.control import ControlServer
+from littoral.node.gateway_config import GatewayConfig
 from littoral.node.gateway_metrics import GatewayMetrics
 from littoral.node.hub import Hub, open_hub
 from littoral.node.layout import EXIT_STARTUP, JOIN_TOKEN_VARIABLE, RUN, read_addresses, read_node_file
 from littoral.node.placed_routes import PlacedRoutes
+from littoral.node.relay_desk import RelayDesk
+from littoral.node.route_api import RouteApi
 from littoral.node.route_desk import RouteDesk
 from littoral.node.seams import Seams
-from littoral.node.status import AppStatus, RouteStatus
+from littoral.node.status import AppStatus, GatewayStatus, RouteStatus
 from littoral.node.store_key import read_key, take_variable
+from littoral.node.trace_desk import TraceDesk
 from littoral.security.identity import CA_PATH, CERTIFICATE_PATH, KEY_PATH, Identity
 from littoral.security.store_key import StoreKey
 from littoral.store.writer import ThreadWriter
 
 _log = logging.getLogger("littoral.hub")
 BINDINGS_KEY = "identity/bindings.key"
+"""Workers outlive the hub, and the next one must know them again."""
+AFFINITY_KEY = "identity/affinity.key"
+"""Clients keep the marks that were made with it, and come back with them after a restart."""
+KEY_BYTES = 32
 _HOPELESS = (StartupError, IncompatibleStore, InvalidInput)
 """What starting again cannot mend."""
 _REFUSALS = (Unauthenticated, Forbidden, Conflict, NotFound)
@@ -85,6 +95,7 @@ class HubProcess:
         self._servers: dict[str, HttpServer] = {}
         self._apps: PlacedApps | None = None
         self._routes: PlacedRoutes | None = None
+        self._gateway_metrics = GatewayMetrics()
         self._tasks = Tasks(_log_fault)
 
     # ProcessFacts
@@ -100,6 +111,10 @@ class HubProcess:
     def routes(self) -> Mapping[str, RouteStatus]:
         """See ProcessFacts."""
         return self._routes.statuses() if self._routes else {}
+
+    def gateway(self) -> GatewayStatus | None:
+        """See ProcessFacts."""
+        return self._gateway_metrics.status()
 
     def addresses(self) -> Mapping[str, str]:
         """See ProcessFacts."""
@@ -121,8 +136,6 @@ class HubProcess:
             stack.push_async_callback(hub.stop)
             if functions is not None:
                 await self._start_functions(hub, functions, stack)
-            if self._routes is not None:
-                hub.operator_api.routes = RouteDesk(self._routes.config, self._routes.statuses)
             hub.start(self._apps, self._routes)
             await self._listen(hub, stack)
             keep_for_life()
@@ -191,16 +204,16 @@ class HubProcess:
 
     # Parts
 
-    def _bindings_key(self) -> bytes:
-        """Kept on disk: workers outlive the hub, and the next one must know them again."""
-        key = self._disk.read(BINDINGS_KEY)
+    def _kept_key(self, path: str) -> bytes:
+        """Made once, and kept on disk."""
+        key = self._disk.read(path)
         if key is None:
-            key = SystemRandom().token_bytes(32)
-            self._disk.write(BINDINGS_KEY, key, secret=True)
+            key = SystemRandom().token_bytes(KEY_BYTES)
+            self._disk.write(path, key, secret=True)
         return key
 
     def _make_functions(self) -> "_Functions":
-        credentials = Credentials(self._bindings_key())
+        credentials = Credentials(self._kept_key(BINDINGS_KEY))
         runtime = FunctionRuntime(self._run_dir, self._limits, credentials, _log_fault)
         encrypted = self._store_key is not None
         code = LocalDisk(code_place(self._disk.root, os.environ, encrypted=encrypted))
@@ -215,7 +228,7 @@ class HubProcess:
     async def _start_functions(self, hub: Hub, functions: "_Functions", stack: contextlib.AsyncExitStack) -> None:
         runtime, apps = functions.runtime, functions.apps
         prune_revisions(functions.code.root, hub.desired.wanted)
-        metrics = GatewayMetrics()
+        metrics = self._gateway_metrics
         hub.metrics.add(metrics.families)
         bindings = BindingServer(
             self._run_dir / "bindings.sock",
@@ -225,9 +238,13 @@ class HubProcess:
             self._limits,
             _log_fault,
         )
-        assert self._routes is not None
-        control = ControlServer(self._run_dir, runtime.kill, metrics.take, self._routes.config, hub.purges.since)
+        relays = self._relay_desk(hub)
+        config = partial(self._gateway_config, self._kept_key(AFFINITY_KEY), relays)
+        control = ControlServer(self._run_dir, runtime.kill, metrics.take, config, hub.purges.since)
         hub.purges.attach(control)
+        assert self._routes is not None
+        routes = RouteDesk(partial(self._shown_config, relays), self._routes.statuses)
+        hub.operator_api.routes = RouteApi(routes, TraceDesk(control, routes))
         with _sockets_in(self._run_dir):
             await bindings.start()
         stack.push_async_callback(bindings.stop)
@@ -238,6 +255,22 @@ class HubProcess:
             await control.start()
         stack.push_async_callback(control.stop)
         apps.publish = self._routes.publish = control.publish
+        hub.subtree.relay_changed = hub.registry.children_changed = partial(_tell_of_neighbours, control, hub)
+
+    def _relay_desk(self, hub: Hub) -> RelayDesk:
+        children = hub.registry.admitted if "relay" in self._addresses else list
+        parent, place = hub.identity.facts.parent, self._config.spec.parent
+        return RelayDesk(hub.name, self._disk.root, parent, place, lambda: hub.subtree.relay_port, children)
+
+    def _gateway_config(self, affinity_key: bytes, relays: RelayDesk) -> GatewayConfig:
+        """What gateways are told, and nobody else: the key is in nothing that is shown."""
+        log = self._config.spec.access_log
+        return msgspec.structs.replace(self._shown_config(relays), affinity_key=affinity_key, access_log=log)
+
+    def _shown_config(self, relays: RelayDesk) -> GatewayConfig:
+        """What operators may see of that."""
+        assert self._routes is not None
+        return relays.complete(self._routes.config())
 
     async def _listen(self, hub: Hub, stack: contextlib.AsyncExitStack) -> None:
         handlers: dict[str, tuple[Handler, TlsFiles | None]] = {"api": (hub.operator_api.handle, None)}
@@ -272,6 +305,14 @@ class _Functions:
         self.code = code
         self.runtime = runtime
         self.apps = apps
+
+
+def _tell_of_neighbours(control: ControlServer, hub: Hub) -> None:
+    """The gateways are to ask another parent, or to let other children in."""
+    try:
+        control.publish()
+    except LittoralError as error:
+        hub.warn(f"{error}. The gateways go on with the nodes above and below that they know")
 
 
 @contextlib.contextmanager

@@ -15,6 +15,8 @@ NODE_FILE = f"{RUN}/node.json"
 API_FILE = f"{RUN}/api.json"
 PIDS_FILE = f"{RUN}/pids.json"
 LOCK_FILE = "lock"
+CACHE = "cache"
+"""What the gateways keep of HTTP answers on the disk (littoral.drivers.cache_place)."""
 APPS = "apps"
 """Below it each revision of an app has a folder. Where the store is encrypted this is elsewhere: see `code_place`."""
 

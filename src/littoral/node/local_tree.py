@@ -43,6 +43,8 @@ LINKS_FILE = "links.json"
 LINKS_VARIABLE = "LITTORAL_LINKS"
 UP_TIMEOUT_S = 60.0
 POLL_S = 0.05
+LINKED = ("peer", "join", "relay")
+"""Listeners of a parent that its children reach over their WANs."""
 RETRY_CAP_MS = 2_000
 """On one machine a link comes back when a person says so, who should not have to wait half a minute."""
 
@@ -63,6 +65,12 @@ DEFAULT_PLAN = (
     Plan("plant-a", "site", "eu", mqtt=True),
     Plan("plant-b", "site", "eu", mqtt=True),
 )
+
+
+def other_ports(plan: Sequence[Plan]) -> int:
+    """How many ports come before those of the relays, which nobody needs to know: one for the links' API, and of each node api,
+    peer, join, gateway, and mqtt and dashboard where it has them."""
+    return 1 + sum(4 + each.mqtt + each.dashboard for each in plan)
 
 
 class NodeEntry(msgspec.Struct, frozen=True, rename="camel"):
@@ -118,6 +126,7 @@ class LocalTree:
         self._plan = plan
         self._one_way_ms = round_trip_ms / 2
         self._next_port = base_port
+        self._next_relay_port = base_port + other_ports(plan) if base_port else 0
         self._progress = progress
         self._environments = environments
         self._limits = Limits()
@@ -209,9 +218,8 @@ class LocalTree:
         parent = None
         if plan.parent is not None:
             link = await self._link(plan.name, plan.parent)
-            parent = Parent(
-                url=f"https://127.0.0.1:{link.port('peer')}", join_url=f"https://127.0.0.1:{link.port('join')}"
-            )
+            urls = {name: f"https://127.0.0.1:{link.port(name)}" for name in LINKED}
+            parent = Parent(url=urls["peer"], join_url=urls["join"], relay_url=urls["relay"])
             if not (self.state_dir / plan.name / "identity" / "cert.pem").exists():
                 token = await self.clients[plan.parent].create_token(plan.name)
         config = Node(
@@ -225,6 +233,7 @@ class LocalTree:
                     peer=self._address(),
                     join=self._address(),
                     gateway=self._address(),
+                    relay=self._relay_address() if any(each.parent == plan.name for each in self._plan) else None,
                     mqtt=self._address() if plan.mqtt else None,
                     dashboard=self._address() if plan.dashboard else None,
                 ),
@@ -239,7 +248,7 @@ class LocalTree:
     async def _link(self, child: str, parent: str) -> WanLink:
         addresses = read_addresses(self.state_dir / parent)
         targets = []
-        for name in ("peer", "join"):
+        for name in LINKED:
             host, _, port = addresses[name].rpartition(":")
             targets.append(Target(name, host, int(port)))
         link = self.links[child] = WanLink(child, targets, self._clock, self._limits, self._failures.append)
@@ -300,6 +309,12 @@ class LocalTree:
         port = self._next_port
         if port:
             self._next_port += 1
+        return f"127.0.0.1:{port}"
+
+    def _relay_address(self) -> str:
+        port = self._next_relay_port
+        if port:
+            self._next_relay_port += 1
         return f"127.0.0.1:{port}"
 
     def _check_running(self, node: str) -> None:

@@ -13,6 +13,7 @@ GET    /v1/kv/NAMESPACE?prefix&cursor&limit GET|PUT|DELETE /v1/kv/NAMESPACE/KEY
 *      /v1/blobs                            large files: see littoral.node.blob_api
 *      /v1/cache/...                        the HTTP cache: see littoral.node.cache_api
 GET    /v1/routes /v1/routes/test            who answers which requests: see littoral.node.route_desk
+POST   /v1/routes/trace                     make a request, and say what it does: see littoral.node.trace_desk
 GET    /v1/stream-list /v1/stream-view/...  streams, page by page, and the end of one: see littoral.node.stream_desk
 *      /v1/streams/ORIGIN/PATH              the Durable Streams protocol; /v1/stream/PATH for this node's own
 *      /v1/stream/__ds/...                  subscriptions to streams: see littoral.streams.subscriptions.api
@@ -39,8 +40,8 @@ from littoral.node.commands import Commands
 from littoral.node.inbox_api import InboxApi
 from littoral.node.letter_api import PATH as LETTERS
 from littoral.node.letter_api import LetterApi
-from littoral.node.route_desk import PATH as ROUTES
-from littoral.node.route_desk import TEST_PATH, RouteDesk
+from littoral.node.route_api import PATHS as ROUTE_PATHS
+from littoral.node.route_api import RouteApi
 from littoral.node.status import NodeStatus
 from littoral.node.stream_desk import LIST, VIEW, StreamDesk
 from littoral.security.operator import is_operator
@@ -129,7 +130,7 @@ class OperatorApi:
         self._stream_desk = stream_desk
         self._streams = streams
         self._subscriptions = subscriptions
-        self.routes: RouteDesk | None = None
+        self.routes: RouteApi | None = None
         """None where this node has no gateway."""
 
     async def handle(self, request: Request) -> AnyResponse:
@@ -181,11 +182,11 @@ class OperatorApi:
             return await self._caches.handle(request)
         if path == LIST or path.startswith(VIEW):
             return await self._stream_desk.handle(request)
-        if path in (ROUTES, TEST_PATH):
-            return self._route_desk(request.path).handle(request)
+        if path in ROUTE_PATHS:
+            return await self._route_api(path).handle(request)
         return await self._plain(request)
 
-    def _route_desk(self, path: str) -> RouteDesk:
+    def _route_api(self, path: str) -> RouteApi:
         if self.routes is None:
             raise Conflict("call", path, f"node {self._store.node} has no gateway", "Give it spec.listen.gateway")
         return self.routes

@@ -8,7 +8,7 @@ since        a gateway that connects says up to where it knows the stream, and i
 
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -17,7 +17,9 @@ from littoral.core.errors import LittoralError
 from littoral.core.limits import CONTROL_FRAME_BYTES
 from littoral.core.names import StreamName
 from littoral.fleet.purges import PURGES, submit_purge
+from littoral.gateway.cache.position import Position
 from littoral.gateway.cache.purge import EVERYTHING, Purge, check_purge, decode_purge
+from littoral.node.own_purges import BeforeParent, OwnPurges
 from littoral.node.replies import Replies
 from littoral.store.database import STORAGE_ERRORS
 from littoral.store.replica import lineage_of
@@ -37,20 +39,14 @@ PURGE_BYTES = 64
 WAITED_FOR_MOST = 64
 
 
-class Position(msgspec.Struct, frozen=True, array_like=True):
-    """Up to where a node's purges are known."""
-
-    log: str
-    """Which history the offset belongs to; empty while there is none."""
-    next: int
-
-
 class Told(msgspec.Struct, frozen=True, array_like=True):
     """Purges that a gateway has not heard of, in order."""
 
     purges: list[Purge]
     until: Position
     """Up to where the stream is known then."""
+    before_parent: BeforeParent | None = None
+    """What there is to know before the parent is asked; None where there is none."""
 
 
 class Caches(Protocol):
@@ -62,6 +58,10 @@ class Caches(Protocol):
 
     def inspect(self, url: str) -> "Replies[list[CachedObject]]":
         """Ask all what they hold of a URL."""
+        ...
+
+    def top(self, count: int) -> "Replies[list[CachedObject]]":
+        """Ask all what they have given most often."""
         ...
 
 
@@ -80,6 +80,7 @@ class CachedObject(msgspec.Struct, frozen=True):
     bytes: int
     hits: int
     tags: list[str]
+    tier: Literal["memory", "disk"] = "memory"
 
 
 class PurgeOutcome(msgspec.Struct, frozen=True):
@@ -104,10 +105,12 @@ class _Batch(NamedTuple):
 class PurgeDesk:
     """See above."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, parent: str = "") -> None:
+        """parent: its name; empty at the root."""
         self._store = store
         self._clock = clock
         self._name = StreamName(store.node, PURGES)
+        self._own = OwnPurges(store, parent, clock) if parent else None
         self._caches: Caches | None = None
         self._told = self._position().next
         self._batches: deque[_Batch] = deque(maxlen=WAITED_FOR_MOST)
@@ -120,6 +123,10 @@ class PurgeDesk:
 
     def since(self, known: Position | None) -> Told:
         """What a gateway has to be told that knows the stream up to `known`; None: it does not know."""
+        told = self._since(known)
+        return told if self._own is None else msgspec.structs.replace(told, before_parent=self._own.all())
+
+    def _since(self, known: Position | None) -> Told:
         now = self._position()
         if known == now:
             return Told([], now)
@@ -168,6 +175,14 @@ class PurgeDesk:
         await replies.wait(CONFIRM_S)
         return replies.said
 
+    async def top(self, count: int) -> list[list[CachedObject]]:
+        """What each gateway has given most often."""
+        if self._caches is None:
+            return []
+        replies = self._caches.top(count)
+        await replies.wait(CONFIRM_S)
+        return replies.said
+
     def _position(self) -> Position:
         info = self._store.stream(self._name)
         return Position("", 0) if info is None else Position(info.lineage, info.next)
@@ -176,10 +191,13 @@ class PurgeDesk:
         if info.name != self._name or info.next == self._told:
             return
         first, self._told = self._told, info.next
+        if self._caches is None and self._own is None:
+            return
+        # One that is shorter than it was is another.
+        purges = self._read(first, info.next) if first < info.next else [EVERYTHING]
+        before_parent = self._own.new(purges) if self._own is not None else None
         if self._caches is not None:
-            # One that is shorter than it was is another.
-            purges = self._read(first, info.next) if first < info.next else [EVERYTHING]
-            replies = self._caches.purge(Told(purges, Position(info.lineage, info.next)))
+            replies = self._caches.purge(Told(purges, Position(info.lineage, info.next), before_parent))
             self._batches.append(_Batch(first, info.next, replies))
 
     def _read(self, first: int, end: int) -> list[Purge]:

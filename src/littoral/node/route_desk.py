@@ -16,8 +16,9 @@ from littoral.gateway.cache.key import key_maker
 from littoral.gateway.field_block import Fields
 from littoral.gateway.origin_calls import CACHED, stripped
 from littoral.gateway.routes import NoRoute, RouteTable
-from littoral.gateway.target import read_target
+from littoral.gateway.target import RequestTarget, read_target
 from littoral.node.gateway_config import GatewayConfig
+from littoral.node.gateway_routes import is_shielded
 from littoral.node.placed_routes import leads_to
 from littoral.node.status import RouteStatus
 from littoral.wire.answers import json_answer, method_not_allowed
@@ -58,9 +59,11 @@ class RouteAnswer(msgspec.Struct, frozen=True):
     cache_key: str = ""
     """What the answer is looked for under in the cache; empty where it is not."""
     sent: str = ""
-    """The path and query that an origin would be sent."""
+    """The path and query that the origin or app would be sent."""
     targets: list[str] = []
     """Of the origin."""
+    asks_first: str = ""
+    """The parent node, whose gateways are asked before the origin; empty for none."""
 
 
 class _Asked(msgspec.Struct, frozen=True):
@@ -99,35 +102,43 @@ class RouteDesk:
         lines += [RouteLine(f"route/{name}", "", "", [], status.leads_to, status.problem) for name, status in unserved]
         return sorted(lines, key=lambda line: (line.name, line.host, line.path))
 
-    def test(self, method: str, url: str) -> RouteAnswer:
-        """Who would answer. Raises InvalidInput."""
-        try:
-            parts = urlsplit(url)
-            host = parts.netloc.rpartition("@")[2]
-        except ValueError as error:
-            raise InvalidInput("test route of", url[:120], str(error), _REMEDY) from error
-        if parts.scheme not in ("http", "https") or not host:
-            raise InvalidInput("test route of", url[:120], "it is no URL of the web", _REMEDY)
-        target = read_target(f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/")
+    def test(self, method: str, url: str, fields: Fields = ()) -> RouteAnswer:
+        """Who would answer. fields: of the request's head. Raises InvalidInput."""
+        scheme, host, target = read_url(url)
         config = self._config()
         found = RouteTable(config.routes).find(method, host, target.path)
         if isinstance(found, NoRoute):
             return RouteAnswer(method, host, str(target), status=405 if found.allow else 404, allow=list(found.allow))
         spec = config.web.get(found.removeprefix("route/"))
-        if spec is None or spec.origin is None or not found.startswith("route/"):
+        if spec is None or spec.static is not None or not found.startswith("route/"):
             return RouteAnswer(method, host, str(target), found, _leads_to(found, config))
-        cache = spec.cache or Cache()
+        cache = spec.cache or Cache(enabled=spec.origin is not None)
         is_cached = cache.enabled and method in CACHED
+        origin = config.origins[spec.origin] if spec.origin is not None else None
+        is_asked = is_cached and origin is not None and is_shielded(cache, origin)
         return RouteAnswer(
             method,
             host,
             str(target),
             found,
             leads_to(spec),
-            cache_key=key_maker(cache.key)(_Asked(parts.scheme, host), target) if is_cached else "",
+            cache_key=key_maker(cache.key)(_Asked(scheme, host, fields), target) if is_cached else "",
             sent=stripped(str(target), spec.strip_prefix or ""),
-            targets=[each.url for each in config.origins[spec.origin].targets],
+            targets=[each.url for each in origin.targets] if origin is not None else [],
+            asks_first=config.parent.node if is_asked and config.parent is not None else "",
         )
+
+
+def read_url(url: str) -> tuple[str, str, RequestTarget]:
+    """The scheme, the host, and the rest of a URL, as a gateway sees them. Raises InvalidInput."""
+    try:
+        parts = urlsplit(url)
+        host = parts.netloc.rpartition("@")[2]
+    except ValueError as error:
+        raise InvalidInput("find route of", url[:120], str(error), _REMEDY) from error
+    if parts.scheme not in ("http", "https") or not host:
+        raise InvalidInput("find route of", url[:120], "it is no URL of the web", _REMEDY)
+    return parts.scheme, host, read_target(f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/")
 
 
 _REMEDY = "Give a whole one: https://shop.example/path"

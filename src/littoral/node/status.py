@@ -152,6 +152,56 @@ class SubscriptionStatus(msgspec.Struct, frozen=True):
     """Of some of the failing: id -> why."""
 
 
+class CacheCounts(msgspec.Struct, omit_defaults=True):
+    """Requests that an HTTP cache may answer, by what became of them."""
+
+    hits: int = 0
+    """Answered from the cache, fresh."""
+    stale: int = 0
+    """Answered from the cache, stale: while it was fetched again, or because the origin failed."""
+    collapsed: int = 0
+    """Answered by what another request fetched."""
+    validated: int = 0
+    """The origin was asked, and said that what is stored still holds."""
+    misses: int = 0
+    """The origin was asked, and answered."""
+    saved_bytes: int = 0
+    """Of bodies, that origins did not have to send."""
+
+
+class TierStatus(msgspec.Struct, frozen=True):
+    """What the HTTP caches of all gateways of a node hold in one place."""
+
+    objects: int
+    bytes: int
+    evicted: int
+    """What had to leave for others."""
+
+
+class OriginStatus(msgspec.Struct, frozen=True):
+    """Servers that routes lead to."""
+
+    targets: int
+    healthy: int
+    """Of these, those that all gateways use."""
+
+
+class GatewayStatus(msgspec.Struct, frozen=True):
+    """The HTTP caches and origins of a node's gateways."""
+
+    gateways: int
+    """Processes that have reported. When another one does, the counts below may leap: it may have counted before the hub began to."""
+    cache: CacheCounts
+    """Of all routes."""
+    memory: TierStatus
+    disk: TierStatus | None = None
+    """None where there is no such tier, or nothing was ever put there."""
+    routes: dict[str, CacheCounts] = {}
+    """Of those that are asked most."""
+    origins: dict[str, OriginStatus] = {}
+    """Those that these lead to, and others, up to a bound."""
+
+
 class NodeStatus(msgspec.Struct, frozen=True):
     """A node at one moment."""
 
@@ -195,3 +245,5 @@ class NodeStatus(msgspec.Struct, frozen=True):
     spill: SpillStatus | None = None
     """None where the node's document names no spill directory."""
     routes: dict[str, RouteStatus] = {}
+    gateway: GatewayStatus | None = None
+    """None where there is none, or none has reported yet."""

@@ -18,6 +18,7 @@ from littoral.node.status import (
     STATUS_BYTES,
     AppStatus,
     BudgetStatus,
+    GatewayStatus,
     LaneStatus,
     LinkStatus,
     NodeStatus,
@@ -50,6 +51,10 @@ class ProcessFacts(Protocol):
 
     def routes(self) -> Mapping[str, RouteStatus]:
         """The routes placed here."""
+        ...
+
+    def gateway(self) -> GatewayStatus | None:
+        """The gateways, where they have reported."""
         ...
 
     def addresses(self) -> Mapping[str, str]:
@@ -120,6 +125,7 @@ class StatusReport:
             restored_ms=[former.restored_ms for former in hub.store.former],
             subscriptions=self._subscriptions(),
             spill=self._spill(),
+            gateway=self._facts.gateway(),
         )
 
     def nodes(self) -> list[NodeStatus]:

@@ -27,6 +27,10 @@ class Subtree:
         self._registry = registry
         self._namespaces = namespaces
         self._connected = connected
+        self.relay_port = 0
+        """Of the parent's relay; 0 where it has none, or has not been heard yet."""
+        self.relay_changed: Callable[[], None] = lambda: None
+        """Told when that is another one."""
         self.unproved = asyncio.Event()
         """Set while those above wait for this node to show its key."""
 
@@ -46,6 +50,9 @@ class Subtree:
         """See Subtree.welcomed. Raises LimitReached, StorageError."""
         if self._own.node in welcome.unproved:
             self.unproved.set()
+        if welcome.relay_port != self.relay_port:
+            self.relay_port = welcome.relay_port
+            self.relay_changed()
         await self._registry.note_answer(welcome.elsewhere, welcome.unproved, self._connected())
         await note_parent(self._store, welcome.lineage, self._is_replicated)
 

@@ -33,6 +33,7 @@ import msgspec
 from littoral.core.errors import LittoralError, StorageError
 from littoral.core.limits import CHILDREN, CONTROL_FRAME_BYTES, MQTT_CONNECTIONS, RESTART_DELAY_MS, Limits
 from littoral.core.resources import Node
+from littoral.drivers.cache_place import remove_content
 from littoral.drivers.clock import SystemClock
 from littoral.drivers.disk import LocalDisk, storage_error
 from littoral.drivers.listeners import listen_tcp
@@ -42,6 +43,7 @@ from littoral.node.code_place import remove_code
 from littoral.node.gateway_certificates import GatewayCertificates
 from littoral.node.layout import (
     API_FILE,
+    CACHE,
     EXIT_STARTUP,
     JOIN_TOKEN_VARIABLE,
     NODE_FILE,
@@ -59,6 +61,8 @@ OTHER_FILES = 1000
 """What a hub has open besides children and MQTT clients: the store, readers of streams, clients of its API."""
 GATEWAY = "gateway"
 """What the names of gateways begin with."""
+OTHERS = frozenset({GATEWAY, "relay", "dashboard"})
+"""Listeners that are not the hub's."""
 STOP_S = 12.0
 """How long children may take to end before they are killed."""
 _SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -139,7 +143,7 @@ class Supervisor:
 
     def _plan(self) -> None:
         python = [sys.executable, "-m"]
-        hub_sockets = {name: each for name, each in self._listeners.items() if name not in ("gateway", "dashboard")}
+        hub_sockets = {name: each for name, each in self._listeners.items() if name not in OTHERS}
         hub = [*python, "littoral.node.hub_process", "--data-dir", str(self._data_dir)]
         for name, listener in hub_sockets.items():
             hub += ["--fd", f"{name}={listener.fileno()}"]
@@ -152,14 +156,19 @@ class Supervisor:
             zygote = [*python, "littoral.functions.zygote", "--socket", socket_path]
             zygote += ["--command-bytes", str(self._limits[CONTROL_FRAME_BYTES])]
             self._children.append(Child("functions", zygote))
-            tls: list[str] = []
+            options: list[str] = []
             if self._config.spec.gateway_tls is not None:
                 GatewayCertificates(self._config.spec.gateway_tls)
-                tls = ["--tls", msgspec.json.encode(self._config.spec.gateway_tls).decode()]
+                options = ["--tls", msgspec.json.encode(self._config.spec.gateway_tls).decode()]
+            sockets = [gateway]
+            if (relay := self._listeners.get("relay")) is not None:
+                sockets.append(relay)
+                options += ["--relay-fd", str(relay.fileno())]
+            options += self._cache_options()
             for index in range(self._config.spec.gateways):
-                command = [*python, "littoral.node.gateway_process", "--fd", str(gateway.fileno()), *tls]
+                command = [*python, "littoral.node.gateway_process", "--fd", str(gateway.fileno()), *options]
                 command += ["--run-dir", run_dir, "--index", str(index)]
-                self._children.append(Child(f"{GATEWAY}-{index}", command, [gateway]))
+                self._children.append(Child(f"{GATEWAY}-{index}", command, sockets))
         if (dashboard := self._listeners.get("dashboard")) is not None:
             api = f"http://{self._addresses()['api']}"
             command = [*python, "littoral.dashboard", "--fd", str(dashboard.fileno()), "--api", api]
@@ -167,6 +176,21 @@ class Supervisor:
             if links := os.environ.get("LITTORAL_LINKS"):
                 command += ["--links", links]
             self._children.append(Child("dashboard", command, [dashboard]))
+
+    def _cache_options(self) -> list[str]:
+        """Where gateways keep HTTP answers on disk."""
+        spec = self._config.spec
+        directory = Path(spec.cache_directory or self._data_dir / CACHE)
+        if spec.encryption is None:
+            return ["--cache-dir", str(directory)]
+        self._say(
+            "what its gateways cache is kept in memory only: the store is encrypted, and it would lie on the disk in plain"
+        )
+        try:
+            remove_content(directory)
+        except OSError as error:
+            raise storage_error("remove", str(directory), error) from error
+        return []
 
     # Life
 

@@ -67,6 +67,8 @@ class PeerServer:
         self._limits = limits
         self._family = family
         self._snapshots = snapshots
+        self.relay_port = 0
+        """Of this node's gateways, for children's; 0 for none."""
         self.received_records = 0
         self.lost_records = 0
         """Records that children no longer had when we asked: taken by their retention."""
@@ -138,7 +140,14 @@ class PeerServer:
         unproved = [each.node for each in hello.members if self._family.is_unproved(child, each.node)]
         return peer.answer(
             peer.Welcome(
-                peer.PROTOCOL_VERSION, self._store.node, marks, spread_s, elsewhere, unproved, self._store.lineage
+                peer.PROTOCOL_VERSION,
+                self._store.node,
+                marks,
+                spread_s,
+                elsewhere,
+                unproved,
+                self._store.lineage,
+                self.relay_port,
             )
         )
 

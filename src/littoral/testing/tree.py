@@ -27,7 +27,7 @@ from littoral.core.resources.part import Metadata
 from littoral.fleet.desired import Deployable, record_of, submit_desired
 from littoral.node.hub import Hub, open_hub
 from littoral.node.seams import Seams
-from littoral.node.status import AppStatus, RouteStatus
+from littoral.node.status import AppStatus, GatewayStatus, RouteStatus
 from littoral.security.identity import Identity
 from littoral.security.store_key import StoreKey
 from littoral.testing.clock import SimClock
@@ -350,6 +350,9 @@ class _Facts:
 
     def routes(self) -> Mapping[str, RouteStatus]:
         return {}
+
+    def gateway(self) -> GatewayStatus | None:
+        return None
 
     def addresses(self) -> Mapping[str, str]:
         return {

@@ -108,6 +108,8 @@ class Welcome(msgspec.Struct, frozen=True):
     certificates through their own parents. With those of `elsewhere`, which may be mistaken."""
     lineage: str = ""
     """Of the parent's store: one that was restored from a backup has another. A parent that does not say has not changed."""
+    relay_port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 0
+    """Where its gateways answer those of the child, at the host by which the child reaches the parent; 0 for nowhere."""
 
 
 class BlobOffer(msgspec.Struct, frozen=True, array_like=True):

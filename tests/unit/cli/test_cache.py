@@ -33,6 +33,8 @@ def test_what_came_of_it_is_said(data_dir: str) -> None:
     assert json.loads(said.stdout) == {"number": 1, "gateways": 0, "objects": 0, "unconfirmed": 0}
     said = cache("inspect", "http://edge.test/a", "--data-dir", data_dir)
     assert (said.returncode, said.stdout) == (0, "not stored in any of 0 gateways\n")
+    said = cache("top", "--data-dir", data_dir)
+    assert (said.returncode, said.stdout) == (0, "nothing is stored in any of 0 gateways\n")
 
 
 @pytest.mark.parametrize(
@@ -42,6 +44,7 @@ def test_what_came_of_it_is_said(data_dir: str) -> None:
         (["purge", "edge.test/a", "--all"], 2, "name a URL, or give one of"),
         (["purge", "edge.test/a b"], 1, "cannot read target of request /a b: its path holds a character"),
         (["purge", "--tag", "a,b"], 1, "cannot purge by tag a,b: a tag has no spaces"),
+        (["top", "--count", "101"], 2, "Invalid value for '--count'"),
         (["inspect", "ftp://edge.test"], 1, "Write it as clients do: http://HOST[:PORT]/PATH"),
     ],
 )

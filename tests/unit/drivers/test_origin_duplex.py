@@ -31,6 +31,7 @@ def test_bytes_both_ways():
             answer, way = await switched(transport, origin)
             assert (answer.status, ("sec-x", "y") in answer.fields) == (101, True)
             assert await way.read() == b"first"
+            answer.close()  # It is over; what goes on does not end with it.
             for word in (b"one", b"two"):
                 await way.write(word)
                 assert await way.read() == word.upper()
@@ -39,6 +40,23 @@ def test_bytes_both_ways():
             assert await way.read() == b""
             assert await way.read() == b""
             way.close()
+
+    drive(main())
+
+
+def test_who_closes_it_ends_the_connection():
+    async def script(peer):
+        await peer.head()
+        await peer.say(SWITCHED)
+        await peer.reader.read()
+
+    async def main():
+        async with against(script) as (origin, transport):
+            _, way = await switched(transport, origin)
+            way.close()
+            while transport.open_connections:
+                await asyncio.sleep(0)
+            assert await way.read() == b""
 
     drive(main())
 

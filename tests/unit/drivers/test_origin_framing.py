@@ -12,6 +12,7 @@ def judged(*fields, method="GET", status=200, version="1.1"):
 def test_a_length_frames_a_body():
     assert judged(("content-length", "5")) == Framing(5, True, False, True, None)
     assert judged(("content-length", "0")) == Framing(0, False, False, True, None)
+    assert judged(("content-length", "9" * 18)).length == 10**18 - 1
 
 
 def test_chunks_frame_a_body():
@@ -86,6 +87,9 @@ def test_no_content_does_not_announce_some(field):
         ("1.1", ["Close"], False),
         ("1.1", ["keep-alive, close"], False),
         ("1.1", ["keep-alive", "close"], False),
+        ("1.1", ["close", "keep-alive"], False),
+        ("1.1", ["x-hop"], True),
+        ("1.0", ["x-hop"], False),
         ("1.0", [], False),
         ("1.0", ["keep-alive"], True),
         ("1.0", ["Keep-Alive"], True),

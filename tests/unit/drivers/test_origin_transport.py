@@ -103,6 +103,43 @@ def test_a_kept_connection_that_has_been_closed_is_nobodys_failure(method):
     drive(main())
 
 
+TOO_LATE = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n"
+
+
+@pytest.mark.parametrize("body", [b"content-length: 0\r\n\r\n", b"content-length: 9\r\n\r\nlate"])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
+def test_an_origin_that_was_tired_of_waiting_is_asked_on_a_new_connection(method, body):
+    async def main():
+        async with against(answering(OK, TOO_LATE + body), answer_all) as (origin, transport):
+            await transport.send(origin.endpoint, GET, TIMEOUTS)
+            request = OriginRequest(method, "/", GET.fields, b"")
+            answer = await transport.send(origin.endpoint, request, TIMEOUTS)
+            assert (answer.status, transport.meter.repeated, origin.accepted) == (200, 1, 2)
+
+    drive(main())
+
+
+def test_who_answers_so_on_a_new_connection_means_it():
+    async def main():
+        script = answering(OK, TOO_LATE + b"content-length: 0\r\n\r\n")
+        async with against(script, answering(TOO_LATE + b"content-length: 0\r\n\r\n")) as (origin, transport):
+            await transport.send(origin.endpoint, GET, TIMEOUTS)
+            assert (await transport.send(origin.endpoint, GET, TIMEOUTS)).status == 408
+            assert (transport.meter.repeated, origin.accepted) == (1, 2)
+
+    drive(main())
+
+
+def test_who_answers_so_may_have_acted_on_what_does_harm_twice():
+    async def main():
+        async with against(answering(OK, TOO_LATE + b"content-length: 0\r\n\r\n"), answer_all) as (origin, transport):
+            await transport.send(origin.endpoint, GET, TIMEOUTS)
+            assert (await transport.send(origin.endpoint, POST, TIMEOUTS)).status == 408
+            assert origin.accepted == 1
+
+    drive(main())
+
+
 async def pieces(*given):
     for piece in given:
         yield piece
@@ -417,6 +454,24 @@ def test_tls_with_the_pools_own_ca(tls):
                 await transport.send(missing, GET, TIMEOUTS)
 
     drive(main())
+
+
+def test_an_origin_that_speaks_http_2_too_is_told_which_is_spoken(tls):
+    context, file = tls
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    chosen = []
+
+    async def script(peer):
+        chosen.append(peer.writer.get_extra_info("ssl_object").selected_alpn_protocol())
+        await answer_all(peer)
+
+    async def main():
+        async with against(script, tls=context) as (origin, transport):
+            endpoint = Endpoint("https", "127.0.0.1", origin.endpoint.port, ca_file=file)
+            assert (await transport.send(endpoint, GET, TIMEOUTS)).whole == b"ok"
+
+    drive(main())
+    assert chosen == ["http/1.1"]
 
 
 def test_tls_1_1_is_too_old(tls):

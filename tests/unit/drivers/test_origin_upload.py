@@ -84,6 +84,21 @@ def test_a_body_of_another_length_than_announced_is_not_sent_as_one(given, lengt
     drive(main())
 
 
+def test_a_body_that_goes_on_beyond_its_length_ends_there():
+    async def script(peer):
+        await peer.head()
+        await peer.reader.read()
+
+    async def main():
+        closed: list[bool] = []
+        async with against(script) as (origin, transport):
+            with pytest.raises(OriginFailed, match="longer than the 5 bytes announced"):
+                await transport.send(origin.endpoint, put(endless(closed), 5), TIMEOUTS)
+        assert closed
+
+    drive(main())
+
+
 def test_an_early_answer_is_passed_on_and_ends_the_body():
     async def script(peer):
         await peer.head()

@@ -316,8 +316,9 @@ def test_a_body_comes_as_fast_as_it_is_read():
             await asyncio.sleep(0.001)
         (connection,) = listener._connections
         assert isinstance(connection, Http1Connection)
-        assert connection._incoming is not None
-        held = connection._incoming.held
+        assert connection._body is not None
+        assert connection._body.incoming is not None
+        held = connection._body.incoming.held
         assert held < 3 * size + 256 * 1024, "it is not read ahead"
         assert exchanges[0].body_length == 400 * size
         go_on.set()
@@ -673,6 +674,29 @@ def test_when_the_client_goes_what_is_safe_is_ended_and_all_else_goes_on(method:
     play(serve, story)
 
 
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_an_answer_that_waits_for_its_next_piece_ends_when_its_client_goes(method: str):
+    ended: list[str] = []
+
+    async def serve(exchange: Exchange) -> None:
+        await exchange.begin(200, PLAIN, ())
+        await exchange.send(b"data: 1")
+        try:
+            await asyncio.get_running_loop().create_future()
+        except asyncio.CancelledError:
+            ended.append(exchange.method)
+            raise
+
+    async def story(client: WebClient, listener: WebListener) -> None:
+        client.write(f"{method} / HTTP/1.1\r\nHost: h\r\n\r\n".encode())
+        await client.head()
+        client.leave()
+        await until(lambda: not listener._tasks and not listener.connections)
+        assert ended == [method]
+
+    play(serve, story)
+
+
 def test_who_sends_waits_for_who_reads_and_cuts_off_who_does_not():
     sent = 0
     gone: list[bool] = []
@@ -684,8 +708,9 @@ def test_who_sends_waits_for_who_reads_and_cuts_off_who_does_not():
             while True:
                 await exchange.send(b"x" * 65536)
                 sent += 65536
-        except ClientGone:
+        except asyncio.CancelledError:
             gone.append(True)
+            raise
 
     async def story(client: WebClient, listener: WebListener) -> None:
         client.writer.transport.pause_reading()  # type: ignore[attr-defined]

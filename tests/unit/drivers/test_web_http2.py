@@ -24,8 +24,17 @@ from littoral.core.limits import (
     GATEWAY_STREAMS,
     Limits,
 )
+from littoral.drivers.clock import SystemClock
+from littoral.drivers.random import SystemRandom
 from littoral.drivers.web_listener import WebListener
 from littoral.gateway.exchange import BodyBroken, ClientGone, Exchange
+from littoral.gateway.gateway import Gateway
+from littoral.gateway.origin_calls import OriginCalls, OriginSender
+from littoral.gateway.origins.caller import OriginCaller
+from littoral.gateway.origins.meters import PoolMeter
+from littoral.gateway.origins.settings import OriginPool, Target
+from littoral.gateway.routes import Route, RouteTable
+from tests.support.origins import Peer, against
 from tests.support.web import DEADLINE_S, PLAIN, echo, until
 from tests.support.web_http2 import REQUEST, Http2Client, asking, http2_connected, play_http2
 
@@ -311,6 +320,29 @@ def test_who_waits_to_be_told_to_go_on_is_told():
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
+def test_an_answer_that_waits_for_its_next_piece_ends_when_its_stream_is_taken_back(method: str):
+    ended: list[str] = []
+
+    async def serve(exchange: Exchange) -> None:
+        await exchange.begin(200, PLAIN, ())
+        try:
+            await asyncio.get_running_loop().create_future()
+        except asyncio.CancelledError:
+            ended.append(exchange.method)
+            raise
+
+    async def story(client: Http2Client, listener: WebListener) -> None:
+        stream = client.ask(asking(method, "/"))
+        await until(lambda: bool(listener._tasks))
+        client.wire.reset_stream(stream)
+        client.flush()
+        await until(lambda: not listener._tasks)
+        assert ended == [method]
+
+    play_http2(serve, story)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_stream_that_is_taken_back_ends_what_is_safe_and_counts_until_the_rest_has_ended(method: str):
     go_on = asyncio.Event()
     seen: list[str] = []
@@ -476,6 +508,51 @@ def test_another_protocol_goes_over_a_stream_as_over_a_connection():
     play_http2(serve, story)
 
 
+CHAT = [(":method", "CONNECT"), (":protocol", "websocket"), *REQUEST[1:]]
+
+
+@pytest.mark.parametrize(("status", "said"), [(200, "501"), (204, "501"), (403, "403"), (301, "301")])
+def test_a_plain_answer_to_a_wish_for_another_protocol_says_no(status: int, said: str):
+    async def serve(exchange: Exchange) -> None:
+        if status == 200:
+            await exchange.begin(status, PLAIN, ())
+            await exchange.end()
+        else:
+            exchange.respond(status, PLAIN, (), b"")
+
+    async def story(client: Http2Client, listener: WebListener) -> None:
+        await client.until(lambda: client.wire.remote_settings.enable_connect_protocol == 1)
+        assert (await client.answer(client.ask(CHAT, ends=False))).fields[":status"] == said
+
+    play_http2(serve, story)
+
+
+def test_a_websocket_over_http_2_goes_on_to_an_origin_that_speaks_http_1():
+    async def script(peer: Peer) -> None:
+        assert "\r\nupgrade: websocket\r\n" in await peer.head()
+        await peer.say(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\nhi")
+        while data := await peer.reader.read(100):
+            await peer.say(data.upper())
+
+    async def main() -> None:
+        async with against(script) as (origin, transport):
+            pool = OriginPool("pool", (Target(origin.endpoint),))
+            caller = OriginCaller(pool, transport, SystemClock(), SystemRandom(), PoolMeter(), key=b"k")
+            gateway = Gateway(SystemClock(), "g", print)
+            handler = OriginCalls(OriginSender(caller, "", ""), None, Limits())
+            gateway.configure(RouteTable([Route("route/all")]), {"route/all": handler})
+            async with http2_connected(gateway.serve) as (client, _):
+                await client.until(lambda: client.wire.remote_settings.enable_connect_protocol == 1)
+                stream = client.ask(CHAT, ends=False)
+                await client.until(lambda: client.answers[stream].body == b"hi")
+                assert client.answers[stream].fields[":status"] == "200"
+                client.wire.send_data(stream, b"hello", end_stream=True)
+                client.flush()
+                assert (await client.answer(stream)).body == b"hiHELLO"
+
+    uvloop.run(main())
+
+
 def test_another_protocol_ends_where_its_stream_is_reset():
     ended: list[bytes] = []
 
@@ -484,7 +561,7 @@ def test_another_protocol_ends_where_its_stream_is_reset():
 
     async def story(client: Http2Client, listener: WebListener) -> None:
         await client.until(lambda: client.wire.remote_settings.enable_connect_protocol == 1)
-        stream = client.ask([(":method", "CONNECT"), (":protocol", "websocket"), *REQUEST[1:]], ends=False)
+        stream = client.ask(CHAT, ends=False)
         await client.until(lambda: bool(client.answers[stream].fields))
         client.wire.reset_stream(stream)
         client.flush()

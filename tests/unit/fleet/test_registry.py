@@ -130,6 +130,31 @@ def test_a_renewal_that_is_being_written_does_not_undo_an_expulsion():
     play(story)
 
 
+def test_it_is_told_who_may_come_whenever_that_changes():
+    async def story(parent: Parent) -> None:
+        told: list[dict[str, bytes]] = []
+
+        def changed() -> None:
+            told.append({each.node: each.public_key for each in parent.registry.admitted()})
+
+        parent.registry.children_changed = changed
+        await parent.enrol("plant-a")
+        await parent.enrol("plant-b")
+        first = told[-1]
+        assert set(first) == {"plant-a", "plant-b"}
+        await parent.registry.expel("plant-a")
+        assert told[-1] == {"plant-b": first["plant-b"]}
+        expelled = parent.registry.child("plant-a")
+        assert expelled is not None
+        await parent.registry.add_child(parent.tree.child("plant-a", parent.tree.key()), expelled.revoked_ms)
+        assert set(told[-1]) == {"plant-a", "plant-b"}
+        assert told[-1]["plant-a"] != first["plant-a"], "it has come with another key"
+        await parent.registry.note_below("plant-b", "plant-a", first["plant-b"])
+        assert set(told[-1]) == {"plant-a"}, "the other is below it now"
+
+    play(story)
+
+
 def test_what_the_disk_refuses_to_note_of_a_child_is_not_so():
     async def story(parent: Parent) -> None:
         await parent.enrol("plant-a")

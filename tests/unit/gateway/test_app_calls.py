@@ -5,10 +5,13 @@ import pytest
 
 from littoral.core.errors import BadGateway, TooLarge, Unavailable
 from littoral.core.limits import FUNCTION_BODY_BYTES, Limits
-from littoral.gateway.app_calls import AppCalls
+from littoral.gateway.app_calls import AppCalls, AppSender
 from littoral.gateway.meters import Meters
+from littoral.gateway.notes import Notes
 from littoral.gateway.target import read_target
+from littoral.wire.trace_context import trace_of
 from tests.support.exchanges import MemoryExchange
+from tests.support.fakes import FakeClock
 
 
 class App:
@@ -25,9 +28,14 @@ class App:
 
 def serve(app: App, exchange: MemoryExchange, **limits: int) -> MemoryExchange:
     meters = Meters()
-    calls = AppCalls("shop", app, Limits({name.replace("_", "-"): value for name, value in limits.items()}), meters)
+    values = Limits({name.replace("_", "-"): value for name, value in limits.items()})
+
+    async def main() -> int:
+        served = AppCalls(AppSender("shop", app, values, meters)).serve(exchange, read_target(exchange.target), "r-1")
+        return served if isinstance(served, int) else await served
+
     try:
-        status = asyncio.run(calls.serve(exchange, read_target(exchange.target), "r-1"))
+        status = asyncio.run(main())
     finally:
         assert meters.held_bytes == 0
     assert status == exchange.status
@@ -52,6 +60,7 @@ def test_a_request_reaches_the_app_and_its_response_the_client() -> None:
         ("x-request-id", "r-1"),
         ("via", "1.1 littoral"),
         ("cdn-loop", "littoral"),
+        ("traceparent", str(trace_of(None, "r-1"))),
         ("content-length", "4"),
     ]
     assert result.answered == [("content-type", "x"), ("set-cookie", "a"), ("x-request-id", "r-1")]
@@ -90,3 +99,17 @@ def test_the_memory_of_all_bodies_is_bounded() -> None:
 def test_an_answer_that_is_no_http_is_a_502(wrong: Any) -> None:
     with pytest.raises(BadGateway):
         serve(App(wrong), MemoryExchange())
+
+
+def test_what_the_app_does_is_a_step_of_the_request() -> None:
+    clock = FakeClock()
+    notes = Notes(clock.monotonic_s, clock.monotonic_s())
+    serve(App(), MemoryExchange("POST", "/", pieces=[b"body"], body_length=4, notes=notes))
+    assert [(each.name, each.detail, each.status) for each in notes.steps] == [
+        ("read body", "", 0),
+        ("app", "shop", 200),
+    ]
+    broken = Notes(clock.monotonic_s, clock.monotonic_s())
+    with pytest.raises(BadGateway):
+        serve(App((999, [], b"")), MemoryExchange(notes=broken))
+    assert "999 is the status of no answer" in broken.steps[0].failure

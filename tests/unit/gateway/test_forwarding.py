@@ -2,6 +2,7 @@ import pytest
 
 from littoral.core.errors import BadGateway
 from littoral.gateway.forwarding import LOOPS, for_client, for_origin
+from littoral.wire.trace_context import read_traceparent, trace_of
 
 
 def sent(*fields: tuple[str, str], method: str = "GET", client: str = "192.0.2.7") -> list[tuple[str, str]]:
@@ -25,7 +26,9 @@ OURS = [
     ("x-request-id", "r-1"),
     ("via", "2 littoral"),
     ("cdn-loop", "littoral"),
+    ("traceparent", str(trace_of(None, "r-1"))),
 ]
+ASKS = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"
 
 
 def test_what_is_said_to_whoever_answers_goes_on_and_what_is_for_the_connection_does_not() -> None:
@@ -75,6 +78,25 @@ def test_connection_cannot_take_what_the_next_one_goes_by(named: str) -> None:
     assert fields["host"] == "shop.internal"
     assert fields["cache-control"] == "no-cache"
     assert fields["x-forwarded-for"] == "192.0.2.7"
+
+
+def test_a_trace_goes_on_with_this_request_in_it() -> None:
+    fields = dict(sent(("traceparent", ASKS), ("tracestate", "a=1"), ("tracestate", "b=2")))
+    assert fields["traceparent"] == str(trace_of(read_traceparent(ASKS), "r-1"))
+    assert fields["traceparent"].startswith(ASKS[:36])
+    assert fields["traceparent"][36:52] != ASKS[36:52]
+    assert fields["tracestate"] == "a=1, b=2"
+
+
+@pytest.mark.parametrize("said", ["", "nonsense", ASKS.replace("00f067aa0ba902b7", "0" * 16), f"{ASKS}, {ASKS}"])
+def test_what_is_no_trace_begins_another_one_without_its_state(said: str) -> None:
+    fields = dict(sent(("traceparent", said), ("tracestate", "a=1")))
+    assert fields["traceparent"] == str(trace_of(None, "r-1"))
+    assert "tracestate" not in fields
+    twice = dict(sent(("traceparent", ASKS), ("traceparent", ASKS), ("tracestate", "a=1")))
+    assert "tracestate" not in twice
+    assert "tracestate" not in dict(sent(("tracestate", "a=1")))
+    assert "tracestate" not in dict(sent(("traceparent", ASKS), ("tracestate", "a" * 513)))
 
 
 def test_what_goes_in_a_circle_is_ended() -> None:

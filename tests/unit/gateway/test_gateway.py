@@ -2,12 +2,16 @@ import asyncio
 import json
 from collections.abc import Awaitable
 
+import pytest
+
 from littoral.core.errors import TimedOut
+from littoral.gateway.access_log import LogRule
 from littoral.gateway.exchange import ClientGone, Exchange
 from littoral.gateway.field_block import FieldBlock
 from littoral.gateway.gateway import GONE_STATUS, NOBODY, Gateway
 from littoral.gateway.routes import Route, RouteTable
 from littoral.gateway.target import RequestTarget
+from littoral.gateway.watch import Watch
 from tests.support.exchanges import MemoryExchange
 from tests.support.fakes import FakeClock
 
@@ -96,6 +100,78 @@ def test_a_client_that_goes_away_is_counted_and_not_answered() -> None:
     gateway, log = serve(Shop(later=True, error=ClientGone()), exchange)
     assert (exchange.status, log) == (0, [])
     assert gateway.meters.routes["route/shop"].statuses == {GONE_STATUS: 1}
+
+
+class Lines:
+    """Implements `littoral.gateway.access_log.Sink`."""
+
+    def __init__(self) -> None:
+        self.lines: list[dict[str, object]] = []
+
+    def put(self, line: bytes) -> None:
+        self.lines.append(json.loads(line))
+
+
+def watched(shop: Shop, exchange: MemoryExchange, lines: Lines) -> None:
+    clock = FakeClock()
+    gateway = Gateway(clock, "g", lambda text: None)
+    rule = LogRule(1.0, ["request_id", "route", "status", "bytes", "complete", "failure"], lines, clock)
+    gateway.configure(
+        RouteTable([Route("route/shop", "/a*"), Route("route/quiet", "/b*")]),
+        {"route/shop": shop, "route/quiet": shop},
+        {NOBODY: Watch(rule), "route/shop": Watch(rule, shows_timing=True)},
+    )
+
+    async def scenario() -> None:
+        later = gateway.serve(exchange)
+        if later is not None:
+            await later
+
+    asyncio.run(scenario())
+
+
+def test_a_request_that_is_watched_is_written_down_once_it_has_ended() -> None:
+    for later in (False, True):
+        lines, exchange = Lines(), MemoryExchange(target="/a")
+        watched(Shop(later=later), exchange, lines)
+        assert lines.lines == [
+            {"request_id": "g-1", "route": "route/shop", "status": 200, "bytes": 5, "complete": True, "failure": None}
+        ]
+        assert exchange.said["server-timing"] == "total;dur=0.0"
+
+
+def test_others_are_not() -> None:
+    lines, exchange = Lines(), MemoryExchange(target="/b")
+    watched(Shop(), exchange, lines)
+    assert (exchange.status, exchange.answered, lines.lines) == (200, [], [])
+
+
+@pytest.mark.parametrize(
+    ("target", "status", "route", "failure"),
+    [
+        ("/a", 504, "route/shop", "cannot call app shop: it did not answer"),
+        ("/none", 404, None, "cannot route request /none: nothing at this node answers this path"),
+        (
+            "/%zz",
+            400,
+            None,
+            "cannot read target of request %zz: a percent sign is not followed by two hexadecimal digits",
+        ),
+    ],
+)
+def test_what_is_refused_is_written_down_with_its_cause(
+    target: str, status: int, route: str | None, failure: str
+) -> None:
+    lines, exchange = Lines(), MemoryExchange(target=target)
+    watched(Shop(error=TimedOut("call app", "shop", "it did not answer")), exchange, lines)
+    (line,) = lines.lines
+    assert (exchange.status, line["status"], line["route"], line["failure"]) == (status, status, route, failure)
+
+
+def test_a_client_that_goes_away_is_written_down_as_one() -> None:
+    lines = Lines()
+    watched(Shop(later=True, error=ClientGone()), MemoryExchange(target="/a"), lines)
+    assert (lines.lines[0]["status"], lines.lines[0]["complete"]) == (GONE_STATUS, False)
 
 
 def test_before_it_is_configured_a_gateway_asks_for_patience() -> None:

@@ -67,9 +67,56 @@ def test_files_are_given_with_what_they_are(root: Path, target: str, content: by
     assert found.said["x-content-type-options"] == "nosniff"
 
 
-def test_what_is_compressed_says_so(root: Path) -> None:
-    said = get(root, "/data.csv.gz").said
-    assert (said["content-type"], said["content-encoding"]) == ("text/csv; charset=utf-8", "gzip")
+def test_what_is_asked_for_packed_is_given_packed(root: Path) -> None:
+    (root / "picture.svgz").write_bytes(b"\x1f\x8b")
+    said = {name: get(root, name).said for name in ("/data.csv.gz", "/picture.svgz")}
+    assert (said["/data.csv.gz"]["content-type"], said["/data.csv.gz"].get("content-encoding")) == (
+        "application/gzip",
+        None,
+    )
+    assert said["/picture.svgz"]["content-type"].startswith("image/svg+xml")
+    assert said["/picture.svgz"]["content-encoding"] == "gzip"
+
+
+@pytest.mark.parametrize(
+    ("accepts", "coding"),
+    [
+        ("gzip, deflate, br, zstd", "br"),
+        ("GZIP;q=0.5", "gzip"),
+        ("br;q=0, *", "gzip"),
+        ("br;q=0, *;q=0", ""),
+        ("identity", ""),
+        ("zstd", ""),
+    ],
+)
+def test_a_file_that_lies_there_compressed_is_given_so_to_who_takes_it(root: Path, accepts: str, coding: str) -> None:
+    spec = Static(directory=str(root), precompressed=True)
+    for suffix, content in ((".br", b"brotli"), (".gz", b"gzipped"), (".zst", b"of an older one")):
+        (root / f"app.js{suffix}").write_bytes(content)
+        changed_s = CHANGED_S - (suffix == ".zst")
+        os.utime(root / f"app.js{suffix}", (changed_s, changed_s))
+    found = get_with(root, spec, "/app.js", accept_encoding=accepts)
+    assert found.said.get("content-encoding", "") == coding
+    assert found.sent == {"br": b"brotli", "gzip": b"gzipped", "": b"1"}[coding]
+    assert (found.said["content-type"], found.said["vary"]) == ("text/javascript; charset=utf-8", "accept-encoding")
+    plain = get_with(root, spec, "/app.js")
+    assert (found.said["etag"] == plain.said["etag"]) is (coding == "")
+    same = get_with(root, spec, "/app.js", accept_encoding=accepts, if_none_match=found.said["etag"])
+    assert (same.status, same.said["vary"]) == (304, "accept-encoding")
+    part = get_with(root, spec, "/app.js", accept_encoding=accepts, range="bytes=1-2")
+    assert part.sent == found.sent[1:3]
+    assert "content-encoding" not in get(root, "/app.js", accept_encoding=accepts).said
+
+
+def test_nothing_stays_open(root: Path) -> None:
+    spec = Static(directory=str(root), precompressed=True)
+    for suffix in (".br", ".gz"):
+        (root / f"app.js{suffix}").write_bytes(b"packed")
+    os.utime(root / "app.js.br", (0, 0))
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(10):
+        get_with(root, spec, "/app.js", accept_encoding="br, gzip")
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 @pytest.mark.parametrize(

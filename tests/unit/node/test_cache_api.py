@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from littoral.node.cache_api import INSPECT_PATH, PURGE_PATH
+from littoral.node.cache_api import INSPECT_PATH, PURGE_PATH, TOP_PATH
 from littoral.testing.tree import SimTree
 from tests.unit.node.test_operator_api import Operator, play
 
@@ -56,6 +56,9 @@ def test_other_requests_are_refused(seed: int) -> None:
     async def story(_: SimTree, root: Operator, site: Operator) -> None:
         assert (await root("GET", PURGE_PATH)).status == 405
         assert (await root("POST", INSPECT_PATH)).status == 405
+        assert (await root("POST", TOP_PATH)).status == 405
+        assert [(await root("GET", TOP_PATH, count=count)).status for count in ("0", "101", "x")] == [400] * 3
+        assert await root.json("GET", TOP_PATH) == {"gateways": 0, "objects": []}
         assert (await root("GET", "/v1/cache/else")).status == 404
         assert (await root("GET", INSPECT_PATH)).status == 400
         assert (await root("POST", PURGE_PATH, b'{"all":true}', token="wrong")).status == 401

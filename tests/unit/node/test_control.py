@@ -1,7 +1,7 @@
 import asyncio
 import contextlib
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -14,24 +14,26 @@ from littoral.core.resources.part import RouteMatch
 from littoral.core.tasks import Tasks
 from littoral.functions.client import FunctionTarget
 from littoral.gateway.cache.memory import MemoryTier
+from littoral.gateway.cache.position import Position
 from littoral.gateway.cache.purge import EVERYTHING, Purge
 from littoral.gateway.meters import Meters
 from littoral.gateway.routes import Route
+from littoral.gateway.tracing import TraceAsk, TraceReport
 from littoral.node.cache_orders import CacheOrders
-from littoral.node.control import (
-    SHOWN_BYTES,
-    SOCKET,
-    UNANSWERED_MOST,
-    ControlClient,
-    ControlServer,
-    GatewayReport,
-    Purged,
-    PurgesKnown,
-)
+from littoral.node.control import SHOWN_BYTES, SOCKET, UNANSWERED_MOST, ControlClient, ControlServer
+from littoral.node.control_messages import GatewayReport, Purged, PurgesKnown, Top
 from littoral.node.gateway_config import FILE, GatewayConfig, app_routes, read_config, write_config
-from littoral.node.purge_desk import CachedObject, Position, Told
+from littoral.node.purge_desk import CachedObject, Told
 from littoral.wire.frames import frame
 from tests.support.fakes import FakeClock
+
+
+def made(ask: TraceAsk) -> TraceReport:
+    return TraceReport(0, "g-1", "route/all", 200, 5, 1.5, 1.0, "hit", "", "", 0, ask.target, [])
+
+
+async def no_trace(ask: TraceAsk) -> TraceReport:
+    raise AssertionError(ask)
 
 
 def test_reports_and_orders_go_up_and_changes_come_down_across_a_restart_of_the_hub() -> None:
@@ -63,10 +65,10 @@ def test_reports_and_orders_go_up_and_changes_come_down_across_a_restart_of_the_
                     await heard.wait()
 
         meters = Meters()
-        meters.observe("one", 200, 0.001)
+        meters.observe("one", 200, 0.001, 5)
         tasks = Tasks(faults.append)
         orders = CacheOrders(MemoryTier(1 << 20), FakeClock())
-        gateway = ControlClient(run_dir, lambda: GatewayReport(3, 77, meters), changed, orders, tasks)
+        gateway = ControlClient(run_dir, lambda: GatewayReport(3, 77, meters), changed, orders, tasks, trace=no_trace)
         gateway.kill_worker("nobody", 1)
         await gateway.start()
         server = hub()
@@ -113,20 +115,55 @@ class Gateway:
 
     def __init__(self, run_dir: Path, index: int, tasks: Tasks) -> None:
         self.purged: list[str] = []
+        self.known: Position | None = None
+        self.looking = 0
         meters = Meters()
-        self._client = ControlClient(run_dir, lambda: GatewayReport(index, index, meters), lambda: None, self, tasks)
+        report = GatewayReport(index, index, meters)
+        self.told: list[str] = []
+        """As a neighbour."""
+        self.finish: asyncio.Future[None] | None = None
+        """If there is one, purges are not done before it is."""
+        self._client = ControlClient(run_dir, lambda: report, lambda: None, self, tasks, self, trace=self.trace)
 
     async def start(self) -> Self:
         await self._client.start()
         return self
 
-    def purge(self, purge: Purge) -> int:
-        self.purged.append(purge.value or purge.kind)
-        return len(self.purged)
+    async def trace(self, ask: TraceAsk) -> TraceReport:
+        return made(ask)
+
+    def ordered(self, told: Told) -> None:
+        self.told += [f"ordered {purge.value}" for purge in told.purges]
+
+    def done(self, until: Position) -> None:
+        self.told.append(f"done {until.next}")
+
+    def purge(self, purges: Sequence[Purge], until: Position) -> list[int] | Awaitable[list[int]]:
+        counts = self._purged(purges, until)
+        return counts if self.finish is None else self._finished(counts)
+
+    async def _finished(self, counts: list[int]) -> list[int]:
+        assert self.finish is not None
+        await self.finish
+        return counts
+
+    def _purged(self, purges: Sequence[Purge], until: Position) -> list[int]:
+        self.known = until
+        counts = []
+        for purge in purges:
+            self.purged.append(purge.value or purge.kind)
+            counts.append(len(self.purged))
+        return counts
 
     def inspect(self, url: str) -> list[CachedObject]:
         tags = ["x" * 8000]
         return [CachedObject(f"{url}{number}", [], {}, 200, 1, 60, 5, 0, tags) for number in range(1000)]
+
+    async def top(self, count: int) -> list[CachedObject]:
+        self.looking += 1
+        while self.looking and count > 1:
+            await asyncio.sleep(0)
+        return self.inspect("http://edge.test/")[:count]
 
 
 class Log:
@@ -184,6 +221,31 @@ def test_all_gateways_are_told_of_a_purge_and_say_what_came_of_it() -> None:
     play_purges(story)
 
 
+def test_who_looks_for_what_was_given_most_often_holds_up_no_other_order() -> None:
+    async def story(run_dir: Path, log: Log, tasks: Tasks, hub: Callable[[], ControlServer]) -> None:
+        server = hub()
+        await server.start()
+        gateway = await Gateway(run_dir, 0, tasks).start()
+        await connected(server, 1)
+        long = server.top(2)
+        while not gateway.looking:
+            await asyncio.sleep(0)
+        short, replies = server.top(1), server.purge(log.add("a"))
+        await asyncio.gather(short.wait(10), replies.wait(10))
+        assert (len(short.said[0]), replies.missing, long.missing) == (1, 0, 1)
+        gateway.looking = 0
+        await long.wait(10)
+        assert [len(objects) for objects in long.said] == [2]
+        gateway.looking = 1
+        unanswered = server.top(2)
+        await server.stop()
+        await unanswered.wait(10)
+        assert (unanswered.said, unanswered.missing) == ([], 0)
+        gateway.looking = 0
+
+    play_purges(story)
+
+
 def test_a_gateway_that_connects_again_says_what_it_knows_and_is_told_the_rest_first() -> None:
     async def story(run_dir: Path, log: Log, tasks: Tasks, hub: Callable[[], ControlServer]) -> None:
         server = hub()
@@ -199,6 +261,46 @@ def test_a_gateway_that_connects_again_says_what_it_knows_and_is_told_the_rest_f
         await server.purge(log.add("d")).wait(10)
         assert log.asked == [None, Position("log", 1)]
         assert gateway.purged == ["all", "a", "b", "c", "d"]
+        await server.stop()
+
+    play_purges(story)
+
+
+def test_neighbours_hear_of_purges_before_they_are_done_and_once_they_are() -> None:
+    async def story(run_dir: Path, log: Log, tasks: Tasks, hub: Callable[[], ControlServer]) -> None:
+        server = hub()
+        await server.start()
+        gateway = await Gateway(run_dir, 0, tasks).start()
+        await connected(server, 1)
+        gateway.finish = asyncio.get_running_loop().create_future()
+        gateway.told.clear()
+        replies = server.purge(log.add("a"))
+        while not gateway.told:
+            await asyncio.sleep(0)
+        assert (gateway.told, gateway.purged[-1:]) == (["ordered a"], ["a"])
+        gateway.finish.set_result(None)
+        await replies.wait(10)
+        assert gateway.told == ["ordered a", "done 1"]
+        await server.stop()
+
+    play_purges(story)
+
+
+def test_one_gateway_makes_a_request_and_says_what_became_of_it() -> None:
+    ask = TraceAsk("GET", "http", "edge.test", "/a", [("accept", "x")])
+
+    async def story(run_dir: Path, log: Log, tasks: Tasks, hub: Callable[[], ControlServer]) -> None:
+        server = hub()
+        await server.start()
+        nobody = server.trace(ask)
+        await nobody.wait(10)
+        assert nobody.said == []
+        for index in range(2):
+            await Gateway(run_dir, index, tasks).start()
+        await connected(server, 2)
+        replies = server.trace(ask)
+        await replies.wait(10)
+        assert replies.said == [made(ask)]
         await server.stop()
 
     play_purges(story)
@@ -220,12 +322,13 @@ def test_one_that_is_gone_is_not_waited_for_and_one_that_hangs_is_let_go_of() ->
     play_purges(story)
 
 
-def test_an_answer_to_nothing_ends_the_connection() -> None:
+@pytest.mark.parametrize("answer", [Purged([1]), Top(1, [])], ids=["in order", "apart"])
+def test_an_answer_to_nothing_ends_the_connection(answer: object) -> None:
     async def story(run_dir: Path, log: Log, tasks: Tasks, hub: Callable[[], ControlServer]) -> None:
         server = hub()
         await server.start()
         reader, writer = await asyncio.open_unix_connection(run_dir / SOCKET)
-        writer.write(frame(msgspec.msgpack.encode(Purged([1]))))
+        writer.write(frame(msgspec.msgpack.encode(answer)))
         with contextlib.suppress(ConnectionError):
             await reader.read()
         writer.close()
@@ -245,7 +348,7 @@ def test_a_gateway_that_starts_waits_for_the_newest_configuration_but_not_for_a_
             def load() -> None:
                 loaded.append(read_config(run_dir))
 
-            return ControlClient(run_dir, lambda: GatewayReport(0, 1, Meters()), load, orders, tasks)
+            return ControlClient(run_dir, lambda: GatewayReport(0, 1, Meters()), load, orders, tasks, trace=no_trace)
 
         await gateway().start()
         assert loaded == []

@@ -1,7 +1,7 @@
-from littoral.gateway.cache.meters import CacheMeter
-from littoral.gateway.meters import Meters
+from littoral.gateway.cache.meters import CacheMeter, DiskMeter
+from littoral.gateway.meters import Meters, RelayMeter, ShieldMeter
 from littoral.gateway.origins.meters import PoolMeter, TargetMeter
-from littoral.node.control import GatewayReport
+from littoral.node.control_messages import GatewayReport
 from littoral.node.gateway_metrics import GatewayMetrics
 from littoral.telemetry.metrics import Family, Histogram
 
@@ -9,7 +9,7 @@ from littoral.telemetry.metrics import Family, Histogram
 def report(index: int, pid: int, requests: int, inflight: int = 0) -> GatewayReport:
     meters = Meters(inflight=inflight)
     for _ in range(requests):
-        meters.observe("shop", 200, 0.002)
+        meters.observe("shop", 200, 0.002, 5)
     return GatewayReport(index, pid, meters)
 
 
@@ -57,6 +57,7 @@ def test_caches_and_targets_are_summed_over_gateways():
         target = TargetMeter(requests=3, failures=1, is_healthy=healthy)
         meters = Meters(cache_bytes=100, cache_objects=2, cache_evicted=1)
         meters.caches["all"] = CacheMeter(hits=5, hit_bytes=50)
+        meters.disk = DiskMeter(bytes=1000 + index, objects=7, hits=2, refused=1)
         meters.pools["shop"] = PoolMeter(targets={"http://a:80": target})
         return GatewayReport(index, pid, meters)
 
@@ -69,5 +70,24 @@ def test_caches_and_targets_are_summed_over_gateways():
     assert seen["littoral_http_cache_hit_bytes"] == {"all": 150}
     assert seen["littoral_http_cache_bytes"] == {"": 200}
     assert seen["littoral_http_cache_evicted"] == {"": 3}
+    # They share one disk.
+    assert (seen["littoral_http_cache_disk_bytes"], seen["littoral_http_cache_disk_objects"]) == ({"": 1001}, {"": 7})
+    assert (seen["littoral_http_cache_disk_hits"], seen["littoral_http_cache_disk_refused"]) == ({"": 6}, {"": 3})
     assert seen["littoral_origin_requests"] == {"shop,http://a:80": 6}
     assert seen["littoral_origin_healthy"] == {"shop,http://a:80": 0}
+
+
+def test_what_is_asked_above_and_below_is_summed_also_of_gateways_that_ended():
+    def of(index: int, pid: int) -> GatewayReport:
+        meters = Meters(relay=RelayMeter(requests=4, refused=1))
+        meters.shields["all"] = ShieldMeter(answered=5, gone_on={"purged": 2})
+        return GatewayReport(index, pid, meters)
+
+    metrics = GatewayMetrics()
+    for index, pid in ((0, 100), (1, 101), (1, 102)):
+        metrics.take(of(index, pid))
+    seen = values(metrics)
+    assert seen["littoral_http_shield_answered"] == {"all": 15}
+    assert seen["littoral_http_shield_gone_on"] == {"all,purged": 6}
+    assert seen["littoral_http_relay_requests"] == {"": 12}
+    assert seen["littoral_http_relay_refused"] == {"": 3}

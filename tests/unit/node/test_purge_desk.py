@@ -5,8 +5,9 @@ from functools import partial
 from littoral.core.limits import CONTROL_FRAME_BYTES
 from littoral.core.names import StreamName
 from littoral.fleet.purges import PURGES, PurgeFold, submit_purge
+from littoral.gateway.cache.position import Position
 from littoral.gateway.cache.purge import EVERYTHING, Purge
-from littoral.node.purge_desk import CONFIRM_S, TOLD_MOST, CachedObject, Position, PurgeDesk, Told
+from littoral.node.purge_desk import CONFIRM_S, TOLD_MOST, CachedObject, PurgeDesk, Told
 from littoral.node.replies import Replies
 from littoral.store.transaction import Transaction
 from littoral.testing.loop import run
@@ -44,6 +45,9 @@ class Gateways:
         for name in self.answering:
             replies.say(name, [HELD])
         return replies
+
+    def top(self, count: int) -> Replies[list[CachedObject]]:
+        return self.inspect("")
 
 
 def play(story: Callable[[SimStore, PurgeDesk], Awaitable[None]]) -> None:

@@ -4,7 +4,7 @@ from littoral.core.errors import InvalidInput, MethodNotAllowed
 from littoral.core.http import Request
 from littoral.core.resources.part import RouteMatch
 from littoral.core.resources.web import Cache, CacheKey, OriginSpec, QueryKey, RouteSpec, Target
-from littoral.node.gateway_config import GatewayConfig, app_routes, route_matches
+from littoral.node.gateway_config import GatewayConfig, ParentRelay, app_routes, route_matches
 from littoral.node.route_desk import PATH, RouteDesk, RouteLine
 from littoral.node.status import RouteStatus
 
@@ -14,17 +14,23 @@ SHOP = RouteSpec(
     strip_prefix="/shop",
     cache=Cache(key=CacheKey(query=QueryKey(deny=["utm_*"]))),
 )
+PAGES = RouteSpec(match=[RouteMatch(path="/pages/*")], app="hello", strip_prefix="/pages", cache=Cache())
+FORMS = RouteSpec(match=[RouteMatch(path="/forms/*")], app="hello")
 LIVE = RouteSpec(match=[RouteMatch(path="/live")], origin="servers", cache=Cache(enabled=False))
 
 
-def desk() -> RouteDesk:
+def desk(parent: ParentRelay | None = None) -> RouteDesk:
     routes = [
         *app_routes("hello", [RouteMatch(path="/hello")]),
         *route_matches("shop", SHOP.match),
         *route_matches("live", LIVE.match),
+        *route_matches("pages", PAGES.match),
+        *route_matches("forms", FORMS.match),
     ]
     origins = {"servers": OriginSpec(targets=[Target(url="http://a:80"), Target(url="http://b:80")])}
-    config = GatewayConfig(routes, web={"shop": SHOP, "live": LIVE}, origins=origins)
+    config = GatewayConfig(
+        routes, web={"shop": SHOP, "live": LIVE, "pages": PAGES, "forms": FORMS}, origins=origins, parent=parent
+    )
     statuses = {
         "shop": RouteStatus("1", "origin servers"),
         "lost": RouteStatus("2", "origin gone", "there is no Origin"),
@@ -35,8 +41,10 @@ def desk() -> RouteDesk:
 def test_routes_are_listed_with_what_keeps_them_from_being_served():
     assert desk().lines() == [
         RouteLine("app/hello", "", "/hello", [], "app hello"),
+        RouteLine("route/forms", "", "/forms/*", [], "app hello"),
         RouteLine("route/live", "", "/live", [], "origin servers"),
         RouteLine("route/lost", "", "", [], "origin gone", "there is no Origin"),
+        RouteLine("route/pages", "", "/pages/*", [], "app hello"),
         RouteLine("route/shop", "shop.test", "/shop/*", ["GET", "POST"], "origin servers"),
     ]
 
@@ -51,6 +59,19 @@ def test_a_request_is_followed_without_being_sent():
     assert desk().test("POST", "http://shop.test/shop/a").cache_key == ""
     assert desk().test("GET", "http://any.test/live").cache_key == ""
     assert desk().test("GET", "http://any.test/hello").leads_to == "app hello"
+    cached = desk().test("GET", "http://any.test/pages/a")
+    assert (cached.cache_key, cached.sent, cached.targets) == ("http://any.test/pages/a", "/a", [])
+    uncached = desk().test("GET", "http://any.test/forms/a")
+    assert (uncached.cache_key, uncached.sent) == ("", "/forms/a")
+
+
+def test_it_is_said_that_the_parent_is_asked_first():
+    node = desk(ParentRelay("region", "region.test", 443))
+    assert node.test("GET", "http://shop.test/shop/a").asks_first == "region"
+    assert node.test("POST", "http://shop.test/shop/a").asks_first == ""
+    assert node.test("GET", "http://any.test/live").asks_first == ""
+    assert node.test("GET", "http://any.test/pages/a").asks_first == "", "an app is here"
+    assert desk().test("GET", "http://shop.test/shop/a").asks_first == ""
 
 
 def test_what_has_no_route_says_so():

@@ -13,15 +13,15 @@ import uvloop
 from littoral.cli.local.example import Example
 from littoral.core.errors import StartupError, TimedOut
 from littoral.drivers.listeners import listen_tcp
-from littoral.node.local_tree import DEFAULT_PLAN, LocalTree
+from littoral.node.local_tree import DEFAULT_PLAN, LocalTree, other_ports
 from littoral.node.status import NodeStatus
 
 LOCK_FILE = "lock"
 DEPLOY_S = 30.0
 POLL_S = 0.1
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-PORTS = 1 + sum(4 + plan.mqtt + plan.dashboard for plan in DEFAULT_PLAN)
-"""Of the links' API, and of each node: api, peer, join, gateway, and mqtt and dashboard where it has them."""
+PORTS = other_ports(DEFAULT_PLAN) + len({plan.parent for plan in DEFAULT_PLAN} - {None})
+"""Of these, and of the relays of those nodes that have children."""
 T = TypeVar("T")
 
 

@@ -9,6 +9,7 @@ from littoral.core.errors import InvalidInput
 from littoral.core.lanes import LANES
 from littoral.core.limits import LIMITS
 from littoral.core.names import SYSTEM_STREAMS, check_stream_path
+from littoral.core.resources.access_log import check_access_log
 from littoral.core.resources.check import Mistake, duration, is_host, repeated, size
 from littoral.core.resources.model import (
     ANYONE,
@@ -60,8 +61,11 @@ def checks(resource: Resource) -> Iterator[Mistake]:
 
 def _node(spec: NodeSpec) -> Iterator[Mistake]:
     yield from _listen(spec.listen)
+    if spec.listen.relay is not None and (spec.listen.gateway is None or not spec.gateways):
+        yield ("spec", "listen", "relay"), "it is served by the gateways, and there are none; set listen.gateway, too"
     if spec.parent is not None:
-        for field, url in (("url", spec.parent.url), ("joinUrl", spec.parent.join_url)):
+        urls = (("url", spec.parent.url), ("joinUrl", spec.parent.join_url), ("relayUrl", spec.parent.relay_url))
+        for field, url in urls:
             if url is not None and not _url_port_fits(url):
                 yield ("spec", "parent", field), f'found "{url}"; its port is not between 1 and 65535'
         if spec.parent.bandwidth is not None:
@@ -75,6 +79,7 @@ def _node(spec: NodeSpec) -> Iterator[Mistake]:
         if not _PASSWORD_HASH.fullmatch(user.password_hash):
             path = ("spec", "mqtt", "users", index, "passwordHash")
             yield path, "this is no password hash; `littoral mqtt hash` prints one"
+    yield from check_access_log(spec.access_log)
     yield from _streams(spec.streams)
     yield from _encryption(spec.encryption)
     yield from _storage(spec.storage)
@@ -217,8 +222,8 @@ def _node_limits(spec: NodeSpec) -> Iterator[Mistake]:
         path = ("spec", "limits", name)
         if name not in LIMITS:
             yield path, f"there is no such limit.{suggestion(name, LIMITS)} docs/reference/limits.md lists them all"
-        elif value < 1:
-            yield path, f"found {value}; a limit is at least 1 ({LIMITS[name].unit})"
+        elif value < LIMITS[name].least:
+            yield path, f"found {value}; this limit is at least {LIMITS[name].least} ({LIMITS[name].unit})"
 
 
 # --- App

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from littoral.core.lanes import Lane
+from littoral.core.resources.access_log import AccessLog
 from littoral.core.resources.part import Address, Bytes, Duration, Metadata, Name, Part, Placement, RouteMatch, Tier
 from littoral.core.resources.web import GatewayTls, Origin, Route
 
@@ -79,6 +80,8 @@ class Parent(Part, frozen=True):
     """The parent's mTLS listener, for everything but enrolment."""
     join_url: Annotated[str, Meta(pattern="^https://[^/]+$")] | None = None
     """The parent's enrolment listener; the join token names one, this overrides it."""
+    relay_url: Annotated[str, Meta(pattern="^https://[^/]+$")] | None = None
+    """Where the parent's gateways answer those of this node. None: the host of `url`, at the port that the parent says."""
     bandwidth: Bandwidth | None = None
     """None: as much as the link carries."""
     ttl: Ttl = Ttl()
@@ -97,6 +100,8 @@ class Listen(Part, frozen=True):
     """For children that enrol or renew: server TLS only."""
     gateway: Address | None = None
     """The HTTP data plane."""
+    relay: Address | None = None
+    """For the gateways of children, which ask here before they ask an origin: mTLS. Served by the gateways."""
     mqtt: Address | None = None
     dashboard: Address | None = None
     streams: Address | None = None
@@ -235,6 +240,11 @@ class NodeSpec(Part, frozen=True):
     static_roots: list[Annotated[str, Meta(pattern="^/")]] = []
     """Directories of which, and of what is below them, routes may serve files. Routes come from the root: what of this machine
     they may show is for this document to say."""
+    cache_directory: Annotated[str, Meta(pattern="^/")] | None = None
+    """Where the gateways keep HTTP answers on disk, as much of them as the limit gateway-disk-bytes says. None: `cache` in the
+    data directory. Nothing is kept there where the store is encrypted: it would lie there in plain."""
+    access_log: AccessLog | None = None
+    """None: the requests at the gateways are not written down."""
     mqtt: Mqtt = Mqtt()
     streams: Streams = Streams()
     encryption: Encryption | None = None

@@ -72,6 +72,10 @@ def _list(value: Value, kind: inspect.ListType, path: Path) -> Iterator[Mistake]
     if not isinstance(value, list):
         yield path, f"found {found(value)}; expected a list"
         return
+    if kind.min_length is not None and len(value) < kind.min_length:
+        yield path, f"found {len(value) or 'no'} elements; expected at least {kind.min_length}"
+    if kind.max_length is not None and len(value) > kind.max_length:
+        yield path, f"found {len(value)} elements; expected at most {kind.max_length}"
     for index, element in enumerate(value):
         yield from mistakes(element, kind.item_type, (*path, index))
 

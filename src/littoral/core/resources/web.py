@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
+from littoral.core.resources.access_log import RouteLog
 from littoral.core.resources.part import Duration, Metadata, Name, Part, Placement, RouteMatch
 
 FieldName = Annotated[
@@ -11,6 +12,10 @@ FieldName = Annotated[
 ]
 CookieName = Annotated[str, Meta(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$", description="Name of a cookie")]
 Status = Annotated[str, Meta(pattern="^[2-5][0-9][0-9]$", description="An HTTP status")]
+Statuses = Annotated[
+    str,
+    Meta(pattern="^[2-5][0-9][0-9](-[2-5][0-9][0-9])?$", description='An HTTP status ("204"), or a range ("200-399")'),
+]
 
 
 # --- Listener
@@ -87,6 +92,8 @@ class Cache(Part, frozen=True):
     every request sent on."""
     collapse: bool = True
     """Whether clients that want what is being fetched wait for that, instead of having it fetched again."""
+    shield: bool = True
+    """Whether the parent node is asked before the origin, where it has a relay. Not for origins with `affinity`."""
 
 
 class Static(Part, frozen=True):
@@ -102,6 +109,8 @@ class Static(Part, frozen=True):
     """Whether what is not there is answered with the index of `directory`."""
     cache_control: str = "public, max-age=0, must-revalidate"
     """What clients are told."""
+    precompressed: bool = False
+    """Whether a client that takes it is given NAME.br, NAME.zst or NAME.gz in place of a file NAME that is not younger."""
 
 
 class RouteSpec(Part, frozen=True):
@@ -117,8 +126,13 @@ class RouteSpec(Part, frozen=True):
     static: Static | None = None
     strip_prefix: Annotated[str, Meta(pattern="^/")] | None = None
     """Taken off the path before it is sent on or looked up."""
+    access_log: RouteLog | None = None
+    """None: as the node's document says."""
+    server_timing: bool = False
+    """Whether clients are told where the time went (Server-Timing): of the cache, of origins, all together. It tells
+    outsiders about the inside."""
     cache: Cache | None = None
-    """None: all defaults. Of an origin only."""
+    """Of an origin: None for all defaults. Of an app: None for no cache. Files are not cached."""
 
 
 class Route(
@@ -142,6 +156,8 @@ class Target(Part, frozen=True):
     """Its share, beside the others'."""
     region: str = ""
     """Targets whose region is the node's label `region` are used before others."""
+    host: str | None = None
+    """The Host that this target is sent, its health checks included; None for that of the origin."""
 
 
 class OriginTls(Part, frozen=True):
@@ -154,9 +170,10 @@ class OriginTls(Part, frozen=True):
 
 
 class HealthCheck(Part, frozen=True):
-    """A GET that a target is sent now and then. One that is well answers with a status from 200 to 399."""
+    """A GET that a target is sent now and then. One that is well answers with one of `statuses`."""
 
     path: Annotated[str, Meta(pattern="^/")]
+    statuses: Annotated[list[Statuses], Meta(min_length=1)] = field(default_factory=lambda: ["200-399"])
     interval: Duration = "10s"
     timeout: Duration = "2s"
     healthy: Annotated[int, Meta(ge=1, le=100)] = 2
@@ -199,13 +216,45 @@ class OriginTimes(Part, frozen=True):
     """Between two pieces of a body."""
 
 
+class HashBy(Part, frozen=True):
+    """What consistent-hash goes by: exactly one of these. A request that does not have it goes by its cache key."""
+
+    header: FieldName | None = None
+    """The value of a header field."""
+    cookie: CookieName | None = None
+    """The value of a cookie, such as that of the application's session."""
+    client: bool = False
+    """The client's address."""
+
+
+class AffinityCookie(Part, frozen=True):
+    """A cookie that the gateway sets and reads, and that origins do not see. It tells nobody what the target's address is."""
+
+    name: CookieName | None = None
+    """None for "littoral-affinity-" and the origin's name."""
+    max_age: Duration | None = None
+    """How long the client keeps it; None for as long as its browser runs."""
+    same_site: Literal["strict", "lax", "none"] = "lax"
+    secure: bool | None = None
+    """Whether the client sends it over https only. None: if it came by https, or `sameSite` is "none", which needs it."""
+
+
+class Affinity(Part, frozen=True):
+    """How a client comes back to the target that has answered it, as long as that can be used."""
+
+    cookie: AffinityCookie = AffinityCookie()
+
+
 class OriginSpec(Part, frozen=True):
     """A pool of servers that give the same answers."""
 
     targets: Annotated[list[Target], Meta(min_length=1, max_length=1000)]
     placement: Placement = Placement()
     balance: Literal["round-robin", "least-request", "consistent-hash"] = "least-request"
-    """consistent-hash: by the cache key, so that each target is asked for its part of the objects."""
+    """consistent-hash: by the cache key, so that each target is asked for its part of the objects; or by `hashBy`."""
+    hash_by: HashBy | None = None
+    affinity: Affinity | None = None
+    """Goes before `balance`, for clients that bring the mark of a target."""
     host: str | None = None
     """The Host that targets are sent, with its port if they are to see one; None for the one that the client asked."""
     tls: OriginTls = OriginTls()

@@ -1,6 +1,7 @@
 """A route's cache: what becomes of one GET or HEAD (RFC 9111, sections 3 and 4).
 
-    stored, and may be used     given at once; what may be given stale while it is validated, is, and then fetched again
+    stored, and may be used     given at once, or once it was brought from the disk; what may be given stale while it is
+                                validated, is, and then fetched again
     stored, and may not be      the origin is asked whether it still holds; where it fails, and that is allowed, it is given stale
     being fetched               waited for, and then as stored
     not stored                  fetched: what may be stored is given and stored at the same time, as it comes
@@ -8,41 +9,44 @@
 All decisions are those of `littoral.wire.caching`; what is here carries them out.
 """
 
-from collections.abc import Awaitable, Callable
-from typing import NamedTuple, Protocol
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol
 
 import msgspec
 
 from littoral.core.clock import Clock
-from littoral.core.errors import LittoralError, TimedOut
+from littoral.core.errors import InvalidInput, LittoralError, TimedOut
 from littoral.core.tasks import Tasks
 from littoral.gateway.cache.asked import Asked
-from littoral.gateway.cache.entry import Entry
-from littoral.gateway.cache.fill import Fill, Reader
+from littoral.gateway.cache.disk import DiskTier
+from littoral.gateway.cache.disk_objects import Found
+from littoral.gateway.cache.entry import Body, Entry
 from littoral.gateway.cache.flights import Arrived, Flight, Flights
-from littoral.gateway.cache.giver import NOTHING, Giver
+from littoral.gateway.cache.giver import NOTHING, Given, Giver, settled
+from littoral.gateway.cache.intake import Came, Intake
 from littoral.gateway.cache.keeper import Keeper
 from littoral.gateway.cache.key import SEPARATOR, MakeKey, url_key
 from littoral.gateway.cache.memory import MemoryTier
 from littoral.gateway.cache.meters import CacheMeter
-from littoral.gateway.cache.purge import tags_of
 from littoral.gateway.exchange import Exchange
 from littoral.gateway.field_block import FieldBlock, Fields
 from littoral.gateway.forwarding import for_client
 from littoral.gateway.nobody import Nobody
-from littoral.gateway.origins.transport import OriginAnswer, OriginFailed, OriginRequest
-from littoral.gateway.passing import LENGTH, pass_on, read_whole
+from littoral.gateway.notes import step
+from littoral.gateway.origins.transport import OriginAnswer, OriginRequest
+from littoral.gateway.passing import pass_on
 from littoral.gateway.target import RequestTarget, read_target
 from littoral.wire.caching.cache_status import Forward, cache_status
-from littoral.wire.caching.directives import request_directives
+from littoral.wire.caching.directives import RequestDirectives, request_directives
 from littoral.wire.caching.fields import table as table_of
-from littoral.wire.caching.fields import without
+from littoral.wire.caching.freshness import made_s
 from littoral.wire.caching.invalidation import invalidated
 from littoral.wire.caching.policy import CachePolicy
 from littoral.wire.caching.ranges import completing_fields, missing_range
 from littoral.wire.caching.selection import variant_key
 from littoral.wire.caching.serving import ERRORS, Decision, age_s, decide, may_serve_on_error
-from littoral.wire.caching.storing import NotStored, Stored, judge
+from littoral.wire.caching.storing import Stored, judge
 from littoral.wire.caching.validation import (
     Freshened,
     freshen,
@@ -51,8 +55,6 @@ from littoral.wire.caching.validation import (
     validating_fields,
 )
 
-PURGED = "purged"
-"""Why an answer is not stored: the origin was asked before the purge."""
 _USABLE = frozenset({Decision.FRESH, Decision.STALE, Decision.STALE_WHILE_REVALIDATE})
 Inform = Callable[[int, Fields], None]
 
@@ -68,6 +70,10 @@ class Sender(Protocol):
         """Send it. key: what a consistent hash goes by. Raises OriginFailed, Unavailable."""
         ...
 
+    def changed(self, url: str) -> None:
+        """The origin has answered a request that has changed, perhaps, what is kept under a URL: other caches do not know of it."""
+        ...
+
 
 class CacheSettings(msgspec.Struct, frozen=True):
     """What a route says of its cache."""
@@ -79,21 +85,18 @@ class CacheSettings(msgspec.Struct, frozen=True):
     collapse: bool = True
 
 
-class _Came(NamedTuple):
-    """An answer of the origin's."""
-
-    answer: OriginAnswer
-    fields: list[tuple[str, str]]
-    """As clients are sent them."""
-    request_s: float
-    response_s: float
-
-
 class RouteCache:
     """Answers a route's GET and HEAD requests."""
 
     def __init__(
-        self, settings: CacheSettings, tier: MemoryTier, sender: Sender, clock: Clock, tasks: Tasks, meter: CacheMeter
+        self,
+        settings: CacheSettings,
+        tier: MemoryTier,
+        sender: Sender,
+        clock: Clock,
+        tasks: Tasks,
+        meter: CacheMeter,
+        disk: DiskTier | None = None,
     ) -> None:
         self._settings = settings
         self._policy = settings.policy
@@ -105,9 +108,21 @@ class RouteCache:
         self._tasks = tasks
         self._meter = meter
         self._giver = Giver(settings.policy.name, clock, meter)
-        self._keeper = Keeper(tier, clock, meter)
+        self._keeper = Keeper(tier, disk, clock, meter)
         self._flights = Flights()
         self._name = settings.policy.name
+        self._disk = disk
+        self._intake = Intake(
+            self._name,
+            settings.body_bytes,
+            self._keeper,
+            self._giver,
+            self._flights,
+            tier.purges,
+            disk,
+            clock,
+            tasks,
+        )
 
     def serve(self, exchange: Exchange, target: RequestTarget, request_id: str) -> int | Awaitable[int]:
         """See `Handler.serve`; of GET and HEAD only."""
@@ -115,25 +130,86 @@ class RouteCache:
         key = self._key(exchange, target)
         fields = table_of(exchange.fields)
         wish = fields.get("cache-control")
-        directives = request_directives(wish, self._policy.honour_request_directives) if wish is not None else None
+        directives = request_directives(wish, self._is_obeyed(exchange)) if wish is not None else None
         shelf = self._tier.get(key)
         entry = None if shelf is None else shelf.only or shelf.find(fields)
         decision = decide(entry.stored if entry is not None else None, directives, now_s)
-        if entry is not None and decision is Decision.FRESH and "range" not in fields and not entry.stored.parts:
+        if entry is not None and decision is Decision.FRESH and "range" not in fields and entry.is_plain:
             return self._giver.hit(exchange, entry, fields, now_s)
-        if decision is Decision.NOT_CACHED:
-            raise TimedOut("answer", str(target)[:120], "it is not cached, and the client wants nothing else")
+        found = self._find(key, fields, directives, now_s) if entry is None and self._disk is not None else None
+        if found is None and decision is Decision.NOT_CACHED:
+            raise _not_cached(exchange)
         request = self._sender.request(exchange, target, request_id)
         asked = Asked(exchange, key, fields, directives, request, now_s, self._purges.number)
+        missing: Forward = "vary-miss" if shelf is not None else "uri-miss"
+        if found is not None:
+            return self._recall(asked, found, missing)
+        return self._answer(asked, entry, decision, missing)
+
+    def _answer(self, asked: Asked, entry: Entry | None, decision: Decision, missing: Forward) -> Given:
+        """By what is stored, in memory or where memory knows of it. missing: why there is nothing, if so."""
         if entry is None:
-            return self._forward(asked, None, "vary-miss" if shelf is not None else "uri-miss")
-        if decision in _USABLE:
-            status = self._giver.give(asked, entry, is_stale=decision is not Decision.FRESH)
-            if decision is Decision.STALE_WHILE_REVALIDATE and not entry.refreshing and status is not None:
-                entry.refreshing = True
-                self._tasks.start(self._refresh(asked, entry), f"refresh {key[:80]}")
-            return status if status is not None else self._forward(asked, entry, "partial")
-        return self._forward(asked, entry, "stale" if now_s >= entry.stored.fresh_until_s else "request")
+            return self._forward(asked, None, missing)
+        if decision not in _USABLE:
+            return self._forward(asked, entry, "stale" if asked.now_s >= entry.stored.fresh_until_s else "request")
+        given = self._giver.give(asked, entry, is_stale=decision is not Decision.FRESH)
+        if given is None and entry.body is not None:
+            return self._look_again(asked, entry, entry.body)
+        if given is None:
+            return self._forward(asked, entry, "partial")
+        if decision is Decision.STALE_WHILE_REVALIDATE and not entry.refreshing:
+            entry.refreshing = True
+            self._tasks.start(self._refresh(asked, entry), f"refresh {asked.key[:80]}")
+        return given
+
+    # What lies on the disk
+
+    def _find(
+        self, key: str, fields: Mapping[str, str], directives: RequestDirectives | None, now_s: float
+    ) -> Found | None:
+        """What is of use for a request. Where answers could not be stored a moment ago, nothing is looked for."""
+        assert self._disk is not None
+        if self._flights.is_unshared(key, now_s):
+            return None
+        found = self._disk.find(key, fields)
+        if found is None or directives is not None:
+            return found
+        stored = found.stored
+        until_s = max(stored.fresh_until_s, stored.revalidate_until_s, stored.error_until_s)
+        return found if now_s < until_s or stored.etag or stored.modified else None
+
+    def _recall(self, asked: Asked, found: Found, missing: Forward) -> Given:
+        """Go by it: by its file where it is large, and once it was brought into memory where it is small."""
+        if found.body is not None and found.size > self._settings.body_bytes:
+            return self._recalled(asked, found.entry(), missing)
+        return self._load(asked, found, missing)
+
+    async def _load(self, asked: Asked, found: Found, missing: Forward) -> int:
+        assert self._disk is not None
+        with step(asked.exchange.notes, "read from disk"):
+            loaded = await self._disk.load(found)
+        return await settled(self._recalled(asked, loaded, missing))
+
+    def _recalled(self, asked: Asked, entry: Entry | None, missing: Forward) -> Given:
+        decision = decide(entry.stored if entry is not None else None, asked.directives, self._now_s())
+        if entry is not None:
+            self._keeper.recall(entry, asked.since)
+        elif decision is Decision.NOT_CACHED:
+            raise _not_cached(asked.exchange)
+        return self._answer(asked, entry, decision, missing)
+
+    def _look_again(self, asked: Asked, entry: Entry, body: Body) -> Given:
+        """Its file is gone. Another process may have put another one in its place."""
+        self._tier.drop(entry)
+        found = self._find(asked.key, asked.table, asked.directives, asked.now_s) if self._disk is not None else None
+        if found is not None and found.body is not None and found.body.name != body.name:
+            return self._recall(asked, found, "uri-miss")
+        return self._forward(asked, None, "uri-miss")
+
+    def _is_obeyed(self, exchange: Exchange) -> bool:
+        """Whether who asks may demand that the origin is asked."""
+        is_operators = exchange.notes is not None and exchange.notes.is_operators
+        return is_operators or self._policy.honour_request_directives
 
     @property
     def since(self) -> int:
@@ -147,7 +223,11 @@ class RouteCache:
         4.4). Returns the fields that the client is sent."""
         origin = url_key(exchange.scheme, exchange.host, "")
         for changed in invalidated(exchange.method, answer.status, origin, str(target), fields):
-            self._tier.drop_url(self._key(exchange, read_target(changed)).partition(SEPARATOR)[0])
+            # What an answer names may be no target: then nothing was ever stored there.
+            with contextlib.suppress(InvalidInput):
+                url = self._key(exchange, read_target(changed)).partition(SEPARATOR)[0]
+                self._keeper.drop_url(url)
+                self._sender.changed(url)
         if exchange.method == "POST" and answer.whole is not None:
             self._keep_posted(exchange, target, answer, fields, since)
         return [*fields, ("cache-status", cache_status(self._name, forward="method"))]
@@ -172,7 +252,8 @@ class RouteCache:
             return await self._fetch(asked, entry, reason, None)
         flight = self._under_way(asked.key)
         while flight is not None:
-            arrived = await flight.wait()
+            with step(asked.exchange.notes, "wait for another request"):
+                arrived = await flight.wait()
             if arrived is not None:
                 status = await self._share(asked, arrived, reason)
                 if status is not None:
@@ -183,12 +264,23 @@ class RouteCache:
             flight = self._under_way(asked.key)
         if flight is not None:
             return await self._fetch(asked, entry, reason, None)
+        given = self._stored_meanwhile(asked, entry)
+        if given is not None:
+            return await settled(given)
         flight = self._flights.begin(asked.key, self._purges.number)
         try:
             return await self._fetch(asked, entry, reason, flight)
         finally:
             if flight.fill is None:
                 self._flights.end(asked.key, flight)
+
+    def _stored_meanwhile(self, asked: Asked, entry: Entry | None) -> Given | None:
+        """What has come since the request did, which had to wait for its turn. None where there is no such."""
+        shelf = self._tier.get(asked.key)
+        found = None if shelf is None else shelf.only or shelf.find(asked.table)
+        if found is None or found is entry or decide(found.stored, None, self._now_s()) is not Decision.FRESH:
+            return None
+        return self._giver.give(asked, found, is_stale=False)
 
     def _under_way(self, key: str) -> Flight | None:
         """The fetch that brings what is wanted; not one that a purge may be meant for that came since it began."""
@@ -212,16 +304,20 @@ class RouteCache:
             return None
         if decide(stored, None, now_s) is not Decision.FRESH:
             return None
+        asked.exchange.made_s = stored.born_s
         said = cache_status(self._name, forward=reason, collapsed=True, ttl_s=stored.fresh_until_s - now_s)
         extra = [("age", str(age_s(stored, now_s))), ("cache-status", said)]
         body = arrived.body
         if isinstance(body, Entry):
             self._meter.collapsed += 1
-            return self._giver.respond(asked, body, body.block, extra)
+            given = self._giver.respond(asked, body, body.block, extra)
+            return None if given is None else await settled(given)
         if not body.is_open or not_modified(stored, asked.table, now_s):
             return None
         self._meter.collapsed += 1
-        return await self._stream(asked, stored.status, FieldBlock(stored.fields), extra, body)
+        if body.length is not None:
+            extra.append(("content-length", str(body.length)))
+        return await self._intake.stream(asked, stored.status, FieldBlock(stored.fields), extra, body)
 
     async def _fetch(self, asked: Asked, entry: Entry | None, reason: Forward, flight: Flight | None) -> int:
         if entry is not None and self._purges.hits(asked.since, asked.key, entry.tags, hard=True):
@@ -232,30 +328,31 @@ class RouteCache:
         try:
             answer = await self._sender.send(request, asked.key, asked.exchange.inform)
         except LittoralError as error:
-            status = self._stand_in(asked, entry, str(error))
-            if status is None:
+            given = self._stand_in(asked, entry, str(error))
+            if given is None:
                 raise
-            return status
+            return await settled(given)
         if entry is not None and answer.status in ERRORS:
-            status = self._stand_in(asked, entry, f"the origin answered {answer.status}")
-            if status is not None:
+            given = self._stand_in(asked, entry, f"the origin answered {answer.status}")
+            if given is not None:
                 answer.close()
-                return status
+                return await settled(given)
         self._meter.misses += 1
-        came = _Came(answer, for_client(answer.fields, answer.version), request_s, self._now_s())
+        request_s -= answer.older_s
+        asked.exchange.made_s = made_s(answer.fields, request_s)
+        came = Came(answer, for_client(answer.fields, answer.version), request_s, self._now_s())
         if entry is not None and answer.status == 304:
             answer.close()
             freshened = freshen(entry.stored, asked.table, came.fields, request_s, came.response_s, self._policy)
             if freshened is None:
                 return await self._fetch(asked, None, reason, flight)
-            return self._confirmed(asked, entry, freshened, reason, flight)
+            given = self._confirmed(asked, entry, freshened, reason, flight, answer.personal)
+            return await settled(given) if given is not None else await self._fetch(asked, None, reason, flight)
         if asked.method == "HEAD":
             return self._head(asked, entry, came, reason)
         return await self._take(asked, entry, came, reason, flight)
 
-    async def _take(
-        self, asked: Asked, entry: Entry | None, came: _Came, reason: Forward, flight: Flight | None
-    ) -> int:
+    async def _take(self, asked: Asked, entry: Entry | None, came: Came, reason: Forward, flight: Flight | None) -> int:
         """Another answer than what is stored."""
         answer, fields = came.answer, came.fields
         completes = answer.status == 206 and entry is not None and "range" not in asked.table
@@ -263,16 +360,16 @@ class RouteCache:
         table = {**asked.table, "range": ""} if completes else asked.table
         stored = judge("GET", table, answer.status, fields, came.request_s, came.response_s, self._policy)
         if completes and entry is not None:
-            status = await self._complete(asked, entry, answer, stored)
+            status = await self._intake.complete(asked, entry, answer, stored)
             return status if status is not None else await self._fetch(asked, None, reason, flight)
-        if isinstance(stored, Stored) and (answer.length or 0) <= self._settings.body_bytes:
-            return await self._keep(asked, entry, came, stored, reason, flight)
+        if isinstance(stored, Stored) and self._intake.fits(stored, answer.length):
+            return await self._intake.keep(asked, entry, came, stored, reason, flight)
         if flight is not None:
             self._flights.note_unshared(asked.key, came.response_s)
             self._flights.end(asked.key, flight)
         if entry is not None and answer.status < 500:
             # What is stored is no more what the origin gives.
-            self._tier.drop(entry)
+            self._keeper.drop(entry)
         detail = "too large" if isinstance(stored, Stored) else stored.value
         said = cache_status(self._name, forward=reason, detail=detail)
         await pass_on(asked.exchange, answer, fields, [("cache-status", said)])
@@ -292,7 +389,7 @@ class RouteCache:
             return asked.request
         return msgspec.structs.replace(asked.request, fields=fields)
 
-    def _stand_in(self, asked: Asked, entry: Entry | None, detail: str) -> int | None:
+    def _stand_in(self, asked: Asked, entry: Entry | None, detail: str) -> Given | None:
         """Give what is stale in place of an error, if that is allowed."""
         if entry is None or not may_serve_on_error(entry.stored, self._now_s()):
             return None
@@ -301,9 +398,9 @@ class RouteCache:
         return self._giver.give(asked, entry, is_stale=True, detail=detail)
 
     def _confirmed(
-        self, asked: Asked, entry: Entry, freshened: Freshened, reason: Forward, flight: Flight | None
-    ) -> int:
-        """The origin says that what is stored still holds."""
+        self, asked: Asked, entry: Entry, freshened: Freshened, reason: Forward, flight: Flight | None, personal: Fields
+    ) -> Given | None:
+        """The origin says that what is stored still holds. None where it is not there any more."""
         self._meter.validated += 1
         updated = self._keeper.update(asked.key, entry, freshened, asked.since)
         is_stored = updated is not None and updated.is_in
@@ -313,11 +410,12 @@ class RouteCache:
         now_s = self._now_s()
         ttl_s = given.stored.fresh_until_s - now_s if updated is not None and given.stored.fresh_until_s else None
         said = cache_status(self._name, forward=reason, forward_status=304, stored=is_stored, ttl_s=ttl_s)
-        status = self._giver.respond(asked, given, FieldBlock(freshened.fields), [("cache-status", said)])
-        assert status is not None, asked.key
-        return status
+        answered = self._giver.respond(asked, given, FieldBlock(freshened.fields), [("cache-status", said), *personal])
+        if answered is None:
+            self._tier.drop(given)
+        return answered
 
-    def _head(self, asked: Asked, entry: Entry | None, came: _Came, reason: Forward) -> int:
+    def _head(self, asked: Asked, entry: Entry | None, came: Came, reason: Forward) -> int:
         """An answer to HEAD is not stored; but it may say that what is stored still holds, or does not."""
         answer, fields = came.answer, came.fields
         if entry is not None and answer.status == 200:
@@ -328,7 +426,7 @@ class RouteCache:
             self._keeper.update(asked.key, entry, freshened, asked.since)
             fields = [*freshened.fields]
         answer.close()
-        asked.exchange.respond(answer.status, NOTHING, [*fields, self._said(reason)], b"")
+        asked.exchange.respond(answer.status, NOTHING, [*fields, *answer.personal, self._said(reason)], b"")
         return answer.status
 
     async def _refresh(self, asked: Asked, entry: Entry) -> None:
@@ -347,110 +445,12 @@ class RouteCache:
             if flight.fill is None:
                 self._flights.end(asked.key, flight)
 
-    # What comes is stored
-
-    async def _keep(
-        self, asked: Asked, entry: Entry | None, came: _Came, stored: Stored, reason: Forward, flight: Flight | None
-    ) -> int:
-        answer, fields = came.answer, came.fields
-        variant = variant_key(stored.vary, asked.table)
-        now_s = self._now_s()
-        ttl_s = stored.fresh_until_s - now_s if stored.fresh_until_s else 0.0
-        is_purged = self._purges.hits(asked.since, asked.key, tags_of(stored.fields))
-        detail = PURGED if is_purged else None
-        said = cache_status(self._name, forward=reason, stored=not is_purged, ttl_s=ttl_s, detail=detail)
-        if answer.whole is not None:
-            answer.close()
-            return self._kept(asked, entry, came, stored, [("cache-status", said)], flight)
-        fill = Fill(answer, self._settings.body_bytes)
-        if flight is not None and not stored.parts:
-            flight.fill = fill
-            flight.settle(Arrived(stored, variant, fill))
-        elif flight is not None:
-            self._flights.end(asked.key, flight)
-        reader = fill.reader()
-        self._tasks.start(self._fill(asked, entry, stored, variant, fill, flight), f"store {asked.key[:80]}")
-        try:
-            return await self._stream(asked, answer.status, FieldBlock(fields), [("cache-status", said)], fill, reader)
-        finally:
-            reader.close()
-
-    def _kept(
-        self,
-        asked: Asked,
-        entry: Entry | None,
-        came: _Came,
-        stored: Stored,
-        extra: list[tuple[str, str]],
-        flight: Flight | None,
-    ) -> int:
-        """An answer that came whole."""
-        body, status = came.answer.whole, came.answer.status
-        assert body is not None, asked.key
-        variant = variant_key(stored.vary, asked.table)
-        kept = self._keeper.store(asked.key, entry, stored, variant, body, asked.since)
-        # What is not to be kept of it, whoever asked for it is told all the same.
-        fields = without(came.fields, LENGTH)
-        if kept is None or kept.stored.parts:
-            asked.exchange.respond(status, NOTHING, [*fields, *extra], body)
-            return status
-        if flight is not None:
-            flight.settle(Arrived(kept.stored, variant, kept))
-        given = self._giver.respond(asked, kept, FieldBlock(fields), extra, is_saved=False)
-        assert given is not None, asked.key
-        return given
-
-    async def _fill(
-        self, asked: Asked, before: Entry | None, stored: Stored, variant: str, fill: Fill, flight: Flight | None
-    ) -> None:
-        """Read a body to its end, whoever still wants it, and store it."""
-        key, since = asked.key, asked.since
-        try:
-            await fill.pump()
-            if fill.is_whole:
-                self._keeper.store(key, before, stored, variant, b"".join(fill.pieces), since)
-        finally:
-            if flight is not None:
-                self._flights.end(key, flight)
-
-    async def _complete(
-        self, asked: Asked, entry: Entry, answer: OriginAnswer, stored: Stored | NotStored
-    ) -> int | None:
-        """The rest of what is stored in part has come: give all. None where the two do not belong together."""
-        if not isinstance(stored, Stored):
-            answer.close()
-            return None
-        body = await read_whole(answer)
-        kept = self._keeper.store(asked.key, entry, stored, entry.variant, body, asked.since)
-        if kept is None or not kept.stored.whole:
-            return None
-        return self._giver.respond(asked, kept, kept.block, [self._said("partial", stored=kept.is_in)])
-
-    # What comes is passed on
-
-    async def _stream(
-        self,
-        asked: Asked,
-        status: int,
-        block: FieldBlock,
-        extra: list[tuple[str, str]],
-        fill: Fill,
-        reader: Reader | None = None,
-    ) -> int:
-        exchange, reader = asked.exchange, reader or fill.reader()
-        try:
-            await exchange.begin(status, block, extra)
-            while piece := await reader.read():
-                await exchange.send(piece)
-            await exchange.end(fill.trailers)
-        except OriginFailed:
-            exchange.abort()
-        finally:
-            reader.close()
-        return status
-
     def _said(self, reason: Forward, *, stored: bool = False) -> tuple[str, str]:
         return ("cache-status", cache_status(self._name, forward=reason, stored=stored))
 
     def _now_s(self) -> float:
         return self._clock.wall_ms() / 1000
+
+
+def _not_cached(exchange: Exchange) -> TimedOut:
+    return TimedOut("answer", exchange.target[:120], "it is not cached, and the client wants nothing else")

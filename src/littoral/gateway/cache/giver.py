@@ -1,20 +1,30 @@
 """Answering from what is stored: all of it, a part, or that it has not changed."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 
 from littoral.core.clock import Clock
+from littoral.core.errors import StorageError
 from littoral.gateway.cache.asked import Asked
-from littoral.gateway.cache.entry import Entry
+from littoral.gateway.cache.disk_objects import READ_BYTES
+from littoral.gateway.cache.entry import Body, Entry, OpenBody
 from littoral.gateway.cache.eviction import MOST_USES
 from littoral.gateway.cache.meters import CacheMeter
 from littoral.gateway.exchange import Exchange
 from littoral.gateway.field_block import FieldBlock
 from littoral.wire.caching.cache_status import cache_status
-from littoral.wire.caching.ranges import select
+from littoral.wire.caching.ranges import Selected, select
 from littoral.wire.caching.serving import STALE_WARNING, age_s
 from littoral.wire.caching.validation import not_modified, not_modified_fields
 
 NOTHING = FieldBlock(())
+RANGE_NOT_SATISFIABLE = 416
+Given = int | Awaitable[int]
+"""The status; of what is read from a disk, once it has been read."""
+
+
+async def settled(given: Given) -> int:
+    """The status, once it is answered."""
+    return given if isinstance(given, int) else await given
 
 
 class Giver:
@@ -33,6 +43,7 @@ class Giver:
             ("age", str(int(now_s - stored.born_s))),
             ("cache-status", f"{self._name}; hit; ttl={int(stored.fresh_until_s - now_s)}"),
         ]
+        exchange.made_s = stored.born_s
         self._meter.hits += 1
         entry.hits += 1
         if entry.uses < MOST_USES:
@@ -45,8 +56,8 @@ class Giver:
         exchange.respond(stored.status, entry.block, extra, body)
         return stored.status
 
-    def give(self, asked: Asked, entry: Entry, *, is_stale: bool, detail: str | None = None) -> int | None:
-        """Any stored answer, and any part of it; None where that part is not there."""
+    def give(self, asked: Asked, entry: Entry, *, is_stale: bool, detail: str | None = None) -> Given | None:
+        """Any stored answer, and any part of it; None where that is not there."""
         stored, now_s = entry.stored, self._clock.wall_ms() / 1000
         ttl_s = stored.fresh_until_s - now_s if stored.fresh_until_s else 0.0
         extra = [
@@ -55,18 +66,19 @@ class Giver:
         ]
         if is_stale:
             extra.append(STALE_WARNING)
-        status = self.respond(asked, entry, entry.block, extra)
-        if status is not None:
+        asked.exchange.made_s = stored.born_s
+        given = self.respond(asked, entry, entry.block, extra)
+        if given is not None:
             self._meter.hits += 1
             self._meter.stale_hits += is_stale
             entry.hits += 1
             entry.uses = min(entry.uses + 1, MOST_USES)
-        return status
+        return given
 
     def respond(
         self, asked: Asked, entry: Entry, block: FieldBlock, extra: list[tuple[str, str]], *, is_saved: bool = True
-    ) -> int | None:
-        """From what an entry holds, as the request's conditions and range want it; None where a part that is wanted is not
+    ) -> Given | None:
+        """From what an entry holds, as the request's conditions and range want it; None where what is wanted is not
         there. is_saved: whether the origin did not have to send it."""
         exchange, stored = asked.exchange, entry.stored
         if not_modified(stored, asked.table, asked.now_s):
@@ -77,8 +89,56 @@ class Giver:
             return None
         if selected.content_range:
             extra.append(("content-range", selected.content_range))
-        body = entry.bytes_of(selected.start, selected.end) if selected.status != 416 else b""
-        if is_saved:
-            self._meter.hit_bytes += len(body)
-        exchange.respond(selected.status, block, extra, body)
+        if entry.body is not None:
+            given = _respond_from_disk(exchange, entry.body, selected, block, extra)
+        else:
+            given = _respond_from_memory(exchange, entry, selected, block, extra)
+        if is_saved and given is not None:
+            self._meter.hit_bytes += selected.end - selected.start
+        return given
+
+
+def _respond_from_memory(
+    exchange: Exchange, entry: Entry, selected: Selected, block: FieldBlock, extra: list[tuple[str, str]]
+) -> int:
+    body = entry.bytes_of(selected.start, selected.end) if selected.status != RANGE_NOT_SATISFIABLE else b""
+    exchange.respond(selected.status, block, extra, body)
+    return selected.status
+
+
+def _respond_from_disk(
+    exchange: Exchange, body: Body, selected: Selected, block: FieldBlock, extra: list[tuple[str, str]]
+) -> Given | None:
+    """None where the body is not there any more."""
+    length = selected.end - selected.start
+    if exchange.method == "HEAD":
+        exchange.respond(selected.status, block, [*extra, ("content-length", str(length))], b"")
         return selected.status
+    if selected.status == RANGE_NOT_SATISFIABLE:
+        exchange.respond(selected.status, block, extra, b"")
+        return selected.status
+    opened = body.open()
+    if opened is None:
+        return None
+    return _send(exchange, opened, selected, block, [*extra, ("content-length", str(length))])
+
+
+async def _send(
+    exchange: Exchange, opened: OpenBody, selected: Selected, block: FieldBlock, extra: list[tuple[str, str]]
+) -> int:
+    """As fast as the client takes it; one piece is in memory at a time."""
+    at, end = selected.start, selected.end
+    try:
+        await exchange.begin(selected.status, block, extra)
+        while at < end and (piece := await opened.read(at, min(at + READ_BYTES, end))):
+            await exchange.send(piece)
+            at += len(piece)
+        if at < end:
+            exchange.abort()
+        else:
+            await exchange.end()
+    except StorageError:
+        exchange.abort()
+    finally:
+        opened.close()
+    return selected.status

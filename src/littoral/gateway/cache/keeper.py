@@ -1,11 +1,14 @@
 """Putting answers on their shelves: whole ones, and parts, which are put together where they belong together.
 
-What a purge was meant for that came after the origin was asked is given to whoever asked, and is put on no shelf.
+What memory takes in goes to the disk, too. What a purge was meant for that came after the origin was asked is given to
+whoever asked, and is put on no shelf.
 """
 
 from collections.abc import Sequence
 
 from littoral.core.clock import Clock
+from littoral.gateway.cache.disk import DiskTier
+from littoral.gateway.cache.disk_objects import Spool
 from littoral.gateway.cache.entry import Entry
 from littoral.gateway.cache.memory import MemoryTier
 from littoral.gateway.cache.meters import CacheMeter
@@ -18,8 +21,9 @@ from littoral.wire.caching.validation import Freshened
 class Keeper:
     """Stores what a route's cache keeps."""
 
-    def __init__(self, tier: MemoryTier, clock: Clock, meter: CacheMeter) -> None:
+    def __init__(self, tier: MemoryTier, disk: DiskTier | None, clock: Clock, meter: CacheMeter) -> None:
         self._tier = tier
+        self._disk = disk
         self._clock = clock
         self._meter = meter
 
@@ -45,25 +49,67 @@ class Keeper:
             self._meter.stored += 1
         return kept
 
+    async def store_spooled(
+        self, key: str, before: Entry | None, stored: Stored, variant: str, spool: Spool, since: int
+    ) -> None:
+        """The same of a large body, which is on disk: its object there, and what memory knows of it. Returns once it can be
+        given from there, or will not be."""
+        assert self._disk is not None, key
+        body = await spool.finish()
+        if body is None:
+            return
+        kept = Entry(key, variant, stored, (), body)
+        if self._is_purged(before, kept, since) or not await self._disk.keep_spooled(kept, before):
+            return
+        if not self._is_purged(before, kept, since):
+            self._shelve(before, kept)
+            self._meter.stored += 1
+
+    def recall(self, entry: Entry, since: int) -> None:
+        """Shelve what was found on the disk, unless something newer has come meanwhile. since: the last purge when it was found."""
+        shelf = self._tier.get(entry.key)
+        if not (shelf is not None and shelf.has_like(entry)) and not self._is_purged(None, entry, since):
+            self._tier.put(entry)
+
+    def drop(self, entry: Entry) -> None:
+        """It is not to be given any more."""
+        self._tier.drop(entry)
+        if self._disk is not None:
+            self._disk.drop(entry)
+
+    def drop_url(self, url: str) -> None:
+        """Nothing that is stored of a URL is to be given any more."""
+        self._tier.drop_url(url)
+        if self._disk is not None:
+            self._disk.drop_url(url)
+
     def update(self, key: str, entry: Entry, freshened: Freshened, since: int) -> Entry | None:
         """What is stored from now on in place of an entry; None where that is nothing. since: as above."""
         if not isinstance(freshened.stored, Stored):
-            self._tier.drop(entry)
+            self.drop(entry)
             return None
-        updated = Entry(key, entry.variant, freshened.stored, entry.pieces)
+        updated = Entry(key, entry.variant, freshened.stored, entry.pieces, entry.body)
         updated.hits = entry.hits
         self._replace(entry, updated, since)
         return updated
 
     def _replace(self, before: Entry | None, kept: Entry, since: int) -> bool:
         """Whether it was put on its shelf."""
-        tags = kept.tags if before is None else (*before.tags, *kept.tags)
-        if self._tier.purges.hits(since, kept.key, tags):
+        if self._is_purged(before, kept, since):
             return False
+        self._shelve(before, kept)
+        if self._disk is not None:
+            self._disk.keep(kept, before)
+        return True
+
+    def _is_purged(self, before: Entry | None, kept: Entry, since: int) -> bool:
+        tags = kept.tags if before is None else (*before.tags, *kept.tags)
+        return self._tier.purges.hits(since, kept.key, tags)
+
+    def _shelve(self, before: Entry | None, kept: Entry) -> None:
         if before is not None:
             self._tier.drop(before)
         self._tier.put(kept)
-        return True
 
 
 def _merged(both: Stored, *sources: tuple[Sequence[Span], Sequence[bytes]]) -> list[bytes]:

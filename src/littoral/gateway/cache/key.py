@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Protocol
 
 from littoral.core.resources.web import CacheKey, QueryKey
+from littoral.gateway.cookies import cookies_of
 from littoral.gateway.field_block import Fields
-from littoral.gateway.routes import normal_host
+from littoral.gateway.routes import authority
 from littoral.gateway.target import RequestTarget
 
 SEPARATOR = "\n"
@@ -42,7 +42,7 @@ MakeKey = Callable[[Keyed, RequestTarget], str]
 
 def url_key(scheme: str, host: str, target: str) -> str:
     """The key of a URL where a route adds nothing; what keys of the same URL begin with."""
-    return f"{scheme}://{_authority(scheme, host)}{target}"
+    return f"{scheme}://{authority(scheme, host)}{target}"
 
 
 def key_maker(spec: CacheKey) -> MakeKey:
@@ -52,7 +52,7 @@ def key_maker(spec: CacheKey) -> MakeKey:
 
     def make(exchange: Keyed, target: RequestTarget) -> str:
         kept = target.query if query is None else query(target.query)
-        key = f"{exchange.scheme}://{_authority(exchange.scheme, exchange.host)}{target.path}"
+        key = f"{exchange.scheme}://{authority(exchange.scheme, exchange.host)}{target.path}"
         if kept:
             key = f"{key}?{kept}"
         return key if plain else key + _more(spec, exchange)
@@ -60,20 +60,12 @@ def key_maker(spec: CacheKey) -> MakeKey:
     return make
 
 
-@lru_cache(maxsize=1024)
-def _authority(scheme: str, host: str) -> str:
-    """A host in lower case, with its port unless that is the scheme's (RFC 9110, section 4.2.3)."""
-    port = host[host.rfind("]") + 1 :].partition(":")[2]
-    name = normal_host(host)
-    return f"{name}:{port}" if port and port != ("443" if scheme == "https" else "80") else name
-
-
 def _more(spec: CacheKey, exchange: Keyed) -> str:
     """The fields, cookies and kind of device that belong to the key, in the order that the route has them."""
     fields = exchange.fields
     parts = [f"{name.lower()}: {_value(fields, name.lower())}" for name in spec.headers]
     if spec.cookies:
-        cookies = _cookies(fields)
+        cookies = cookies_of(fields)
         parts += [f"cookie {name}={cookies.get(name, '')}" for name in spec.cookies]
     if spec.device:
         parts.append(f"device {device_of(_value(fields, 'sec-ch-ua-mobile'), _value(fields, 'user-agent'))}")
@@ -82,17 +74,6 @@ def _more(spec: CacheKey, exchange: Keyed) -> str:
 
 def _value(fields: Sequence[tuple[str, str]], wanted: str) -> str:
     return ", ".join(value for name, value in fields if name == wanted)
-
-
-def _cookies(fields: Sequence[tuple[str, str]]) -> dict[str, str]:
-    """The first of each name, as most servers take it (RFC 6265, section 4.2)."""
-    cookies: dict[str, str] = {}
-    for name, value in fields:
-        if name == "cookie":
-            for pair in value.split(";"):
-                cookie, _, content = pair.strip().partition("=")
-                cookies.setdefault(cookie, content)
-    return cookies
 
 
 def device_of(hint: str, agent: str) -> str:

@@ -31,6 +31,10 @@ class Shelf:
                 return found
         return None
 
+    def has_like(self, entry: Entry) -> bool:
+        """Whether there is one already where this one would stand."""
+        return entry.variant in self.groups.get(entry.stored.vary, ())
+
     def entries(self) -> Iterator[Entry]:
         """All."""
         for group in self.groups.values():
@@ -142,6 +146,10 @@ class MemoryTier:
             count = len(meant)
         self.purged += count
         return count
+
+    def shelves(self) -> list[Shelf]:
+        """All, as they are now: who goes through them may do so bit by bit."""
+        return list(self._shelves.values())
 
     def of_url(self, url: str) -> Iterator[Entry]:
         """All variants, and all keys that begin with it."""

@@ -18,6 +18,7 @@ from littoral.core.errors import InvalidInput
 from littoral.core.undecodable import UNDECODABLE
 from littoral.gateway.cache.key import SEPARATOR, MakeKey, url_key
 from littoral.gateway.field_block import Fields
+from littoral.gateway.routes import normal_host
 from littoral.gateway.target import RequestTarget, read_target
 
 VALUE_CHARACTERS = 8192
@@ -39,6 +40,8 @@ class Purge(msgspec.Struct, frozen=True):
     """Whether what is stored may stand in for an origin that fails, and be confirmed by it."""
     at_ms: int = 0
     """When it was asked for, by the clock of the node that was asked."""
+    node: str = ""
+    """Which that was; empty where it is not known."""
 
 
 EVERYTHING = Purge("all")
@@ -88,7 +91,7 @@ def read_place(url: str) -> Place:
     rest = url[found.end() :] if found is not None else url.removeprefix("//")
     end = min((at for at in map(rest.find, "/?#") if at >= 0), default=len(rest))
     host, target = rest[:end], rest[end:].partition("#")[0]
-    if schemes[0] not in SCHEMES or not _AUTHORITY.fullmatch(host):
+    if schemes[0] not in SCHEMES or not _AUTHORITY.fullmatch(host) or not normal_host(host):
         raise InvalidInput(
             "read URL", url[:120], "it is not one of a web server's", "Write it as clients do: http://HOST[:PORT]/PATH"
         )

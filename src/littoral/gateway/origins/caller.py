@@ -11,6 +11,7 @@ from littoral.core.errors import Unavailable
 from littoral.core.random import Random
 from littoral.gateway.exchange import Duplex
 from littoral.gateway.field_block import Fields
+from littoral.gateway.notes import ORIGIN, step
 from littoral.gateway.origins.member import Member
 from littoral.gateway.origins.meters import PoolMeter
 from littoral.gateway.origins.pool import Full, Pool
@@ -112,8 +113,11 @@ class OriginCaller:
         member = await self._target(call)
         while True:
             began_s = self._begin(call, member)
+            sent = _to(member, request)
             try:
-                answer, way = await self._transport.switch(member.target.endpoint, request, self.settings.timeouts)
+                with step(request.notes, ORIGIN, member.name) as tried:
+                    answer, way = await self._transport.switch(member.target.endpoint, sent, self.settings.timeouts)
+                    tried.answered(answer.status, answer.fields)
             except OriginFailed as failure:
                 self._end(member, failed=True)
                 following = self._next(call, failure) if failure.stage == "connect" else None
@@ -142,7 +146,9 @@ class OriginCaller:
                 raise Unavailable("reach pool", self.settings.name, cause, "Check the targets; they are tried again")
             if waits is None:
                 waits = self._queue.enter()
-            if not await self._queue.wait(waits):
+            with step(call.request.notes, "wait for room"):
+                has_room = await self._queue.wait(waits)
+            if not has_room:
                 crowding = self.settings.crowding
                 cause = f"its targets have {crowding.target_requests} requests under way each, and no more may wait"
                 raise Unavailable("reach pool", self.settings.name, cause, "Add targets, or raise the pool's bounds")
@@ -153,8 +159,11 @@ class OriginCaller:
     async def _try(self, call: _Call, member: Member, timeouts: OriginTimeouts, inform: Inform | None) -> OriginAnswer:
         """Raises OriginFailed, and what iterating over the body raises."""
         began_s = self._begin(call, member)
+        request = _to(member, call.request)
         try:
-            answer = await self._transport.send(member.target.endpoint, call.request, timeouts, inform)
+            with step(request.notes, ORIGIN, member.name) as tried:
+                answer = await self._transport.send(member.target.endpoint, request, timeouts, inform)
+                tried.answered(answer.status, answer.fields)
         except OriginFailed:
             self._end(member, failed=True)
             raise
@@ -233,3 +242,11 @@ class OriginCaller:
         member.inflight -= 1
         member.meter.inflight = member.inflight
         self._queue.room()
+
+
+def _to(member: Member, request: OriginRequest) -> OriginRequest:
+    """The request as this member is sent it."""
+    host = member.target.host
+    if not host:
+        return request
+    return replace(request, fields=[("host", host) if field[0] == "host" else field for field in request.fields])

@@ -39,7 +39,7 @@ class Checks:
     async def _asked(self, member: Member) -> int | None:
         """The status of the answer; None for none in time."""
         settings, endpoint = self._settings, member.target.endpoint
-        host = settings.host or str(endpoint).partition("//")[2]
+        host = member.target.host or settings.host or str(endpoint).partition("//")[2]
         request = OriginRequest("GET", settings.path, (("host", host), ("user-agent", "littoral-check")))
         timeout_s = settings.timeout_s
         try:

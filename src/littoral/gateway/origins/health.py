@@ -78,7 +78,7 @@ class Active:
     def answered(self, status: int | None) -> None:
         """status: None for no answer."""
         settings = self._settings
-        is_well = status is not None and settings.status_low <= status <= settings.status_high
+        is_well = status in settings.statuses
         if is_well == self.is_healthy and self._is_known:
             self._against = 0
             return

@@ -16,6 +16,8 @@ class Target(Struct, frozen=True):
     weight: int = 1
     """Of two targets the one with twice the weight gets twice the requests. At least 1."""
     region: str = ""
+    host: str = ""
+    """What it is sent as `host`; empty for what the request says."""
 
 
 class Balance(Struct, frozen=True):
@@ -54,14 +56,13 @@ class ActiveHealth(Struct, frozen=True):
     path: str = ""
     """Empty: nothing."""
     host: str = ""
-    """Empty: the target's own."""
+    """What targets are sent as such that have none of their own; empty for where they are reached."""
     interval_s: float = 10.0
     jitter_share: float = 0.2
     """Of the interval, more or less: gateways do not ask all at once."""
     timeout_s: float = 5.0
-    status_low: int = 200
-    status_high: int = 399
-    """What a healthy target answers, both included."""
+    statuses: frozenset[int] = frozenset(range(200, 400))
+    """What a healthy target answers."""
     healthy_after: int = 2
     unhealthy_after: int = 3
     """In a row. The first answer of all says it alone."""

@@ -8,6 +8,7 @@ from msgspec import Struct
 from littoral.core.errors import BadGateway
 from littoral.gateway.exchange import Duplex
 from littoral.gateway.field_block import Fields
+from littoral.gateway.notes import Notes
 
 
 class Endpoint(Struct, frozen=True):
@@ -21,6 +22,10 @@ class Endpoint(Struct, frozen=True):
     """For TLS: whose certificate it must show; empty for `host`."""
     ca_file: str = ""
     """For TLS: PEM with the CAs that may have signed it; empty for the system's."""
+    certificate_file: str = ""
+    """For TLS: PEM with the certificate that it is shown; empty for none. Those who want one are nodes, which speak TLS 1.3."""
+    key_file: str = ""
+    """PEM with the key to that."""
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -38,6 +43,17 @@ class OriginTimeouts(Struct, frozen=True):
     """Between two pieces of either body."""
 
 
+class Steering(Struct, frozen=True):
+    """What a request says itself of the target that it is for."""
+
+    mark: str = ""
+    """Which its client was given to come back to a target."""
+    hash_key: str = ""
+    """What consistent-hash goes by; empty for what it would go by anyway."""
+    over_tls: bool = False
+    """Whether it came so: what its client is told then stays on such connections."""
+
+
 class OriginRequest(Struct, frozen=True):
     """What is sent. The transport adds the framing and nothing else."""
 
@@ -49,6 +65,10 @@ class OriginRequest(Struct, frozen=True):
     body: bytes | AsyncIterator[bytes] = b""
     body_length: int | None = 0
     """None: unknown, sent chunked. 0: there is none."""
+    steering: Steering | None = None
+    """Is not sent; None where the pool decides alone."""
+    notes: Notes | None = None
+    """Is not sent: of the client's request for whose sake it is sent; None where nobody takes any."""
 
 
 Stage = Literal["connect", "send", "head", "body"]
@@ -82,6 +102,10 @@ class OriginAnswer(Protocol):
     """As announced; None where it ends with the last chunk, or with the connection."""
     trailers: Fields
     """After the end of the body."""
+    personal: Fields
+    """What only the client is told that has asked for it, besides `fields`: it is neither stored nor given to others."""
+    older_s: float
+    """By how much it is older than its `age` says: a parent node says it to the millisecond."""
 
     async def read(self) -> bytes:
         """The next piece of the body; empty at its end. Raises OriginFailed (stage body) where it breaks off."""

@@ -20,6 +20,8 @@ class CountedAnswer:
         self.length = answer.length
         self.whole: bytes | None = None
         self.trailers: Fields = ()
+        self.personal: Fields = answer.personal
+        self.older_s = answer.older_s
 
     async def read(self) -> bytes:
         """See OriginAnswer."""

@@ -4,6 +4,8 @@ import re
 from functools import lru_cache
 from typing import Literal
 
+from littoral.wire.caching.fields import members
+
 Forward = Literal["bypass", "method", "uri-miss", "vary-miss", "miss", "request", "stale", "partial"]
 """Why a request went on to the origin (section 2.2)."""
 
@@ -41,6 +43,21 @@ def cache_status(
     if detail is not None:
         parts.append(f"detail={_string(detail)}")
     return "; ".join(parts)
+
+
+def decision(status: str) -> str:
+    """What the cache did that has spoken last, in a word: hit, stale-hit, collapsed, validated (the origin said that what is
+    stored still holds), or why it went on, as `Forward` has it. status: the field, as `cache_status` makes it; empty for none."""
+    said = members(status)
+    # Behind the first quote is text, which may look like anything.
+    member = said[-1].partition('"')[0] if said else ""
+    if "; hit" in member:
+        return "stale-hit" if "; ttl=-" in member else "hit"
+    if "; collapsed" in member:
+        return "collapsed"
+    if "; fwd-status=304" in member:
+        return "validated"
+    return member.partition("; fwd=")[2].partition(";")[0]
 
 
 @lru_cache(maxsize=256)

@@ -87,6 +87,11 @@ def initial_age_s(response: Received) -> float:
     return max(apparent_s, age_value(response.by_name.get("age")) + delay_s)
 
 
+def made_s(fields: Fields, request_s: float) -> float:
+    """When a response was made that was asked for then: not before that. Seconds since the epoch."""
+    return request_s - age_value(next((value for name, value in fields if name == "age"), None))
+
+
 def age_value(value: str | None) -> float:
     """Of `Age`: the first of several, and nothing where it is no number of seconds (section 5.1)."""
     first = value.split(",", 1)[0].strip(" \t") if value is not None else ""

@@ -70,14 +70,18 @@ _NORMAL: dict[str, Callable[[str], str]] = {
 }
 
 
+def qualities(value: str) -> dict[str, int]:
+    """The members of Accept-Encoding and its like, as they are written, and how much each is wanted, in thousandths (RFC 9110,
+    section 12.4.2). None of what is too long to be looked into."""
+    if len(value) > VALUE_CHARACTERS:
+        return {}
+    return dict(_weighted(member) for member in members(value))
+
+
 def _by_quality(value: str) -> str:
     if len(value) > VALUE_CHARACTERS:
         return value
-    wanted: dict[str, int] = {}
-    for member in members(value):
-        name, quality = _weighted(member)
-        wanted[name] = quality
-    ordered = sorted(wanted.items(), key=lambda item: (-item[1], item[0]))
+    ordered = sorted(qualities(value).items(), key=lambda item: (-item[1], item[0]))
     return ",".join(name if quality == 1000 else f"{name};q={quality}" for name, quality in ordered)
 
 

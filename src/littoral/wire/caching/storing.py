@@ -236,7 +236,8 @@ def _kept(response: Received, policy: CachePolicy) -> tuple[tuple[str, str], ...
     """RFC 9111, section 3.1."""
     dropped = connection_names(response.by_name.get("connection"))
     dropped |= response.directives.withheld
-    dropped |= {"age", "content-length", *policy.consumed_fields}
+    # What caches before this one did (RFC 9211), and how long it took, was about the request that brought it.
+    dropped |= {"age", "content-length", "cache-status", "server-timing", *policy.consumed_fields}
     if response.status == 206:
         dropped |= {"content-range"}
     if not policy.store_set_cookie:

@@ -20,7 +20,7 @@ def test_a_port_in_use_is_named_with_its_holder_and_a_way_out():
 
 
 def test_a_tree_needs_a_port_for_its_links_and_one_for_each_listener():
-    assert runtime.PORTS == 1 + 5 + 4 + 5 + 5
+    assert runtime.PORTS == 1 + 5 + 4 + 5 + 5 + 2, "of cloud and eu, a relay each, after all others"
 
 
 def test_a_state_directory_holds_one_tree(tmp_path):

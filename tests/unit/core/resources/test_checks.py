@@ -30,6 +30,7 @@ ALERT = "value: {path: v}\n  detect: {zscore: {}}\n  alerts"
 
 VALID = {
     "root": node("listen: {peer: '0.0.0.0:1', join: '0.0.0.0:2', mqtt: '127.0.0.1:0', gateway: '127.0.0.1:0'}"),
+    "relay": node("listen: {gateway: '127.0.0.1:0', relay: '0.0.0.0:3'}"),
     "child": node("parent: {url: 'https://[::1]:7001', joinUrl: 'https://cloud.example'}"),
     "limits": node("limits: {rule-keys: 1}"),
     "bandwidth": parent("rate: 256KiB, burst: 1MiB, perDay: 2GiB, perMonth: 20GiB, atEnd: stop"),
@@ -67,6 +68,14 @@ BROKEN = {
     "same port": (
         node("listen: {mqtt: 'a:1', gateway: 'a:1'}"),
         'spec.listen.mqtt: found "a:1", which listen.gateway uses already',
+    ),
+    "relay without gateways": (
+        node("listen: {relay: 'a:1'}"),
+        "spec.listen.relay: it is served by the gateways, and there are none; set listen.gateway, too",
+    ),
+    "port of the parent's relay": (
+        node("parent: {url: 'https://cloud', relayUrl: 'https://cloud:0'}"),
+        'spec.parent.relayUrl: found "https://cloud:0"; its port is not between 1 and 65535',
     ),
     "port of the parent": (
         node("parent: {url: 'https://cloud:99999'}"),
@@ -141,7 +150,7 @@ BROKEN = {
         node("limits: {rule-key: 1}"),
         'spec.limits.rule-key: there is no such limit. Did you mean "rule-keys"?',
     ),
-    "limit of zero": (node("limits: {rule-keys: 0}"), "spec.limits.rule-keys: found 0; a limit is at least 1"),
+    "limit of zero": (node("limits: {rule-keys: 0}"), "spec.limits.rule-keys: found 0; this limit is at least 1"),
     "interval": (node("statusInterval: 0s"), 'spec.statusInterval: found "0s"; at least 100ms is allowed'),
     "password in the clear": (
         node("mqtt: {users: [{username: a, passwordHash: scrypt$secret}]}"),

@@ -59,7 +59,7 @@ def test_the_error_names_file_line_document_and_field_and_says_what_is_allowed()
     assert str(raised.value) == (
         "cannot read site.yaml: 2 problems\n"
         '  line 6, document 1 (Node plant-a), spec.teir: unknown field. Did you mean "tier"? '
-        "Allowed: tier, parent, listen, advertise, gateways, gatewayTls, staticRoots, mqtt, streams, encryption, storage, statusInterval, limits\n"
+        "Allowed: tier, parent, listen, advertise, gateways, gatewayTls, staticRoots, cacheDirectory, accessLog, mqtt, streams, encryption, storage, statusInterval, limits\n"
         '  line 5, document 1 (Node plant-a), spec: the field "tier" is missing; '
         'it is one of "cloud", "device", "region", "site"'
     )
@@ -110,7 +110,7 @@ BROKEN = {
         NODE + "  status_interval: 5s\n",
         (
             'line 7, document 1 (Node plant-a), spec.status_interval: unknown field. Did you mean "statusInterval"? '
-            "Allowed: tier, parent, listen, advertise, gateways, gatewayTls, staticRoots, mqtt, streams, encryption, storage, statusInterval, limits"
+            "Allowed: tier, parent, listen, advertise, gateways, gatewayTls, staticRoots, cacheDirectory, accessLog, mqtt, streams, encryption, storage, statusInterval, limits"
         ),
     ),
     "text for a number": (
@@ -136,7 +136,7 @@ BROKEN = {
         NODE + "  listen:\n",
         (
             "line 7, document 1 (Node plant-a), spec.listen: found nothing; "
-            "expected a mapping with the fields api, peer, join, gateway, mqtt, dashboard, streams"
+            "expected a mapping with the fields api, peer, join, gateway, relay, mqtt, dashboard, streams"
         ),
     ),
     "address without a port": (

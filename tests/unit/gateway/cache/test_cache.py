@@ -5,12 +5,14 @@ from typing import Any
 import pytest
 
 from littoral.core.errors import TimedOut
+from littoral.core.limits import Limits
 from littoral.core.resources.web import CacheKey
 from littoral.core.tasks import Tasks
 from littoral.gateway.cache.cache import CacheSettings, RouteCache
 from littoral.gateway.cache.key import key_maker
 from littoral.gateway.cache.memory import MemoryTier
 from littoral.gateway.cache.meters import CacheMeter
+from littoral.gateway.notes import Notes
 from littoral.gateway.origin_calls import OriginCalls, OriginSender
 from littoral.gateway.origins.transport import OriginFailed
 from littoral.gateway.target import read_target
@@ -35,7 +37,8 @@ class Edge:
         self.tasks = Tasks(self.faults.append)
         settings = CacheSettings(CachePolicy(name="edge"), key_maker(CacheKey()), body_bytes, collapse)
         sender = OriginSender(self.origin, "", "")
-        self.calls = OriginCalls(sender, RouteCache(settings, self.tier, sender, self.clock, self.tasks, self.meter))
+        cache = RouteCache(settings, self.tier, sender, self.clock, self.tasks, self.meter)
+        self.calls = OriginCalls(sender, cache, Limits())
 
     def after(self, seconds: float) -> None:
         self.clock.advance(seconds=seconds)
@@ -113,6 +116,23 @@ def test_many_who_want_the_same_have_it_fetched_once() -> None:
         assert len(edge.origin.asked) == 1
         assert {each.sent for each in exchanges} == {b"hello"}
         assert sum("collapsed" in each.said["cache-status"] for each in exchanges) == 63
+
+    run(scenario)
+
+
+def test_to_wait_for_another_request_is_a_step_of_ones_own() -> None:
+    async def scenario() -> None:
+        edge = Edge(answer())
+        edge.origin.held = asyncio.Event()
+        leading = asyncio.ensure_future(edge.serve(MemoryExchange("GET", "/a")))
+        await asyncio.sleep(0)
+        notes = Notes(edge.clock.monotonic_s, edge.clock.monotonic_s())
+        waiting = asyncio.ensure_future(edge.serve(MemoryExchange("GET", "/a", notes=notes)))
+        await asyncio.sleep(0)
+        edge.clock.advance(seconds=2)
+        edge.origin.held.set()
+        await asyncio.gather(leading, waiting)
+        assert [(each.name, each.length_ms) for each in notes.steps] == [("wait for another request", 2000)]
 
     run(scenario)
 

@@ -94,6 +94,7 @@ def test_a_prefix_is_a_host_and_how_its_paths_begin() -> None:
         (Purge("url", "ftp://edge.test/a"), "it is not one of a web server's"),
         (Purge("url", "http://user@edge.test/a"), "it is not one of a web server's"),
         (Purge("url", "/a"), "it is not one of a web server's"),
+        (Purge("url", "http://./a"), "it is not one of a web server's"),
         (Purge("url", "http://edge.test/a b"), "percent-encoded"),
         (Purge("url", "http://edge.test/%zz"), "hexadecimal"),
         (Purge("url", "http://edge.test/" + "a" * 9000), "at most 8192"),

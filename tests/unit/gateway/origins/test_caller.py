@@ -7,8 +7,9 @@ import pytest
 
 from littoral.core.errors import Unavailable
 from littoral.gateway.exchange import ClientGone
-from littoral.gateway.origins.settings import Balance, Breaking, Crowding, PassiveHealth, Retrying
-from littoral.gateway.origins.transport import OriginFailed, OriginRequest, OriginTimeouts
+from littoral.gateway.notes import Notes
+from littoral.gateway.origins.settings import Balance, Breaking, Crowding, PassiveHealth, Retrying, Target
+from littoral.gateway.origins.transport import Endpoint, OriginFailed, OriginRequest, OriginTimeouts
 from littoral.testing.loop import run
 from tests.support.pools import Answer, Scripted, caller_of, failed
 
@@ -47,6 +48,24 @@ def test_an_answer_says_who_gave_it():
     assert said == [(200, "http://a:80", 1), (200, "http://b:80", 1), (200, "http://a:80", 1)]
     assert asked == "aba"
     assert [each.meter.requests for each in caller.pool.members] == [2, 1]
+
+
+def test_each_target_is_sent_the_host_that_it_has():
+    async def main():
+        transport = Scripted(a=[503])
+        named = Target(Endpoint("http", "a", 80), host="a.shop.test")
+        caller = caller_of(transport, named, "b")
+        await caller.call(OriginRequest("GET", "/", (("x", "y"), ("host", "shop.test"))))
+        for _ in range(2):
+            await caller.switch(OriginRequest("GET", "/", (("host", "shop.test"),)))
+        return [each.fields for each in transport.requests]
+
+    assert run(main) == [
+        [("x", "y"), ("host", "a.shop.test")],
+        (("x", "y"), ("host", "shop.test")),
+        (("host", "shop.test"),),
+        [("host", "a.shop.test")],
+    ]
 
 
 @pytest.mark.parametrize("stage", ["connect", "send", "head", "body"])
@@ -333,5 +352,44 @@ def test_an_upgrade_that_was_sent_is_not_tried_again():
         answered, way = await caller.switch(GET)
         assert (answered.answer.status, way) == (200, None)
         assert [each.inflight for each in caller.pool.members] == [0, 0]
+
+    run(main)
+
+
+def test_each_wait_and_each_try_is_a_step_of_the_request():
+    async def main():
+        loop = asyncio.get_running_loop()
+        held, broken = loop.create_future(), failed("connect")
+        caller = caller_of(Scripted(a=[held], b=[broken]), "a", "b", crowding=Crowding(target_requests=1, wait_s=5))
+        first = asyncio.ensure_future(caller.call(GET))
+        await asyncio.sleep(0)
+        retried = Notes(loop.time, loop.time())
+        with pytest.raises(OriginFailed):
+            await caller.call(OriginRequest("GET", "/", (), notes=retried))
+        caller.pool.members[1].inflight += 1
+        waited = Notes(loop.time, loop.time())
+        second = asyncio.ensure_future(caller.call(OriginRequest("GET", "/", (), notes=waited)))
+        await asyncio.sleep(2)
+        held.set_result(Answer())
+        await asyncio.gather(first, second)
+        shown = [
+            [(each.name, each.detail, each.status, each.failure) for each in notes.steps] for notes in (retried, waited)
+        ]
+        assert shown == [
+            [("origin", "http://b:80", 0, str(broken))],
+            [("wait for room", "", 0, ""), ("origin", "http://a:80", 200, "")],
+        ]
+        assert waited.steps[0].length_ms == pytest.approx(2000)
+
+    run(main)
+
+
+def test_an_upgrade_is_a_step_too():
+    async def main():
+        loop = asyncio.get_running_loop()
+        notes = Notes(loop.time, loop.time())
+        caller = caller_of(Scripted(a=[101]), "a")
+        await caller.switch(OriginRequest("GET", "/", (), notes=notes))
+        assert [(each.name, each.detail, each.status) for each in notes.steps] == [("origin", "http://a:80", 101)]
 
     run(main)

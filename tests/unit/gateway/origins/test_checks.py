@@ -2,12 +2,17 @@
 
 import asyncio
 
+import msgspec
+import pytest
+
 from littoral.core.tasks import Tasks
 from littoral.gateway.origins.checks import Checks
-from littoral.gateway.origins.settings import ActiveHealth
+from littoral.gateway.origins.meters import PoolMeter
+from littoral.gateway.origins.pool import Pool
+from littoral.gateway.origins.settings import ActiveHealth, OriginPool
 from littoral.testing.loop import run
 from littoral.testing.random import SeededRandom
-from tests.support.pools import Answer, Scripted, failed, pool_of
+from tests.support.pools import Answer, Scripted, failed, pool_of, targets
 
 SETTINGS = ActiveHealth("/up", interval_s=10, jitter_share=0.1, timeout_s=3, healthy_after=2, unhealthy_after=2)
 
@@ -65,6 +70,25 @@ def test_they_do_not_all_begin_at_once_and_leave_nothing_open():
         await tasks.stop()
 
     run(main)
+
+
+@pytest.mark.parametrize(
+    ("settings", "of_target", "said"),
+    [("", "", "a:80"), ("shop.test", "", "shop.test"), ("shop.test", "a.shop.test:81", "a.shop.test:81")],
+)
+def test_the_host_that_is_asked_is_the_one_that_requests_ask(settings, of_target, said):
+    async def main():
+        target = msgspec.structs.replace(*targets("a"), host=of_target)
+        pool = Pool(
+            OriginPool("pool", (target,), active=ActiveHealth("/up", settings)), SeededRandom(0), PoolMeter(), key=b"k"
+        )
+        transport, tasks = Scripted(), Tasks(lambda error: None)
+        Checks(pool, transport, SeededRandom(1), tasks).start()
+        await asyncio.sleep(5)
+        await tasks.stop()
+        return [dict(each.fields)["host"] for each in transport.requests]
+
+    assert run(main) == [said]
 
 
 def test_without_a_path_nobody_is_asked():

@@ -108,6 +108,15 @@ def test_answers_move_it_between_healthy_and_not(answers, healthy):
     assert seen == healthy
 
 
+def test_which_answers_are_good_can_be_said():
+    health = Active(ActiveHealth("/", statuses=frozenset({204, 401}), unhealthy_after=1, healthy_after=1))
+    seen = ""
+    for status in [204, 200, 401, 403, None]:
+        health.answered(status)
+        seen += "-+"[health.is_healthy]
+    assert seen == "+-+--"
+
+
 def test_checks_do_not_come_all_at_once():
     health, random = Active(ActiveHealth("/", interval_s=10, jitter_share=0.2)), SeededRandom(1)
     delays = [health.next_delay_s(random) for _ in range(100)]

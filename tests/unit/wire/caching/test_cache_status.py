@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from littoral.wire.caching.cache_status import cache_status
+from littoral.wire.caching.cache_status import Forward, cache_status, decision
 
 
 def test_a_hit():
@@ -31,6 +31,29 @@ def test_a_validation():
 def test_a_hit_went_nowhere():
     with pytest.raises(AssertionError, match="Littoral"):
         cache_status("Littoral", stored=True)
+
+
+@pytest.mark.parametrize(
+    ("status", "word"),
+    [
+        ("", ""),
+        (cache_status("Littoral", ttl_s=5), "hit"),
+        (cache_status("Littoral", ttl_s=-5, detail="the origin answered 503"), "stale-hit"),
+        (cache_status("Littoral", forward="uri-miss", stored=True), "uri-miss"),
+        (cache_status("Littoral", forward="uri-miss", collapsed=True, ttl_s=1), "collapsed"),
+        (cache_status("Littoral", forward="stale", forward_status=304, stored=True), "validated"),
+        (cache_status("Littoral", forward="stale", stored=True), "stale"),
+        ("region; hit; ttl=3, site; fwd=uri-miss; stored", "uri-miss"),
+        ("Littoral", ""),
+    ],
+)
+def test_what_a_cache_did_is_a_word(status: str, word: str):
+    assert decision(status) == word
+
+
+@given(st.sampled_from(["uri-miss", "method", "bypass"]), st.text(), st.text())
+def test_no_text_passes_for_what_a_cache_did(forward: Forward, key: str, detail: str):
+    assert decision(cache_status("Littoral", forward=forward, key=key, detail=detail)) == forward
 
 
 @given(st.text(), st.text())

@@ -227,6 +227,8 @@ def test_what_is_kept_of_the_fields():
         ("transfer-encoding", "x"),
         ("upgrade", "x"),
         ("age", "5"),
+        ("cache-status", "x; hit"),
+        ("server-timing", "db;dur=5"),
         ("content-length", "7"),
         ("content-range", "x"),
         ("link", "1"),
