@@ -16,9 +16,11 @@ LET_GO = 32
 class Shelf:
     """All that is stored under one key. Responses that vary by different fields lie apart, those that came last first."""
 
-    __slots__ = ("groups", "only")
+    __slots__ = ("expired", "groups", "only")
 
-    def __init__(self) -> None:
+    def __init__(self, expired: int) -> None:
+        """expired: the last time that everything was let be stale."""
+        self.expired = expired
         self.groups: dict[tuple[str, ...], dict[str, Entry]] = {}
         self.only: Entry | None = None
         """The one entry there is, where it does not vary."""
@@ -39,6 +41,12 @@ class Shelf:
         """All."""
         for group in self.groups.values():
             yield from group.values()
+
+    def expire(self, expired: int) -> None:
+        """Everything was let be stale once more, and what is here has not been yet."""
+        for entry in self.entries():
+            entry.expire()
+        self.expired = expired
 
     def put(self, entry: Entry) -> Entry | None:
         """Returns what it takes the place of."""
@@ -75,6 +83,9 @@ class MemoryTier:
         """Entries by tag."""
         self._leaving: list[dict[str, Shelf]] = []
         """What was forgotten with all, and takes memory still: giving it back takes longer than forgetting it."""
+        self._expired = 0
+        """How often everything was let be stale. Each shelf is when it is looked at next: all at once would hold up whoever wants
+        an answer meanwhile."""
         self.purges = PurgeLog()
         self.evicted = 0
         """Entries that had to leave for others."""
@@ -93,13 +104,16 @@ class MemoryTier:
 
     def get(self, key: str) -> Shelf | None:
         """What is stored under a key."""
-        return self._shelves.get(key)
+        shelf = self._shelves.get(key)
+        if shelf is not None and shelf.expired != self._expired:
+            shelf.expire(self._expired)
+        return shelf
 
     def put(self, entry: Entry) -> None:
         """Store, in place of what it replaces. What is larger than all there is room for is not stored."""
-        shelf = self._shelves.get(entry.key)
+        shelf = self.get(entry.key)
         if shelf is None:
-            shelf = self._shelves[entry.key] = Shelf()
+            shelf = self._shelves[entry.key] = Shelf(self._expired)
             url, more, _ = entry.key.partition(SEPARATOR)
             if more:
                 self._longer.setdefault(url, {})[entry.key] = None
@@ -134,8 +148,8 @@ class MemoryTier:
         """Forget what a purge is meant for, or let it be stale; what is being fetched of it is not going to be stored.
         Returns how many entries it was meant for."""
         self.purges.note(aim)
-        if aim.everything and not aim.soft:
-            count = self._clear()
+        if aim.everything:
+            count = self._expire_all() if aim.soft else self._clear()
         else:
             meant = list(self._meant(aim))
             for entry in meant:
@@ -154,8 +168,13 @@ class MemoryTier:
     def of_url(self, url: str) -> Iterator[Entry]:
         """All variants, and all keys that begin with it."""
         for key in (url, *self._longer.get(url, ())):
-            if (shelf := self._shelves.get(key)) is not None:
+            if (shelf := self.get(key)) is not None:
                 yield from shelf.entries()
+
+    def _expire_all(self) -> int:
+        """Let all be stale."""
+        self._expired += 1
+        return self.count
 
     def _clear(self) -> int:
         """Forget all, many times faster than one by one: meanwhile nobody is answered."""
@@ -178,9 +197,9 @@ class MemoryTier:
             yield from self._tagged.get(aim.tag, ())
         for url in aim.urls:
             yield from self.of_url(url)
-        if aim.everything or aim.prefixes:
+        if aim.prefixes:
             for key, shelf in self._shelves.items():
-                if aim.everything or key.startswith(aim.prefixes):
+                if key.startswith(aim.prefixes):
                     yield from shelf.entries()
 
     def _leave(self, left: Iterable[Held]) -> None:

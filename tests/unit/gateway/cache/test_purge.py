@@ -181,6 +181,25 @@ def test_a_soft_purge_leaves_what_may_stand_in_for_an_origin_that_fails() -> Non
     assert (left.stored.fresh_until_s, left.stored.revalidate_until_s, left.stored.error_until_s) == (0, 0, 120)
 
 
+def test_a_soft_purge_of_all_is_heard_of_by_each_when_it_is_looked_at_and_not_by_what_comes_later() -> None:
+    tier = MemoryTier(1 << 20)
+    older, other, newer = (
+        entry(URL, vary=("lang",), lang="en"),
+        entry(f"{URL}/2"),
+        entry(URL, vary=("lang",), lang="de"),
+    )
+    tier.put(older)
+    tier.put(other)
+    assert tier.purge(aim_of(Purge("all", soft=True), ())) == 2
+    assert tier.purged == 2
+    tier.put(newer)
+    for each, fresh in ((older, False), (newer, True), (other, False)):
+        assert tier.get(each.key) is not None
+        assert bool(each.stored.fresh_until_s) is fresh
+    assert tier.purge(aim_of(Purge("all", soft=True), ())) == 3
+    assert [found.stored.fresh_until_s for found in tier.of_url(URL)] == [0, 0]
+
+
 def test_the_log_says_what_was_purged_since_and_of_the_long_ago_that_all_was() -> None:
     log = PurgeLog()
     log.note(url_aim(URL))
