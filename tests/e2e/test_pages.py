@@ -534,6 +534,7 @@ def test_no_page_has_commands_that_nothing_runs():
         STREAMS,
         WEB_CACHE,
         TIERS,
+        LOAD,
         OPERATIONS,
         REPLACE_GATEWAYS,
         WORKERS,
