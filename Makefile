@@ -23,10 +23,9 @@ help: ## List the targets
 demo: $(VENV) ## Run a cloud, a region and two sites on this machine, with devices and a dashboard
 	@$(BIN)/littoral up
 
-# One process more than there are cores: many tests wait for others.
 .PHONY: test
 test: check $(DEBIAN) $(NPM) ## Check, then run all tests on all cores (make test ARGS="-k name" for some; -n 0 in one process)
-	@$(BIN)/python -m pytest -n $$(($$(nproc) + 1)) --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: check
 check: $(VENV) ## Lint, format, types and layers; changes nothing

@@ -211,6 +211,8 @@ def test_what_is_purged_at_a_site_is_not_brought_back_from_above(tree: Tree) -> 
     until(lambda: counted.search(one.api("GET", "/metrics").body.decode()))
     one.kill_hub()
     until(lambda: get(one, path).body == b"2")
+    # The parent is asked again once the new hub has greeted it.
+    until(lambda: len(said(get(one, fresh_path()))) == 3)
     tree.shop.version = "1"
 
 

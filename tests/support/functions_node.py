@@ -260,11 +260,9 @@ def replace_app(app: PlacedApp, settings: Mapping[str, Any]) -> PlacedApp:
 def gone(pid: int) -> bool:
     """Whether a process has ended."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
         return True
-    with open(f"/proc/{pid}/stat") as stat:
-        return stat.read().rpartition(")")[2].split()[0] == "Z"
 
 
 def kill9(pid: int) -> None:

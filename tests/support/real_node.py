@@ -24,7 +24,7 @@ from littoral.fleet.desired import Deployable, record_of
 from littoral.node.layout import JOIN_TOKEN_VARIABLE
 from littoral.wire import mqtt
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 PACKET_MOST_BYTES = 1 << 20
 
 
