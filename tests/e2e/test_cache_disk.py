@@ -74,6 +74,10 @@ def test_after_all_gateways_were_killed_what_was_stored_is_given_unless_it_was_p
         await kill(node)
         await node.purges.purge(Purge("tag", "a"))
         await start(node)
+        assert (await node.get("/a")).body == b"3"
+        # Before it is on the disk the other gateway has to fetch it, too.
+        node.reports.clear()
+        await written(node, 2)
         assert {(await node.get("/a")).body for _ in range(8)} == {b"3"}
         replies = [await node.get("/b") for _ in range(8)]
         assert ({reply.body for reply in replies}, len(origin.heads)) == ({b"2"}, 3)

@@ -273,6 +273,8 @@ def test_an_index_that_is_found_damaged_meanwhile_costs_no_request_and_is_begun_
         ):
             for number in range(40):
                 await one.ask(f"/{number}")
+            while not (one.objects.is_idle and other.objects.is_idle):
+                await asyncio.sleep(0.001)  # What is written later would cover the damage.
             before = inode(tmp_path / "index.db")
             connection = apsw.Connection(str(tmp_path / "index.db"))
             connection.execute("SELECT * FROM state").fetchall()
@@ -284,12 +286,12 @@ def test_an_index_that_is_found_damaged_meanwhile_costs_no_request_and_is_begun_
             one.memory.resize(0)
             for number in range(40):
                 assert (await one.calls_alone(f"/{number}")).status == 200
-            damaged = tmp_path / "damaged"
+            damaged, number = tmp_path / "damaged", 0
             while damaged.exists() or inode(tmp_path / "index.db") in (None, before):
+                number += 1
                 for edge in (one, other):
                     edge.objects.look()  # As it does once a second.
-                await other.calls_alone("/other")
-                await one.calls_alone("/one")
+                    await edge.calls_alone(f"/more/{number}")
                 await asyncio.sleep(0.001)
             one.memory.resize(1 << 24)
             while not (one.disk.is_open and other.disk.is_open):
