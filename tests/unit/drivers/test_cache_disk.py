@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -270,6 +271,7 @@ def test_an_index_that_is_found_damaged_meanwhile_costs_no_request_and_is_begun_
         async with (
             running(DiskEdge(tmp_path, page(b"1" * 5000), page(b"2")), stream) as one,
             running(DiskEdge(tmp_path, page(b"3")), stream) as other,
+            contextlib.AsyncExitStack() as stack,
         ):
             for number in range(40):
                 await one.ask(f"/{number}")
@@ -280,9 +282,11 @@ def test_an_index_that_is_found_damaged_meanwhile_costs_no_request_and_is_begun_
             connection.execute("SELECT * FROM state").fetchall()
             connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
             connection.close()
-            with (tmp_path / "index.db").open("r+b") as file:
-                file.seek(4096)
-                file.write(b"\xff" * 300_000)
+            # Left open: what is there anew must not get the same inode.
+            file = stack.enter_context((tmp_path / "index.db").open("r+b"))
+            file.seek(4096)
+            file.write(b"\xff" * 300_000)
+            file.flush()
             one.memory.resize(0)
             for number in range(40):
                 assert (await one.calls_alone(f"/{number}")).status == 200
