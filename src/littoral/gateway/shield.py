@@ -59,6 +59,8 @@ class ShieldedSender:
     def request(self, exchange: Exchange, target: RequestTarget, request_id: str) -> OriginRequest:
         """See Sender.request."""
         request = self._direct.request(exchange, target, request_id)
+        if self._shield.way is None:
+            return request
         said = {name: getattr(request, name) for name in request.__struct_fields__}
         return ShieldRequest(**said, asked_host=exchange.host, asked_target=str(target))
 
