@@ -1,6 +1,8 @@
-"""An exchange that was answered already: for what is fetched once more with nobody waiting for it."""
+"""An exchange with nobody at its other end: for what is fetched once more after it was answered, and for what only looks how it
+is answered."""
 
 from collections.abc import AsyncIterator, Callable
+from typing import Self
 
 from littoral.gateway.exchange import Duplex, Exchange
 from littoral.gateway.field_block import FieldBlock, Fields
@@ -8,22 +10,36 @@ from littoral.gateway.notes import Notes
 
 
 class Nobody:
-    """Implements `littoral.gateway.exchange.Exchange`: asks what another one asked, and hears nothing."""
+    """Implements `littoral.gateway.exchange.Exchange`: asks without a body, and hears nothing."""
 
-    def __init__(self, asked: Exchange) -> None:
-        """asked: a request without a body."""
-        self.method = asked.method
-        self.target = asked.target
-        self.host = asked.host
-        self.scheme = asked.scheme
-        self.version = asked.version
-        self.client = asked.client
-        self.fields = asked.fields
+    def __init__(
+        self, *, method: str, target: str, host: str, scheme: str, version: str, client: str, fields: Fields
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.host = host
+        self.scheme = scheme
+        self.version = version
+        self.client = client
+        self.fields = fields
         self.has_body = False
         self.body_length: int | None = None
         self.notes: Notes | None = None
         self.sent_bytes = 0
         self.made_s = 0.0
+
+    @classmethod
+    def instead_of(cls, asked: Exchange) -> Self:
+        """Asks what another one asked."""
+        return cls(
+            method=asked.method,
+            target=asked.target,
+            host=asked.host,
+            scheme=asked.scheme,
+            version=asked.version,
+            client=asked.client,
+            fields=asked.fields,
+        )
 
     async def body(self) -> AsyncIterator[bytes]:
         """There is none."""

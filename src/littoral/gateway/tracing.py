@@ -1,13 +1,14 @@
 """A request that an operator has a gateway make of itself, to see what becomes of it. Its body is thrown away."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
 from littoral.core.clock import Clock
-from littoral.gateway.exchange import Duplex, Exchange, Serve
+from littoral.gateway.exchange import Exchange, Serve
 from littoral.gateway.field_block import FieldBlock, Fields
+from littoral.gateway.nobody import Nobody
 from littoral.gateway.noted import Noted, cache_decision
 from littoral.gateway.notes import Notes, Step
 from littoral.wire.caching.fields import combined
@@ -77,55 +78,27 @@ class TraceReport(Struct, frozen=True):
     steps: list[TraceStep]
 
 
-class _Asked:
-    """Implements `littoral.gateway.exchange.Exchange`."""
+class _Asked(Nobody):
+    """What an operator asks: what is answered is counted, and notes are taken of it elsewhere."""
 
     def __init__(self, ask: TraceAsk) -> None:
-        self.method = ask.method
-        self.target = ask.target
-        self.host = ask.host
-        self.scheme = ask.scheme
-        self.version = "1.1"
-        self.client = CLIENT
-        self.fields: Fields = [("host", ask.host), *ask.fields]
-        self.has_body = False
-        self.body_length: int | None = None
-        self.notes: Notes | None = None
-        self.sent_bytes = 0
-        self.made_s = 0.0
-
-    async def body(self) -> AsyncIterator[bytes]:
-        """There is none."""
-        nothing: tuple[bytes, ...] = ()
-        for piece in nothing:
-            yield piece
-
-    def inform(self, status: int, fields: Fields) -> None:
-        """Nobody hears."""
+        super().__init__(
+            method=ask.method,
+            target=ask.target,
+            host=ask.host,
+            scheme=ask.scheme,
+            version="1.1",
+            client=CLIENT,
+            fields=[("host", ask.host), *ask.fields],
+        )
 
     def respond(self, status: int, block: FieldBlock, extra: Fields, body: bytes) -> None:
         """The body is thrown away."""
         self.sent_bytes = len(body) if self.method != "HEAD" else 0
 
-    async def begin(self, status: int, block: FieldBlock, extra: Fields) -> None:
-        """Notes are taken of it elsewhere."""
-
     async def send(self, piece: bytes | memoryview) -> None:
         """It is thrown away."""
         self.sent_bytes += len(piece)
-
-    async def end(self, trailers: Fields = ()) -> None:
-        """Notes are taken of it elsewhere."""
-
-    def switch(self, status: int, fields: Fields) -> Duplex:
-        """Nobody asks for another protocol so."""
-        raise AssertionError(status)
-
-    def abort(self) -> None:
-        """Notes are taken of it elsewhere."""
-
-    def when_gone(self, call: Callable[[], None]) -> None:
-        """It stays until the end."""
 
 
 class Tracer:

@@ -435,7 +435,7 @@ class RouteCache:
             entry.refreshing = False
             return
         flight = self._flights.begin(asked.key, self._purges.number)
-        asked.exchange = Nobody(asked.exchange)
+        asked.exchange = Nobody.instead_of(asked.exchange)
         try:
             await self._fetch(asked, entry, "stale", flight)
         except LittoralError:
