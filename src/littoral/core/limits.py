@@ -1,53 +1,22 @@
 """Every limit of a node: name, default, unit, what happens when it is reached, and why it is there.
 
-A limit is declared here and nowhere else, so that `docs/reference/limits.md` is complete (a test
-compares) and each one is counted by the same metric: `littoral_limit_reached_total{limit="<name>"}`.
+A limit is declared here, or in the file of its theme that is included here (`gateway_limits`, `mqtt_limits`, `function_limits`,
+`event_limits`, `inference_limits`), and nowhere else, so that `docs/reference/limits.md` is complete (a test compares) and each one is counted by the same metric:
+`littoral_limit_reached_total{limit="<name>"}`.
 """
 
 from collections.abc import Mapping
-from typing import Literal
-
-import msgspec
 
 from littoral.core.errors import InvalidInput
+from littoral.core.event_limits import EVENT_LIMITS
+from littoral.core.function_limits import FUNCTION_LIMITS
+from littoral.core.gateway_limits import GATEWAY_LIMITS
+from littoral.core.inference_limits import INFERENCE_LIMITS
+from littoral.core.limit import KIB, MIB, Declarations, Limit
+from littoral.core.mqtt_limits import MQTT_LIMITS
 
-Policy = Literal["reject", "drop-oldest", "spill", "wait", "close", "kill"]
-
-
-class Limit(msgspec.Struct, frozen=True):
-    """One bound."""
-
-    name: str
-    default: int
-    unit: str
-    policy: Policy
-    """What happens at the bound."""
-    reason: str
-    maximum: int | None = None
-    """The most a node may set it to; None for any. For what other nodes have to be able to read."""
-
-    least: int = 1
-    """The least that a node may set it to; 0 where there may be none of it at all."""
-
-    @property
-    def most(self) -> int:
-        """Of a limit that has a maximum."""
-        assert self.maximum is not None, self.name
-        return self.maximum
-
-
-LIMITS: dict[str, Limit] = {}
-
-
-def _limit(
-    name: str, default: int, unit: str, policy: Policy, reason: str, *, maximum: int | None = None, least: int = 1
-) -> Limit:
-    assert name not in LIMITS, name
-    LIMITS[name] = Limit(name, default, unit, policy, reason, maximum, least)
-    return LIMITS[name]
-
-
-KIB, MIB = 1 << 10, 1 << 20
+LIMITS = Declarations()
+_limit = LIMITS.declare
 
 RECORD_BYTES = _limit(
     "record-bytes", MIB, "bytes", "reject", "one record is decoded in one piece at every node", maximum=4 * MIB
@@ -338,36 +307,6 @@ HELLOS_S = _limit(
 TREE_NODES = _limit(
     "tree-nodes", 100_000, "nodes", "reject", "the root remembers every node it signed for, so that names stay unique"
 )
-MQTT_PACKET_BYTES = _limit("mqtt-packet-bytes", 256 * KIB, "bytes", "close", "a packet is parsed in one piece")
-MQTT_CONNECTIONS = _limit("mqtt-connections", 20_000, "connections", "reject", "each holds a socket and a session")
-MQTT_SUBSCRIPTIONS = _limit(
-    "mqtt-subscriptions", 1000, "filters per client", "reject", "each is matched against every new topic"
-)
-MQTT_TOPICS = _limit("mqtt-topics", 100_000, "topics", "reject", "each topic seen has a compiled route in memory")
-MQTT_SEND_QUEUE_BYTES = _limit(
-    "mqtt-send-queue-bytes",
-    MIB,
-    "bytes per client",
-    "drop-oldest",
-    "a slow subscriber must not use up the hub's memory",
-)
-MQTT_INFLIGHT = _limit("mqtt-inflight", 1024, "messages per client", "drop-oldest", "unacknowledged QoS 1 deliveries")
-MQTT_UNSTORED = _limit(
-    "mqtt-unstored", 16_384, "messages per client", "wait", "QoS 1 publishes read but not yet synced; reading pauses"
-)
-MQTT_UNSTORED_BYTES = _limit(
-    "mqtt-unstored-bytes", 4 * MIB, "bytes per client", "wait", "few large QoS 1 publishes weigh as much as many small"
-)
-MQTT_RETAINED = _limit(
-    "mqtt-retained", 10_000, "messages", "reject", "each is held in memory and matched to new filters"
-)
-MQTT_RETAINED_BYTES = _limit("mqtt-retained-bytes", 32 * MIB, "bytes", "reject", "retained payloads are held in memory")
-MQTT_SESSIONS = _limit(
-    "mqtt-sessions", 20_000, "sessions", "drop-oldest", "sessions kept for absent clients are held in memory"
-)
-MQTT_CONNECT_S = _limit(
-    "mqtt-connect-seconds", 10, "seconds", "close", "a connection that does not say CONNECT holds a socket for nothing"
-)
 RULE_KEYS = _limit("rule-keys", 100_000, "keys per rule", "reject", "each key has a window and a detector in memory")
 RULE_WINDOWS = _limit("rule-windows", 256, "open windows per key", "reject", "bounds what a wild timestamp can open")
 RULE_OUTPUTS = _limit(
@@ -398,260 +337,8 @@ KV_TOMBSTONE_S = _limit(
     "drop-oldest",
     "every key that was ever deleted would stay for ever; for as long a node may be away, and its old writes still count",
 )
-FUNCTION_WALL_MS = _limit("function-wall-ms", 10_000, "milliseconds", "kill", "default of an app's wallTimeMs")
-FUNCTION_INFLIGHT = _limit(
-    "function-inflight", 1000, "requests per worker", "reject", "a busy app must not queue for ever"
-)
-FUNCTION_BODY_BYTES = _limit("function-body-bytes", 16 * MIB, "bytes", "reject", "bodies are held in memory")
-FUNCTION_MEMORY_BYTES = _limit("function-memory-bytes", 512 * MIB, "bytes", "kill", "default of an app's memoryBytes")
-FUNCTION_GRACE_MS = _limit(
-    "function-grace-ms", 250, "milliseconds", "kill", "what a worker has, past a request's wall time, to let go of it"
-)
-FUNCTION_START_MS = _limit("function-start-ms", 10_000, "milliseconds", "kill", "an app's import must come to an end")
-FUNCTION_WAIT_MS = _limit(
-    "function-wait-ms", 2000, "milliseconds", "reject", "how long a request waits for a worker that is being restarted"
-)
-FUNCTION_BACKGROUND = _limit(
-    "function-background", 1000, "tasks per worker", "reject", "work handed to ctx.waitUntil outlives its request"
-)
-FORM_FIELDS = _limit(
-    "form-fields", 1000, "fields of a form", "reject", "each field of a form costs far more memory than it has bytes"
-)
-BINDING_INFLIGHT = _limit(
-    "binding-inflight", 1000, "calls per worker", "reject", "a function must not queue in the hub without end"
-)
-BINDING_WAIT_MS = _limit(
-    "binding-wait-ms", 30_000, "milliseconds", "reject", "how long a call of a binding waits for a restarting hub"
-)
-GATEWAY_HELD_BYTES = _limit(
-    "gateway-held-bytes", 128 * MIB, "bytes per gateway", "reject", "request bodies are held until they are answered"
-)
-GATEWAY_CACHE_BYTES = _limit(
-    "gateway-cache-bytes",
-    256 * MIB,
-    "bytes per gateway",
-    "drop-oldest",
-    "responses held in memory; what is asked for least goes first",
-)
-GATEWAY_CACHE_OBJECT_BYTES = _limit(
-    "gateway-cache-object-bytes",
-    8 * MIB,
-    "bytes",
-    "reject",
-    "one stored response in memory: a few large ones would displace many small ones. What is larger is only on the disk",
-)
-GATEWAY_DISK_BYTES = _limit(
-    "gateway-disk-bytes",
-    10 * 1024 * MIB,
-    "bytes",
-    "drop-oldest",
-    "responses on the disk, of all gateways of a node; what was asked for least recently goes first. Never more than half of"
-    " what would be free without them. 0: nothing is kept on the disk",
-    least=0,
-)
-GATEWAY_DISK_OBJECT_BYTES = _limit(
-    "gateway-disk-object-bytes",
-    1024 * MIB,
-    "bytes",
-    "reject",
-    "one response on the disk, as for gateway-cache-object-bytes. What is larger goes through and is not stored",
-)
-GATEWAY_DISK_QUEUE_BYTES = _limit(
-    "gateway-disk-queue-bytes",
-    32 * MIB,
-    "bytes per gateway",
-    "reject",
-    "responses that wait to be written to a slow disk are held in memory; what comes then is stored in memory only",
-)
-RELAY_REQUESTS = _limit(
-    "relay-requests",
-    256,
-    "requests per gateway",
-    "reject",
-    "under way at the parent's relay; what is more goes to the origin straight away",
-)
-RELAY_CONNECT_MS = _limit(
-    "relay-connect-ms",
-    2000,
-    "milliseconds",
-    "close",
-    "until there is a connection to the parent's relay; a client waits for it, and the origin can be asked meanwhile",
-)
-RELAY_QUIET_MS = _limit(
-    "relay-quiet-ms",
-    3000,
-    "milliseconds",
-    "close",
-    "for which the parent says nothing of a request; one that waits itself says so after a second, and again",
-)
-RELAY_WAIT_MS = _limit(
-    "relay-wait-ms",
-    500,
-    "milliseconds",
-    "reject",
-    "a request waits at the parent until its gateway has heard of the purges that the child knows",
-)
-ACCESS_LOG_FILE_BYTES = _limit(
-    "access-log-file-bytes", 64 * MIB, "bytes", "wait", "then the next file of a gateway's access log begins"
-)
-ACCESS_LOG_FILES = _limit(
-    "access-log-files",
-    8,
-    "files per gateway",
-    "drop-oldest",
-    "what is written down of requests must not fill the disk; the one that is being written is one of them",
-)
-ACCESS_LOG_WAITING_BYTES = _limit(
-    "access-log-waiting-bytes",
-    4 * MIB,
-    "bytes per gateway",
-    "reject",
-    "lines that wait for a slow disk are held in memory; those beyond it are dropped, and counted",
-)
-ORIGIN_HEAD_BYTES = _limit(
-    "origin-head-bytes",
-    64 * KIB,
-    "bytes",
-    "close",
-    "the head of an origin's response is held whole; so are its trailers",
-)
-ORIGIN_FIELDS = _limit(
-    "origin-fields",
-    256,
-    "fields per response",
-    "close",
-    "each field of a head costs work at every step it goes through",
-)
-ORIGIN_INTERIM = _limit(
-    "origin-interim", 16, "interim responses per request", "close", "an origin must not put off its answer for ever"
-)
-ORIGIN_READ_AHEAD_BYTES = _limit(
-    "origin-read-ahead-bytes", 256 * KIB, "bytes per response", "wait", "a body is read as fast as its client takes it"
-)
-ORIGIN_IDLE_CONNECTIONS = _limit(
-    "origin-idle-connections",
-    256,
-    "connections per origin",
-    "close",
-    "kept for the next requests; each holds a descriptor",
-)
-ORIGIN_IDLE_S = _limit(
-    "origin-idle-seconds",
-    30,
-    "seconds",
-    "close",
-    "a connection kept for longer is one that the origin closes just then",
-)
-ORIGIN_CONNECTION_S = _limit(
-    "origin-connection-seconds", 600, "seconds", "close", "after it, new addresses of an origin's name are heeded"
-)
-GATEWAY_CONNECTIONS = _limit(
-    "gateway-connections",
-    20_000,
-    "connections per listener",
-    "close",
-    "each holds a file; who comes then is not served",
-)
-GATEWAY_HEAD_BYTES = _limit(
-    "gateway-head-bytes", 64 * KIB, "bytes", "reject", "of a request's line and fields; far more than a browser sends"
-)
-GATEWAY_TARGET_BYTES = _limit(
-    "gateway-target-bytes", 16 * KIB, "bytes", "reject", "of a request's target; what is longer is no address"
-)
-GATEWAY_FIELDS = _limit(
-    "gateway-fields", 128, "fields per request", "reject", "each is looked at by itself; browsers send about twenty"
-)
-GATEWAY_HEAD_S = _limit(
-    "gateway-head-seconds",
-    20,
-    "seconds",
-    "close",
-    "from a head's first byte to its last; a client that drips holds a socket",
-)
-GATEWAY_BODY_S = _limit(
-    "gateway-body-seconds", 30, "seconds", "close", "in which a request's body must get on while it is waited for"
-)
-GATEWAY_BODY_RATE = _limit(
-    "gateway-body-rate",
-    64,
-    "bytes a second",
-    "close",
-    "of a body that is waited for and not answered yet, over gateway-body-seconds; however slow a link is, it does that",
-)
-GATEWAY_IDLE_S = _limit(
-    "gateway-idle-seconds",
-    75,
-    "seconds",
-    "close",
-    "a connection on which nothing is asked holds a socket; longer than clients keep theirs for the next request",
-)
-GATEWAY_TUNNEL_IDLE_S = _limit(
-    "gateway-tunnel-idle-seconds",
-    3600,
-    "seconds",
-    "close",
-    "a WebSocket over which nothing goes either way holds two sockets; who wants to keep it for longer sends pings",
-)
-GATEWAY_READ_BYTES = _limit(
-    "gateway-read-bytes",
-    64 * KIB,
-    "bytes per connection",
-    "wait",
-    "of a body ahead of who reads it, or of requests behind one that is not answered; HTTP/2 per stream",
-)
-GATEWAY_SEND_BYTES = _limit(
-    "gateway-send-bytes",
-    256 * KIB,
-    "bytes per connection",
-    "wait",
-    "of answers that the client has not taken; then whoever sends waits, and no further request is looked at",
-)
-GATEWAY_UNREAD_BYTES = _limit(
-    "gateway-unread-bytes",
-    256 * KIB,
-    "bytes",
-    "close",
-    "the rest of a body that nobody wanted is read so that the connection can go on; more is dearer than a new one",
-)
-GATEWAY_LINGER_S = _limit(
-    "gateway-linger-seconds",
-    5,
-    "seconds",
-    "close",
-    "what a client still sends is dropped for so long, so that it can read why nothing more is read",
-)
-GATEWAY_DRAIN_S = _limit(
-    "gateway-drain-seconds",
-    300,
-    "seconds",
-    "close",
-    "a gateway process that is replaced finishes for so long what it has begun: downloads, WebSockets",
-)
-GATEWAY_HANDSHAKE_S = _limit(
-    "gateway-handshake-seconds", 10, "seconds", "close", "a client that does not get on with TLS holds a socket"
-)
-GATEWAY_STREAMS = _limit(
-    "gateway-streams", 100, "requests per connection", "reject", "at once, over HTTP/2; as RFC 9113 advises"
-)
-GATEWAY_STREAM_RESETS = _limit(
-    "gateway-stream-resets",
-    200,
-    "streams in ten seconds",
-    "close",
-    "that a client of HTTP/2 begins and takes back: it costs it nothing, and us a request (CVE-2023-44487)",
-)
-GATEWAY_CONTROL_FRAMES = _limit(
-    "gateway-control-frames",
-    1000,
-    "frames in ten seconds",
-    "close",
-    "of HTTP/2 that carry nothing: pings, settings, empty data; each is answered or looked at",
-)
 CONTROL_FRAME_BYTES = _limit(
     "control-frame-bytes", MIB, "bytes", "close", "what the processes of a node tell each other is small"
-)
-APP_BUNDLE_BYTES = _limit(
-    "app-bundle-bytes", 768 * KIB, "bytes", "reject", "a bundle is one record of the desired state"
 )
 RESOURCE_FILE_BYTES = _limit("resource-file-bytes", MIB, "bytes", "reject", "a YAML file is parsed in one piece")
 CSR_BYTES = _limit("csr-bytes", 16 * KIB, "bytes", "reject", "signing requests arrive from nodes not yet known")
@@ -660,6 +347,11 @@ NODE_TOKEN_REPLAYS = _limit(
     "node-token-replays", 262_144, "tokens per child", "reject", "tokens seen are remembered until they expire"
 )
 RESTART_DELAY_MS = _limit("restart-delay-ms", 5_000, "milliseconds", "wait", "cap of the backoff between restarts")
+LIMITS.include(GATEWAY_LIMITS)
+LIMITS.include(MQTT_LIMITS)
+LIMITS.include(FUNCTION_LIMITS)
+LIMITS.include(EVENT_LIMITS)
+LIMITS.include(INFERENCE_LIMITS)
 
 
 class Limits:

@@ -23,6 +23,7 @@ SYSTEM_STREAMS = (
     "former",
     "quarantine",
     "purges",
+    "queues",
 )
 """First parts of the paths of streams that Littoral writes itself, and whose records it relies on."""
 

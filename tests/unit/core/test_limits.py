@@ -5,7 +5,8 @@ from typing import get_args
 import pytest
 
 from littoral.core.errors import InvalidInput
-from littoral.core.limits import LIMITS, READ_BYTES, RECORD_BYTES, Limit, Limits, Policy
+from littoral.core.limit import Limit, Policy
+from littoral.core.limits import LIMITS, READ_BYTES, RECORD_BYTES, Limits
 
 REPOSITORY = Path(__file__).parents[3]
 

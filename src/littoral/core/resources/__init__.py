@@ -1,7 +1,8 @@
-"""`littoral/v1` documents: their types, decoding with errors that name the field, and the JSON Schema."""
+"""`littoral/v1` documents: their types. `decode` reads them, with errors that name the field; `schema` is their JSON Schema.
 
-from littoral.core.resources.checks import topic_matches
-from littoral.core.resources.decode import decode_resources, inspect_resources
+Neither is imported here: every process of a node knows the types, and none of them reads YAML.
+"""
+
 from littoral.core.resources.model import (
     API_VERSION,
     App,
@@ -14,7 +15,7 @@ from littoral.core.resources.model import (
 from littoral.core.resources.part import Placement, Tier
 from littoral.core.resources.placement import placement_matches
 from littoral.core.resources.problem import Problem
-from littoral.core.resources.schema import json_schema
+from littoral.core.resources.topic_filters import topic_matches
 from littoral.core.resources.units import parse_bytes, parse_duration_ms
 from littoral.core.resources.web import Origin, Route
 
@@ -31,9 +32,6 @@ __all__ = [
     "Rule",
     "RuleSpec",
     "Tier",
-    "decode_resources",
-    "inspect_resources",
-    "json_schema",
     "parse_bytes",
     "parse_duration_ms",
     "placement_matches",

@@ -5,11 +5,14 @@ from collections.abc import Iterator
 
 from msgspec import UNSET
 
+from littoral.core.egress import EgressRule
 from littoral.core.errors import InvalidInput
 from littoral.core.lanes import LANES
 from littoral.core.limits import LIMITS
 from littoral.core.names import SYSTEM_STREAMS, check_stream_path
 from littoral.core.resources.access_log import check_access_log
+from littoral.core.resources.app_assets import check_assets
+from littoral.core.resources.app_events import check_crons, check_env_names, check_queues, env_names
 from littoral.core.resources.check import Mistake, duration, is_host, repeated, size
 from littoral.core.resources.model import (
     ANYONE,
@@ -30,14 +33,15 @@ from littoral.core.resources.model import (
     Streams,
     Ttl,
 )
+from littoral.core.resources.mqtt_checks import check_mqtt
 from littoral.core.resources.problem import Path, suggestion
+from littoral.core.resources.topic_filters import is_topic_filter, topic_matches
 from littoral.core.resources.units import MOST_BYTES, parse_bytes
 from littoral.core.resources.web import Origin, Route
 from littoral.core.resources.web_checks import check_match, check_origin, check_route
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}|[{}]")
 _WEBHOOK_TARGET = re.compile(WEBHOOK_TARGET)
-_PASSWORD_HASH = re.compile(r"scrypt\$[0-9]{1,9}\$[0-9]{1,3}\$[0-9]{1,3}\$[A-Za-z0-9_-]+\$[A-Za-z0-9_-]+")
 
 
 def checks(resource: Resource) -> Iterator[Mistake]:
@@ -74,11 +78,7 @@ def _node(spec: NodeSpec) -> Iterator[Mistake]:
     for index, host in enumerate(spec.advertise):
         if not is_host(host):
             yield ("spec", "advertise", index), f'found "{host[:80]}"; expected a host name or IP address, without port'
-    yield from repeated(("spec", "mqtt", "users"), (user.username for user in spec.mqtt.users), "username")
-    for index, user in enumerate(spec.mqtt.users):
-        if not _PASSWORD_HASH.fullmatch(user.password_hash):
-            path = ("spec", "mqtt", "users", index, "passwordHash")
-            yield path, "this is no password hash; `littoral mqtt hash` prints one"
+    yield from check_mqtt(spec.mqtt)
     yield from check_access_log(spec.access_log)
     yield from _streams(spec.streams)
     yield from _encryption(spec.encryption)
@@ -238,6 +238,17 @@ def _app(spec: AppSpec) -> Iterator[Mistake]:
     for index, kv in enumerate(spec.kv):
         if kv.binding in spec.vars:
             yield ("spec", "kv", index, "binding"), f'"{kv.binding}" is also in vars; each name in env is one thing'
+    if spec.assets is not None:
+        yield from check_assets(spec.assets, {*spec.vars, *(kv.binding for kv in spec.kv)})
+    yield from check_crons(spec.crons)
+    yield from check_queues(spec.queues)
+    others = spec.vars.keys() | {kv.binding for kv in spec.kv}
+    yield from check_env_names(env_names(spec.queues, spec.services, spec.datasets, spec.ai), others)
+    for index, entry in enumerate(spec.egress):
+        try:
+            EgressRule.parse(entry)
+        except ValueError as error:
+            yield ("spec", "egress", index), str(error)
 
 
 # --- Rule
@@ -245,7 +256,7 @@ def _app(spec: AppSpec) -> Iterator[Mistake]:
 
 def _rule(rule: Rule) -> Iterator[Mistake]:
     spec = rule.spec
-    if not _is_topic_filter(spec.source.mqtt.topic):
+    if not is_topic_filter(spec.source.mqtt.topic):
         cause = (
             f'found "{spec.source.mqtt.topic[:80]}"; "+" stands for a whole level and "#" for all last ones: a/+/b, a/#'
         )
@@ -341,22 +352,3 @@ def _mqtt_sink(path: Path, topic: str, rule: Rule) -> Iterator[Mistake]:
     published = topic.replace("{key}", example).replace("{rule}", rule.metadata.name)
     if topic_matches(source, published):
         yield path, f'found "{topic[:80]}"; the rule would read what it publishes, for its source is "{source[:80]}"'
-
-
-def _is_topic_filter(topic_filter: str) -> bool:
-    """MQTT 3.1.1, section 4.7.1."""
-    levels = topic_filter.split("/")
-    if any(len(level) > 1 and ("+" in level or "#" in level) for level in levels):
-        return False
-    return "#" not in levels[:-1] and "\0" not in topic_filter
-
-
-def topic_matches(topic_filter: str, topic: str) -> bool:
-    """Whether a topic is one of those that a filter means (MQTT 3.1.1, section 4.7)."""
-    wanted, levels = topic_filter.split("/"), topic.split("/")
-    if topic.startswith("$") and wanted[0] in ("+", "#"):
-        return False
-    if wanted[-1] == "#":
-        wanted.pop()
-        levels = levels[: len(wanted)]
-    return len(wanted) == len(levels) and all(w in ("+", level) for w, level in zip(wanted, levels, strict=True))

@@ -4,6 +4,7 @@
 them all, in the words of whoever wrote the document. It never accepts more than `convert` does.
 """
 
+import math
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -31,6 +32,8 @@ def mistakes(value: Value, kind: inspect.Type, path: Path = ()) -> Iterator[Mist
         yield from _list(value, kind, path)
     elif isinstance(kind, inspect.DictType):
         yield from _dict(value, kind, path)
+    elif isinstance(kind, inspect.AnyType):
+        yield from _anything(value, path)
     elif not _fits(value, kind):
         yield path, _leaf_cause(value, kind, note)
 
@@ -86,6 +89,18 @@ def _dict(value: Value, kind: inspect.DictType, path: Path) -> Iterator[Mistake]
         return
     for name, member in value.items():
         yield from mistakes(member, kind.value_type, (*path, name))
+
+
+def _anything(value: Value, path: Path) -> Iterator[Mistake]:
+    """Whatever JSON can hold: numbers that are none, or are too large for it, YAML can say and JSON cannot."""
+    if isinstance(value, dict):
+        for name, member in value.items():
+            yield from _anything(member, (*path, name))
+    elif isinstance(value, list):
+        for index, element in enumerate(value):
+            yield from _anything(element, (*path, index))
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield path, f"found {value}; expected what JSON can hold"
 
 
 def _choose(value: Value, union: inspect.UnionType) -> inspect.Type:

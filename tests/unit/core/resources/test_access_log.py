@@ -2,8 +2,8 @@
 
 import pytest
 
-from littoral.core.resources import decode_resources, inspect_resources
 from littoral.core.resources.access_log import FIELDS
+from littoral.core.resources.decode import decode_resources, inspect_resources
 
 
 def node(text: str) -> str:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from littoral.core.resources import decode_resources, inspect_resources, topic_matches
+from littoral.core.resources import topic_matches
+from littoral.core.resources.decode import decode_resources, inspect_resources
 
 
 def node(spec: str) -> str:
@@ -29,6 +30,7 @@ WINDOW = "value: {path: v}\n  window: {tumbling: 5m}\n  windows: [{stream: {name
 ALERT = "value: {path: v}\n  detect: {zscore: {}}\n  alerts"
 
 VALID = {
+    "egress": app("main: a.py\n  egress: [api.example, '*.example:443', '*', 10.0.0.0/8, '[fd00::1]:80', 'fd00::1']"),
     "root": node("listen: {peer: '0.0.0.0:1', join: '0.0.0.0:2', mqtt: '127.0.0.1:0', gateway: '127.0.0.1:0'}"),
     "relay": node("listen: {gateway: '127.0.0.1:0', relay: '0.0.0.0:3'}"),
     "child": node("parent: {url: 'https://[::1]:7001', joinUrl: 'https://cloud.example'}"),
@@ -156,6 +158,38 @@ BROKEN = {
         node("mqtt: {users: [{username: a, passwordHash: scrypt$secret}]}"),
         "spec.mqtt.users[0].passwordHash: this is no password hash; `littoral mqtt hash` prints one",
     ),
+    "Argon2 in the clear": (
+        node("mqtt: {users: [{username: a, passwordHash: $argon2id$secret}]}"),
+        "spec.mqtt.users[0].passwordHash: this is no password hash; `littoral mqtt hash` prints one",
+    ),
+    "other hash": (
+        node("mqtt: {users: [{username: a, passwordHash: bcrypt$x}]}"),
+        'spec.mqtt.users[0].passwordHash: found "bcrypt$x"; expected text that matches',
+    ),
+    "MQTT pattern": (
+        node("mqtt: {access: [{topics: [a/b#]}]}"),
+        'spec.mqtt.access[0].topics[0]: found "a/b#"; "+" stands for a whole level',
+    ),
+    "MQTT placeholder": (
+        node("mqtt: {access: [{topics: ['a/%u/%x']}]}"),
+        'spec.mqtt.access[0].topics[0]: found "%x" in "a/%u/%x"; "%u" is the user name',
+    ),
+    "shared MQTT pattern": (
+        node("mqtt: {access: [{topics: ['$share/a/b']}]}"),
+        'spec.mqtt.access[0].topics[0]: found "$share/a/b"; name the filter behind',
+    ),
+    "MQTT listener twice": (
+        node("mqtt: {listeners: [{address: 'a:1'}, {address: 'a:1', webSocket: /}]}"),
+        'spec.mqtt.listeners[1]: the address "a:1" is already in element 0',
+    ),
+    "origins without WebSocket": (
+        node("mqtt: {listeners: [{address: 'a:1', origins: ['https://a.test']}]}"),
+        "spec.mqtt.listeners[0].origins: pages of web sites speak WebSocket only",
+    ),
+    "client certificates without TLS": (
+        node("mqtt: {listeners: [{address: 'a:1', clientCertificates: {ca: /ca}}]}"),
+        "spec.mqtt.listeners[0].clientCertificates: clients show certificates in TLS only",
+    ),
     "client twice": (
         node(f"streams: {{{CLIENTS.replace('bob', 'ann')}}}"),
         'spec.streams.clients[1]: the name "ann" is already in element 0',
@@ -215,6 +249,18 @@ BROKEN = {
     "binding and var": (
         app("main: a.py\n  vars: {KV: x}\n  kv: [{binding: KV, namespace: a}]"),
         'spec.kv[0].binding: "KV" is also in vars',
+    ),
+    "egress by URL": (
+        app("main: a.py\n  egress: [api.example, 'https://api.example/']"),
+        'spec.egress[1]: found "https://api.example/"; expected a host, an address or a network',
+    ),
+    "egress to a network that is none": (
+        app("main: a.py\n  egress: [10.1.2.3/8]"),
+        'spec.egress[0]: found "10.1.2.3/8"; expected an address or a network, like 10.1.0.0/16',
+    ),
+    "a variable that is no number": (
+        app("main: a.py\n  vars: {A: {b: [1, 1e999]}}"),
+        "spec.vars.A.b[1]: found inf; expected what JSON can hold",
     ),
     "json without value": (
         rule("window: {tumbling: 5m}\n  windows: [{stream: {name: w}}]"),

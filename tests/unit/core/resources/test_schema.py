@@ -1,7 +1,7 @@
 import msgspec
 import pytest
 
-from littoral.core.resources import json_schema
+from littoral.core.resources.schema import json_schema
 
 
 def test_the_schema_is_json_and_every_reference_in_it_leads_somewhere() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from littoral.core.resources import decode_resources, inspect_resources
+from littoral.core.resources.decode import decode_resources, inspect_resources
 
 TARGETS = "targets: [{url: 'http://127.0.0.1:80'}]"
 
