@@ -18,12 +18,18 @@ def frame(body: bytes) -> bytes:
     return len(body).to_bytes(HEADER_BYTES, "big") + body
 
 
+def frame_head(size: int) -> bytes:
+    """What stands in front of a body of `size` bytes, for who writes that in parts."""
+    return size.to_bytes(HEADER_BYTES, "big")
+
+
 class FrameReader:
     """Cuts a byte stream into frames."""
 
     def __init__(self, max_bytes: int) -> None:
         """max_bytes: the longest body accepted."""
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
+        """May be changed: it holds from the next frame on."""
         self._rest = b""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
@@ -32,8 +38,8 @@ class FrameReader:
         position, end = 0, len(buffer)
         while end - position >= HEADER_BYTES:
             length = int.from_bytes(buffer[position : position + HEADER_BYTES], "big")
-            if length > self._max_bytes:
-                raise FrameTooLarge(f"{length} bytes announced, at most {self._max_bytes} allowed")
+            if length > self.max_bytes:
+                raise FrameTooLarge(f"{length} bytes announced, at most {self.max_bytes} allowed")
             following = position + HEADER_BYTES + length
             if following > end:
                 break

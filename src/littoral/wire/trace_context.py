@@ -21,6 +21,7 @@ _TRACE_DIGITS, _SPAN_DIGITS = 32, 16
 _KNOWN_FLAGS = 0b11
 """sampled, and random (level 2). Others are not passed on (section 3.2.2.5)."""
 _NEW_FLAGS = 0b01
+_NEW_END = f"-{_NEW_FLAGS:02x}"
 _SHARE_BITS = 56
 """Of a trace's id, at its end: those that are random, whoever made it (level 2, section 3.2.2.3.1)."""
 
@@ -55,11 +56,23 @@ def read_traceparent(value: str) -> TraceContext | None:
 def trace_of(asks: TraceContext | None, request_id: str) -> TraceContext:
     """A request in the trace of who asks, or else in a new one. It follows from the request's id, which has 40 random bits of
     its process: so nothing is drawn for it, nor remembered until somebody asks for it."""
-    digest = blake2b(request_id.encode(), digest_size=(_TRACE_DIGITS + _SPAN_DIGITS) // 2).hexdigest()
+    digest = _digest(request_id)
     span_id = digest[_TRACE_DIGITS:]
     if asks is not None:
         return TraceContext(asks.trace_id, span_id, asks.flags)
     return TraceContext(digest[:_TRACE_DIGITS], span_id)
+
+
+def traceparent(asks: TraceContext | None, request_id: str) -> str:
+    """What whoever is asked for its sake is told of it: `str(trace_of(asks, request_id))`, in one step."""
+    digest = _digest(request_id)
+    if asks is not None:
+        return str(TraceContext(asks.trace_id, digest[_TRACE_DIGITS:], asks.flags))
+    return f"00-{digest[:_TRACE_DIGITS]}-{digest[_TRACE_DIGITS:]}{_NEW_END}"
+
+
+def _digest(request_id: str) -> str:
+    return blake2b(request_id.encode(), digest_size=(_TRACE_DIGITS + _SPAN_DIGITS) // 2).hexdigest()
 
 
 def passes_on(state: str) -> bool:

@@ -11,6 +11,7 @@ from littoral.wire.trace_context import (
     passes_on,
     read_traceparent,
     trace_of,
+    traceparent,
 )
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -59,6 +60,12 @@ def test_who_asks_for_a_request_is_asked_for_in_the_same_trace():
     assert (found.trace_id, found.flags) == (TRACE, 0)
     assert found.span_id not in (SPAN, trace_of(asks, "g-2").span_id)
     assert read_traceparent(str(found)) == found
+
+
+def test_what_is_said_of_a_trace_is_the_same_in_one_step():
+    asks = read_traceparent("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00")
+    for asked in (None, asks):
+        assert traceparent(asked, "r-1") == str(trace_of(asked, "r-1"))
 
 
 def test_a_new_trace_is_the_same_whenever_it_is_asked_for_and_another_one_for_another_request():

@@ -5,11 +5,13 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from littoral.core.remembered import Remembered
 from littoral.wire.caching.directives import LONGEST_S, SILENT, Directives, parse_directives
-from littoral.wire.caching.fields import Fields, table
+from littoral.wire.caching.fields import REMEMBERED_VALUES, Fields, table
 from littoral.wire.caching.http_date import parse_date
 from littoral.wire.caching.policy import CachePolicy
 from littoral.wire.caching.targeted import targeted_directives
+from littoral.wire.http_fields import may_be_remembered
 
 _DIGITS = re.compile(r"[0-9]+")
 
@@ -43,13 +45,21 @@ class Received(Struct, frozen=True):
 
 def read_response(status: int, fields: Fields, request_s: float, response_s: float, policy: CachePolicy) -> Received:
     """request_s, response_s: when the request was sent and when the response's head came."""
-    by_name = table(fields)
-    directives = targeted_directives(by_name, policy.targeted_fields)
-    targeted = directives is not None
-    if directives is None:
-        value = by_name.get("cache-control")
-        directives = parse_directives(value) if value is not None else SILENT
+    by_name, directives, targeted = _said[tuple(fields), policy.targeted_fields]
     return Received(status, fields, by_name, directives, targeted, request_s, response_s)
+
+
+def _read(said: tuple[tuple[tuple[str, str], ...], tuple[str, ...]]) -> tuple[Mapping[str, str], Directives, bool]:
+    """What a response's fields say, whenever it comes; see Received."""
+    by_name = table(said[0])
+    directives = targeted_directives(by_name, said[1])
+    if directives is not None:
+        return by_name, directives, True
+    value = by_name.get("cache-control")
+    return by_name, parse_directives(value) if value is not None else SILENT, False
+
+
+_said = Remembered(_read, REMEMBERED_VALUES, lambda said: may_be_remembered(said[0]))
 
 
 def lifetime_s(asked: Mapping[str, str], response: Received, policy: CachePolicy) -> float:
@@ -89,7 +99,10 @@ def initial_age_s(response: Received) -> float:
 
 def made_s(fields: Fields, request_s: float) -> float:
     """When a response was made that was asked for then: not before that. Seconds since the epoch."""
-    return request_s - age_value(next((value for name, value in fields if name == "age"), None))
+    for name, value in fields:
+        if name == "age":
+            return request_s - age_value(value)
+    return request_s
 
 
 def age_value(value: str | None) -> float:

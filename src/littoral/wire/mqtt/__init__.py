@@ -1,43 +1,67 @@
-"""MQTT 3.1.1: bytes to packets and back.
+"""MQTT 3.1.1 and 5: bytes to packets and back.
 
-Source: OASIS MQTT Version 3.1.1 Plus Errata 01 (2015). Errors name the conformance statement that was broken.
+Sources: OASIS MQTT Version 3.1.1 Plus Errata 01 (2015) and MQTT Version 5.0 (2019). Errors name the conformance statement
+that was broken. Functions take the protocol level of the connection: 4 for 3.1.1, 5 for 5.
 """
 
+from littoral.wire.mqtt.body import Body
 from littoral.wire.mqtt.decode import decode, header
-from littoral.wire.mqtt.encode import CONNACK_V5_UNSUPPORTED, encode, publish_frame
+from littoral.wire.mqtt.encode import encode, publish_frame
 from littoral.wire.mqtt.errors import RemoteProtocolError, UnsupportedLevel
-from littoral.wire.mqtt.names import check_filter, check_topic
+from littoral.wire.mqtt.names import check_filter, check_topic, split_shared
 from littoral.wire.mqtt.packets import (
+    MQTT_3_1_1,
+    MQTT_5,
+    PUBLISH,
+    Auth,
     ConnAck,
     Connect,
-    ConnectCode,
     Disconnect,
     Packet,
     PingReq,
     PingResp,
     PubAck,
+    PubComp,
     Publish,
+    PubRec,
+    PubRel,
     SubAck,
     Subscribe,
+    Subscription,
     UnsubAck,
     Unsubscribe,
     Will,
 )
+from littoral.wire.mqtt.properties import NEVER_S, NO_PROPERTIES, Properties
+from littoral.wire.mqtt.property_codec import WILL, read_properties, write_properties
+from littoral.wire.mqtt.reasons import ReasonCode
 
 __all__ = [
-    "CONNACK_V5_UNSUPPORTED",
+    "MQTT_3_1_1",
+    "MQTT_5",
+    "NEVER_S",
+    "NO_PROPERTIES",
+    "PUBLISH",
+    "WILL",
+    "Auth",
+    "Body",
     "ConnAck",
     "Connect",
-    "ConnectCode",
     "Disconnect",
     "Packet",
     "PingReq",
     "PingResp",
+    "Properties",
     "PubAck",
+    "PubComp",
+    "PubRec",
+    "PubRel",
     "Publish",
+    "ReasonCode",
     "RemoteProtocolError",
     "SubAck",
     "Subscribe",
+    "Subscription",
     "UnsubAck",
     "Unsubscribe",
     "UnsupportedLevel",
@@ -48,4 +72,7 @@ __all__ = [
     "encode",
     "header",
     "publish_frame",
+    "read_properties",
+    "split_shared",
+    "write_properties",
 ]
