@@ -8,8 +8,10 @@ and `workers.wsgi` run applications of either kind.
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from littoral.workers.binding import BindingError
 from littoral.workers.blob import Blob, File
 from littoral.workers.body import BodyUsedError
+from littoral.workers.caches import CacheError, caches
 from littoral.workers.entrypoint import Context, DurableObject, WorkerEntrypoint, WorkflowEntrypoint, handler
 from littoral.workers.environment import Env
 from littoral.workers.events import Message, MessageBatch, ScheduledController
@@ -24,16 +26,28 @@ from littoral.workers.streams import ReadableStream, TransformStream
 from littoral.workers.subrequests import fetch
 
 if TYPE_CHECKING:
+    from littoral.workers.abort import AbortController, AbortSignal
+    from littoral.workers.ai import AIError
+    from littoral.workers.analytics import AnalyticsError
+    from littoral.workers.queue import QueueError
+    from littoral.workers.service import ServiceError
     from littoral.workers.url import URL, URLSearchParams
     from littoral.workers.url_pattern import URLPattern
+    from littoral.workers.web_socket import WebSocket, WebSocketPair
 
 waitUntil = wait_until
 FetchResponse = Response
 
 __all__ = [
     "URL",
+    "AIError",
+    "AbortController",
+    "AbortSignal",
+    "AnalyticsError",
+    "BindingError",
     "Blob",
     "BodyUsedError",
+    "CacheError",
     "Context",
     "DurableObject",
     "Env",
@@ -48,15 +62,20 @@ __all__ = [
     "Message",
     "MessageBatch",
     "NotSupported",
+    "QueueError",
     "ReadableStream",
     "Request",
     "Response",
     "ScheduledController",
+    "ServiceError",
     "TransformStream",
     "URLPattern",
     "URLSearchParams",
+    "WebSocket",
+    "WebSocketPair",
     "WorkerEntrypoint",
     "WorkflowEntrypoint",
+    "caches",
     "env",
     "fetch",
     "handler",
@@ -64,7 +83,19 @@ __all__ = [
     "wait_until",
 ]
 
-_ON_DEMAND = {"URL": "url", "URLSearchParams": "url", "URLPattern": "url_pattern"}
+_ON_DEMAND = {
+    "AIError": "ai",
+    "AbortController": "abort",
+    "AbortSignal": "abort",
+    "AnalyticsError": "analytics",
+    "QueueError": "queue",
+    "ServiceError": "service",
+    "URL": "url",
+    "URLPattern": "url_pattern",
+    "URLSearchParams": "url",
+    "WebSocket": "web_socket",
+    "WebSocketPair": "web_socket",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -6,8 +6,9 @@
         async def fetch(self, request):
             return await asgi.fetch(app, request, self.env, self.ctx)
 
-The application runs in a task of its own, so that its response can be passed on while it still sends. `scope["env"]` is
-the app's bindings. Lifespan: started before an application's first request, ended before the process ends.
+The application runs in a task of its own, so that its response can be passed on while it still sends. When the client goes away,
+`receive` gives http.disconnect, `send` raises OSError, and what the application does not end by itself is cancelled after
+LEAVE_S. A request for a WebSocket is one for the application's WebSockets. `scope["env"]` is the app's bindings. Lifespan: started before an application's first request, ended before the process ends.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ import traceback
 import weakref
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from littoral.core.tasks import Tasks
@@ -27,12 +28,15 @@ from littoral.workers.missing import NotSupported
 from littoral.workers.request import Request
 from littoral.workers.response import WITHOUT_BODY, Response
 from littoral.workers.streams import ReadableStream
+from littoral.workers.web_socket import FAULT, NORMAL, CloseEvent, WebSocket, WebSocketError, WebSocketPair
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Application = Callable[[Scope, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]
 
 VERSIONS = {"version": "3.0", "spec_version": "2.4"}
+LEAVE_S = 1.0
+"""What an application has to end by itself when its client has gone."""
 LIFESPANS = 8
 """Applications whose lifespan is kept; a module has one or two, unless it makes one for every request."""
 _PORTS = {"http": 80, "https": 443}
@@ -49,6 +53,8 @@ _tasks = Tasks(_log)
 
 async def fetch(app: Application, request: Request, env: Any, ctx: Context | None = None) -> Response:
     """The application's response to `request`. Raises what the application raises before its response begins."""
+    if (request.headers.get("upgrade") or "").lower() == "websocket":
+        return await websocket(app, request, env, ctx)
     lifespan = await _lifespans.of(app)
     exchange = _Exchange(request)
     task = _tasks.start(_run(app, _scope(request, env, lifespan.state), exchange), "ASGI request")
@@ -56,7 +62,7 @@ async def fetch(app: Application, request: Request, env: Any, ctx: Context | Non
     try:
         await exchange.started.wait()
     except BaseException:
-        task.cancel()
+        exchange.abandon()
         if exchange.failure is not None:
             # Both at once: why the application ended says more.
             raise exchange.failure from None
@@ -69,9 +75,23 @@ async def shutdown() -> None:
     await _lifespans.stop()
 
 
-async def websocket(app: Application, request: Request, env: Any = None) -> NoReturn:
-    """Raises NotSupported."""
-    raise NotSupported("asgi.websocket", "Answer with a stream of events (text/event-stream)")
+async def websocket(app: Application, request: Request, env: Any = None, ctx: Context | None = None) -> Response:
+    """A response with the WebSocket that the application accepts, or with status 403 where it does not. Raises what the application
+    raises before."""
+    lifespan = await _lifespans.of(app)
+    client, server = WebSocketPair()
+    conversation = _Conversation(server)
+    task = _tasks.start(_converse(app, _socket_scope(request, env, lifespan.state), conversation), "ASGI WebSocket")
+    try:
+        await conversation.decided.wait()
+    except BaseException:
+        task.cancel()
+        raise
+    if conversation.failure is not None:
+        raise conversation.failure
+    if not conversation.accepted:
+        return Response(None, 403)
+    return Response(None, 101, headers=conversation.headers, web_socket=client)
 
 
 def __getattr__(name: str) -> Any:
@@ -105,20 +125,29 @@ class _Exchange:
         """There is a whole response, the beginning of one, or a failure."""
         self.failure: BaseException | None = None
         self.task: asyncio.Task[None] | None = None
+        self._signal = request.signal
+        self._signal.addEventListener("abort", self._leave)
         self._dropped: weakref.finalize[..., AsyncIterator[bytes]] | None = None
 
     async def receive(self) -> Message:
         """A piece of the request's body; after its end, the news that the client has gone."""
-        if self._received:
+        if self._received or self._signal.aborted:
             await self._over.wait()
             return {"type": "http.disconnect"}
-        piece = b"" if self._pieces is None else await anext(self._pieces, b"")
+        try:
+            piece = b"" if self._pieces is None else await anext(self._pieces, b"")
+        except ConnectionError:
+            # The client went away before all of it was here.
+            return {"type": "http.disconnect"}
         self._received = not piece
         return {"type": "http.request", "body": bytes(piece), "more_body": bool(piece)}
 
     async def send(self, message: Message) -> None:
-        """Take the beginning of the response, or a piece of its body. Waits while nobody reads."""
+        """Take the beginning of the response, or a piece of its body. Waits while nobody reads. Raises ConnectionResetError where
+        the client has gone."""
         kind = message["type"]
+        if self._signal.aborted:
+            raise ConnectionResetError("the client has gone")
         if kind == "http.response.start" and not self._status:
             self._status = message["status"]
             for name, value in message.get("headers", ()):
@@ -172,7 +201,7 @@ class _Exchange:
             pieces = self._stream(self._outgoing, ctx)
             assert self.task is not None
             # A response that is dropped unread would leave the application waiting for a reader for ever.
-            self._dropped = weakref.finalize(pieces, self.task.cancel)
+            self._dropped = weakref.finalize(pieces, self.abandon)
             self._dropped.atexit = False
             body = ReadableStream(pieces)
         return Response(body, self._status, headers=self._headers)
@@ -190,8 +219,24 @@ class _Exchange:
             if whole and self._dropped is not None:
                 self._dropped.detach()
                 self._go_on(ctx)
-            elif self.task is not None:
-                self.task.cancel()
+            else:
+                self.abandon()
+
+    def _leave(self, event: object) -> None:
+        """The client has gone."""
+        self._over.set()
+        while self._outgoing is not None and not self._outgoing.empty():
+            # Whoever waits for room to send the next piece hears of it by the one after that.
+            self._outgoing.get_nowait()
+
+    def abandon(self) -> None:
+        """Nobody reads the response: an application that can know by now ends by itself, or else is ended."""
+        if self.task is None or self.task.done():
+            return
+        if self._signal.aborted:
+            self.task.get_loop().call_later(LEAVE_S, self.task.cancel)
+        else:
+            self.task.cancel()
 
     def _go_on(self, ctx: Context | None) -> None:
         """What the application does after its response (background tasks) counts as work of ctx.waitUntil."""
@@ -214,6 +259,92 @@ async def _run(app: Application, scope: Scope, exchange: _Exchange) -> None:
             raise
     else:
         exchange.end()
+
+
+class _Conversation:
+    """One WebSocket, as the application's `receive` and `send` see it."""
+
+    def __init__(self, socket: WebSocket) -> None:
+        self._socket = socket
+        self._connected = False
+        self._closed: CloseEvent | None = None
+        self.decided = asyncio.Event()
+        """The application has accepted it, or refused, or failed."""
+        self.accepted = False
+        self.headers = Headers()
+        self.failure: BaseException | None = None
+
+    async def receive(self) -> Message:
+        """That there is one; then each message; then, and ever after, how it was closed."""
+        if not self._connected:
+            self._connected = True
+            return {"type": "websocket.connect"}
+        if self._closed is None:
+            event = await self._socket.receive()
+            if not isinstance(event, CloseEvent):
+                if isinstance(event.data, str):
+                    return {"type": "websocket.receive", "text": event.data, "bytes": None}
+                return {"type": "websocket.receive", "text": None, "bytes": bytes(event.data)}
+            self._closed = event
+        return {"type": "websocket.disconnect", "code": self._closed.code, "reason": self._closed.reason}
+
+    async def send(self, message: Message) -> None:
+        """Take the application's decision, a message, or the end. Waits while the client does not read. Raises
+        ConnectionResetError where it has gone."""
+        kind = message["type"]
+        if kind == "websocket.accept" and not self.decided.is_set():
+            for name, value in message.get("headers", ()):
+                self.headers.append(name.decode("latin-1"), value.decode("latin-1"))
+            if message.get("subprotocol"):
+                self.headers.append("sec-websocket-protocol", message["subprotocol"])
+            self._socket.accept()
+            self.accepted = True
+            self.decided.set()
+        elif kind == "websocket.send" and self.accepted:
+            text = message.get("text")
+            try:
+                self._socket.send(message["bytes"] if text is None else text)
+            except WebSocketError as error:
+                raise ConnectionResetError(str(error)) from None
+            await self._socket.drained()
+        elif kind == "websocket.close":
+            self._socket.close(message.get("code", NORMAL), message.get("reason") or "")
+            self.decided.set()
+        else:
+            raise RuntimeError(f"the ASGI application sent {kind!r} out of order")
+
+    def end(self, failure: BaseException | None = None) -> None:
+        """The application has returned."""
+        if self.accepted:
+            self._socket.close(NORMAL if failure is None else FAULT)
+            if failure is not None and not isinstance(failure, (asyncio.CancelledError, ConnectionError)):
+                _log(failure)
+        else:
+            self.failure = failure
+        self.decided.set()
+
+
+async def _converse(app: Application, scope: Scope, conversation: _Conversation) -> None:
+    try:
+        await app(scope, conversation.receive, conversation.send)
+    except BaseException as error:
+        conversation.end(error)
+        if isinstance(error, asyncio.CancelledError):
+            raise
+    else:
+        conversation.end()
+
+
+def _socket_scope(request: Request, env: Any, state: dict[str, Any]) -> Scope:
+    scope = _scope(request, env, state)
+    del scope["method"]
+    offered = request.headers.get("sec-websocket-protocol") or ""
+    return {
+        **scope,
+        "type": "websocket",
+        "scheme": "wss" if scope["scheme"] == "https" else "ws",
+        "subprotocols": [each for part in offered.split(",") if (each := part.strip())],
+    }
 
 
 def _scope(request: Request, env: Any, state: dict[str, Any]) -> Scope:

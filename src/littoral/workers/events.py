@@ -1,6 +1,6 @@
 """What handlers other than `fetch` are called with: the time of a cron trigger, and messages of a queue."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -42,14 +42,15 @@ class Message:
         """How often it was given to a handler, this time included."""
         self.settled: bool | None = None
         """True: done, whatever becomes of the batch. False: to be given again. None: as the batch."""
-        self.retry_after_s = 0
+        self.retry_after_s: int | None = None
+        """None: as the queue's consumer is set up."""
 
     def ack(self) -> None:
         """It is done, even if the handler fails later on."""
         if self.settled is None:
             self.settled = True
 
-    def retry(self, options: dict[str, int] | None = None, *, delay_seconds: int = 0) -> None:
+    def retry(self, options: Mapping[str, int] | None = None, *, delay_seconds: int | None = None) -> None:
         """Give it again, after so many seconds."""
         if self.settled is None:
             self.settled = False
@@ -71,7 +72,7 @@ class MessageBatch:
         for message in self.messages:
             message.ack()
 
-    def retryAll(self, options: dict[str, int] | None = None, *, delay_seconds: int = 0) -> None:
+    def retryAll(self, options: Mapping[str, int] | None = None, *, delay_seconds: int | None = None) -> None:
         """Give all again that nothing was said of yet."""
         for message in self.messages:
             message.retry(options, delay_seconds=delay_seconds)

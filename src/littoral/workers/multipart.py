@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from littoral.core.limits import FORM_FIELDS
+from littoral.core.function_limits import FORM_FIELDS
 from littoral.workers.blob import Blob, File
 from littoral.workers.form_data import FormData, FormDataValue
 

@@ -4,8 +4,10 @@ from http import HTTPMethod
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
+from littoral.workers.abort import AbortSignal
 from littoral.workers.body import Body, BodyInit, extract
 from littoral.workers.headers import Headers, HeadersInit
+from littoral.workers.streams import ReadableStream
 
 
 class Request(Body):
@@ -14,14 +16,17 @@ class Request(Body):
     `body` is a stream; `bytes()`, `text()`, `json()`, `buffer()`, `blob()` and `form_data()` read it whole, once.
     """
 
-    __slots__ = ("_cf", "_redirect", "id", "method", "url")
+    __slots__ = ("_cf", "_redirect", "_signal", "id", "method", "subrequests", "url")
 
     url: str
     method: str
     id: str
     """The request's id in logs and problem details."""
+    subrequests: Any
+    """What is known of the requests that are made for its sake; not there before the first."""
     _cf: Any
     _redirect: str
+    _signal: AbortSignal | None
 
     def __init__(
         self,
@@ -56,7 +61,14 @@ class Request(Body):
             self.headers.append("content-type", content_type)
 
     @classmethod
-    def received(cls, method: str, url: str, headers: list[tuple[str, str]], body: bytes, id: str) -> Self:  # noqa: A002
+    def received(
+        cls,
+        method: str,
+        url: str,
+        headers: list[tuple[str, str]],
+        body: bytes | ReadableStream,
+        id: str,  # noqa: A002
+    ) -> Self:
         """A request as the gateway passed it: checked already."""
         request = cls.__new__(cls)
         request.method = method
@@ -89,8 +101,26 @@ class Request(Body):
         return getattr(self, "_redirect", "manual")
 
     @property
+    def signal(self) -> AbortSignal:
+        """Is aborted when the client goes away before its answer is complete."""
+        signal: AbortSignal | None = getattr(self, "_signal", None)
+        if signal is None:
+            signal = self._signal = AbortSignal()
+        return signal
+
+    def client_left(self) -> None:
+        """Called by the platform when the client has gone away."""
+        self.signal._abort()
+
+    @property
     def cf(self) -> Any:
-        """What Workers tell of the connection; None where it is not known."""
+        """What Workers tell of the connection, as far as a node knows it: what it does not know is None. None for a request
+        that no gateway has passed."""
+        if self._cf is None and "via" in self.headers:
+            # Loaded by functions that use it only.
+            from littoral.workers.connection_facts import facts_of  # noqa: PLC0415
+
+            self._cf = facts_of(self.headers)
         return self._cf
 
     @property
@@ -106,6 +136,7 @@ class Request(Body):
         copy = type(self).received(self.method, self.url, self.headers.items(), b"", self.id)
         copy._cf = self._cf
         copy._redirect = self.redirect
+        copy._signal = self.signal
         copy._body = self._copied_body()
         return copy
 

@@ -3,13 +3,15 @@
 from collections.abc import Callable
 from http import HTTPStatus
 from json import JSONEncoder
-from typing import Any, Self, overload
+from typing import TYPE_CHECKING, Any, Self, overload
 
-from littoral.workers.body import TEXT, Body, BodyInit, extract
+from littoral.workers.body import TEXT, Body, BodyInit, BodyUsedError, extract
 from littoral.workers.buffers import Bytes
 from littoral.workers.headers import Headers, HeadersInit
-from littoral.workers.missing import NotSupported
 from littoral.workers.streams import ReadableStream
+
+if TYPE_CHECKING:
+    from littoral.workers.web_socket import WebSocket
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 WITHOUT_BODY = (204, 205, 304)
@@ -17,10 +19,6 @@ WITHOUT_BODY = (204, 205, 304)
 
 # Made once: json.dumps makes one for each call with options.
 _encode_json = JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-
-
-class BodyTooLong(Exception):
-    """A response's body is longer than what is passed on."""
 
 
 class _Json:
@@ -40,7 +38,10 @@ class Response(Body):
     `body` is a stream; `bytes()`, `text()`, `json()`, `buffer()`, `blob()` and `form_data()` read it whole, once.
     """
 
-    __slots__ = ("status", "status_text", "url")
+    __slots__ = ("_web_socket", "status", "status_text", "url", "was_redirected")
+
+    _web_socket: "WebSocket | None"
+    was_redirected: bool
 
     def __init__(
         self,
@@ -48,15 +49,19 @@ class Response(Body):
         status: int | HTTPStatus | None = None,
         status_text: str = "",
         headers: HeadersInit = None,
-        web_socket: object = None,
+        web_socket: "WebSocket | None" = None,
     ) -> None:
-        """A `str` body is sent as UTF-8 text unless `headers` names a content type.
+        """A `str` body is sent as UTF-8 text unless `headers` names a content type. web_socket: the end of a WebSocketPair
+        that the client is to have, with status 101.
 
-        Raises: ValueError for a status outside 200-599, TypeError for another type of body, or one with a status that
-        has none.
+        Raises: ValueError for a status outside 200-599, and for 101 without a WebSocket; TypeError for another type of body,
+        or one with a status that has none.
         """
+        if web_socket is not None:
+            status = 101 if status is None else status
+            self._web_socket = web_socket
         if web_socket is not None or (status is not None and status != 200):
-            self._check(101 if status is None else status, body, web_socket)
+            self._check(200 if status is None else status, body, web_socket)
         self.status = 200 if status is None else int(status)
         self.status_text = status_text
         self.url = ""
@@ -71,11 +76,13 @@ class Response(Body):
 
     @staticmethod
     def _check(status: int, body: object, web_socket: object) -> None:
-        if web_socket is not None or status == 101:
-            raise NotSupported("a response with a WebSocket", "Answer with a stream of events (text/event-stream)")
-        if not 200 <= status <= 599:
+        if web_socket is not None and status != 101:
+            raise ValueError(f"a response with a WebSocket has status 101, not {int(status)}")
+        if status == 101 and web_socket is None:
+            raise ValueError("a response with status 101 has a WebSocket: web_socket=...")
+        if not 200 <= status <= 599 and status != 101:
             raise ValueError(f"status {status} is outside 200-599")
-        if status in WITHOUT_BODY and body is not None and body not in ("", b""):
+        if status in (*WITHOUT_BODY, 101) and body is not None and body not in ("", b""):
             raise TypeError(f"a response with status {int(status)} has no body")
 
     json = _Json()
@@ -113,12 +120,19 @@ class Response(Body):
     @property
     def redirected(self) -> bool:
         """Whether a fetch followed a redirect to it."""
-        return False
+        return getattr(self, "was_redirected", False)
 
     @property
     def type(self) -> str:
         """Always "default": there are no origins to protect from each other here."""
         return "default"
+
+    @property
+    def web_socket(self) -> "WebSocket | None":
+        """The client's end of a WebSocket, or None."""
+        return getattr(self, "_web_socket", None)
+
+    webSocket = web_socket
 
     @property
     def js_object(self) -> "Response":
@@ -134,6 +148,8 @@ class Response(Body):
 
     def clone(self) -> Self:
         """The same response again, its body included. Raises BodyUsedError where that was read."""
+        if self.web_socket is not None:
+            raise TypeError("a response with a WebSocket cannot be cloned")
         copy = type(self)(None, self.status, self.status_text, self.headers)
         copy.url = self.url
         copy._body = self._copied_body()
@@ -145,19 +161,11 @@ class Response(Body):
         body = self._body
         return body if type(body) is bytes else b"" if body is None else None
 
-    async def content(self, most_bytes: int) -> Bytes:
-        """The whole body, for who sends it. Raises BodyUsedError; BodyTooLong as soon as it is longer than that, however
-        much more there would be."""
-        if not isinstance(self._body, ReadableStream):
-            return await self.bytes()
-        pieces, length = [], 0
-        async for piece in self._body:
-            length += len(piece)
-            if length > most_bytes:
-                await self._body.cancel()
-                raise BodyTooLong(f"more than {most_bytes} bytes")
-            pieces.append(piece)
-        return b"".join(pieces)
+    def outgoing(self) -> ReadableStream:
+        """The body, for who sends it. Raises BodyUsedError where it was read."""
+        if self.body_used or (stream := self.body) is None:
+            raise BodyUsedError
+        return stream
 
     async def _read_json(self, **options: Any) -> Any:
         return await super().json(**options)

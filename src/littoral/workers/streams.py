@@ -19,6 +19,16 @@ class StreamLocked(TypeError):
     """Somebody else reads this stream already."""
 
 
+class BodyTooLarge(OSError):
+    """A body is larger than what is read whole; read piece by piece it may be of any length."""
+
+    def __init__(self, most_bytes: int) -> None:
+        super().__init__(
+            f"the body is larger than the {most_bytes} bytes that are read whole; read it piece by piece: "
+            "async for piece in request.body"
+        )
+
+
 class ReadResult(NamedTuple):
     """What a reader's `read` gives."""
 
@@ -38,10 +48,15 @@ def as_bytes(chunk: object) -> bytes:
 class ReadableStream:
     """A body that is read piece by piece, once. Iterate over it with `async for`, or take a reader."""
 
-    __slots__ = ("__weakref__", "_chunks", "_locked", "_whole", "disturbed")
+    __slots__ = ("__weakref__", "_chunks", "_locked", "_most_bytes", "_whole", "disturbed", "length")
 
-    def __init__(self, source: bytes | AsyncIterable[object]) -> None:
-        """source: all of it, or where its pieces come from."""
+    def __init__(
+        self, source: bytes | AsyncIterable[object], length: int | None = None, most_bytes: int | None = None
+    ) -> None:
+        """source: all of it, or where its pieces come from. length: of all of it, if it is known. most_bytes: of what is read
+        whole."""
+        self.length = len(source) if isinstance(source, bytes) else length
+        self._most_bytes = most_bytes
         self._whole = source if isinstance(source, bytes) else None
         self._chunks = None if isinstance(source, bytes) else aiter(source)
         self._locked = False
@@ -64,13 +79,24 @@ class ReadableStream:
         return self._pieces()
 
     async def whole(self) -> bytes:
-        """All that is left."""
+        """All that is left. Raises BodyTooLarge, before it is read where its length is known."""
         if self._whole is not None:
             self._lock()
             self.disturbed = True
             whole, self._whole = self._whole, None
             return whole
-        return b"".join([piece async for piece in self])
+        most = self._most_bytes
+        if most is None:
+            return b"".join([piece async for piece in self])
+        if not self.disturbed and (self.length or 0) > most:
+            raise BodyTooLarge(most)
+        pieces, size = [], 0
+        async for piece in self:
+            size += len(piece)
+            if size > most:
+                raise BodyTooLarge(most)
+            pieces.append(piece)
+        return b"".join(pieces)
 
     def getReader(self) -> "Reader":
         """A reader, which has the stream to itself until it lets go."""
@@ -94,7 +120,11 @@ class ReadableStream:
                         other.append(piece)
                 yield mine.popleft()
 
-        return ReadableStream(branch(*waiting)), ReadableStream(branch(*reversed(waiting)))
+        length, most = self.length, self._most_bytes
+        return (
+            ReadableStream(branch(*waiting), length, most),
+            ReadableStream(branch(*reversed(waiting)), length, most),
+        )
 
     async def pipeTo(self, destination: "WritableStream") -> None:
         """Write all of it to `destination`, and close that."""

@@ -7,13 +7,15 @@
             return await wsgi.fetch(app, request, self.env)
 
 The application runs in the worker's event loop, one request at a time in a worker: what else the node answers
-meanwhile, other workers do. `environ["workers.env"]` is the app's bindings.
+meanwhile, other workers do. A request whose body is still on its way when the application is called, and says how long it is, has
+a thread (`wsgi_thread`). `environ["workers.env"]` is the app's bindings.
 """
 
 import io
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
+from typing import IO, Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from littoral.workers.entrypoint import Context
@@ -30,28 +32,105 @@ _FIELDS_OF_THEIR_OWN = {"content-type": "CONTENT_TYPE", "content-length": "CONTE
 
 async def fetch(app: Application, request: Request, env: Any, ctx: Context | None = None) -> Response:
     """The application's response to `request`. Raises what the application raises before its response begins."""
-    start = _Start()
-    pieces = app(environ(request, env, await request.bytes()), start)
-    iterator = iter(pieces)
-    try:
-        # An application may wait with start_response until its first piece.
-        first = next((piece for piece in iterator if piece), b"")
-        if start.status is None:
-            raise RuntimeError("the WSGI application did not call start_response")
-        begin = b"".join(start.written) + first
-        if isinstance(pieces, list | tuple):
-            body: bytes | ReadableStream = begin + b"".join(iterator)
+    length = request.headers.get("content-length")
+    if isinstance(request._body, ReadableStream) and length is not None and not request.body_used:
+        return await _fetch_streamed(app, request, env, length)
+    body = await request.bytes()
+    begun = _Begun(app, environ(request, env, io.BytesIO(body), str(len(body))))
+
+    async def more() -> bytes | None:
+        return next(begun.rest, None)
+
+    return begun.response(more, begun.close)
+
+
+async def _fetch_streamed(app: Application, request: Request, env: Any, length: str) -> Response:
+    # Loaded by applications only that are sent much.
+    from littoral.workers.wsgi_thread import CallThread, turn  # noqa: PLC0415
+
+    assert request.body is not None
+    async with turn():
+        thread = CallThread(request.body)
+        try:
+            begun = await thread.run(_Begun, app, environ(request, env, thread.input, length))
+        except BaseException:
+            thread.end(lambda: None)
+            raise
+
+    return begun.response(partial(thread.run, next, begun.rest, None), partial(thread.end, begun.close))
+
+
+class _Begun:
+    """An application that has been called, and has said how its response begins."""
+
+    def __init__(self, app: Application, told: dict[str, Any]) -> None:
+        """Calls it. Raises what it raises."""
+        start = _Start()
+        self._pieces = app(told, start)
+        self.rest = iter(self._pieces)
+        try:
+            # An application may wait with start_response until its first piece.
+            first = next((piece for piece in self.rest if piece), b"")
+            if start.status is None:
+                raise RuntimeError("the WSGI application did not call start_response")
+            self.begin = b"".join(start.written) + first
+            status, _, self._reason = start.status.partition(" ")
+            self._status, self._headers = int(status), start.headers
+            has_body = self._status not in WITHOUT_BODY
+            self.is_whole = isinstance(self._pieces, list | tuple) or not has_body
+            """Whether `begin` is all there is."""
+            if self.is_whole:
+                self.begin = self.begin + b"".join(self.rest) if has_body else b""
+        except BaseException:
+            self.close()
+            raise
+
+    def response(self, more: Callable[[], Awaitable[bytes | None]], end: Callable[[], object]) -> Response:
+        """What the client is given. more: gives the next of `rest`. end: has `close` called."""
+        body: bytes | ReadableStream | None = self.begin or None
+        if self.is_whole:
+            end()
         else:
-            body = ReadableStream(_stream(begin, iterator, pieces))
-    except BaseException:
-        _close(pieces)
-        raise
-    status, _, reason = start.status.partition(" ")
-    if isinstance(body, bytes) or int(status) in WITHOUT_BODY:
-        _close(pieces)
-        whole = body if isinstance(body, bytes) and int(status) not in WITHOUT_BODY else b""
-        return Response(whole or None, int(status), reason, start.headers)
-    return Response(body, int(status), reason, start.headers)
+            body = ReadableStream(_Pieces(self.begin, more, end))
+        return Response(body, self._status, self._reason, self._headers)
+
+    def close(self) -> None:
+        """The specification has who iterates call it, whatever happened."""
+        close = getattr(self._pieces, "close", None)
+        if close is not None:
+            close()
+
+
+class _Pieces:
+    """A body as it is iterated over. Its end is told once, though nobody may have begun."""
+
+    def __init__(self, begin: bytes, more: Callable[[], Awaitable[bytes | None]], end: Callable[[], object]) -> None:
+        self._begin = begin
+        self._more = more
+        self._end: Callable[[], object] | None = end
+
+    def __aiter__(self) -> "_Pieces":
+        return self
+
+    async def __anext__(self) -> bytes:
+        if begin := self._begin:
+            self._begin = b""
+            return begin
+        try:
+            piece = await self._more() if self._end is not None else None
+        except BaseException:
+            await self.aclose()
+            raise
+        if piece is None:
+            await self.aclose()
+            raise StopAsyncIteration
+        return piece
+
+    async def aclose(self) -> None:
+        """Nobody wants the rest."""
+        end, self._end = self._end, None
+        if end is not None:
+            end()
 
 
 class _Start:
@@ -70,7 +149,7 @@ class _Start:
         return self.written.append
 
 
-def environ(request: Request, env: Any, body: bytes) -> dict[str, Any]:
+def environ(request: Request, env: Any, body: IO[bytes], length: str) -> dict[str, Any]:
     """What the application is told of the request."""
     url = urlsplit(request.url)
     told: dict[str, Any] = {
@@ -85,9 +164,9 @@ def environ(request: Request, env: Any, body: bytes) -> dict[str, Any]:
         "REMOTE_ADDR": request.client_address,
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": url.scheme,
-        "wsgi.input": io.BytesIO(body),
+        "wsgi.input": body,
         "wsgi.errors": sys.stderr,
-        "wsgi.multithread": False,
+        "wsgi.multithread": True,
         "wsgi.multiprocess": True,
         "wsgi.run_once": False,
         "workers.env": env,
@@ -98,22 +177,5 @@ def environ(request: Request, env: Any, body: bytes) -> dict[str, Any]:
             key = _FIELDS_OF_THEIR_OWN.get(name) or "HTTP_" + name.upper().replace("-", "_")
             separator = "; " if name == "cookie" else ","
             told[key] = f"{told[key]}{separator}{value}" if key in told else value
-    told["CONTENT_LENGTH"] = str(len(body))
+    told["CONTENT_LENGTH"] = length
     return told
-
-
-async def _stream(begin: bytes, rest: Iterator[bytes], pieces: Iterable[bytes]) -> AsyncIterator[bytes]:
-    try:
-        if begin:
-            yield begin
-        for piece in rest:
-            yield piece
-    finally:
-        _close(pieces)
-
-
-def _close(pieces: Iterable[bytes]) -> None:
-    """The specification has who iterates call it, whatever happened."""
-    close = getattr(pieces, "close", None)
-    if close is not None:
-        close()

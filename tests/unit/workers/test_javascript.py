@@ -13,7 +13,9 @@ def name(what: str) -> Any:
 
 
 def test_a_name_that_is_not_there_says_which_are() -> None:
-    with pytest.raises(js.UnknownName, match="js has no 'document' here.*There are: Array, .* console, crypto, .*"):
+    with pytest.raises(
+        js.UnknownName, match="js has no 'document' here.*There are: AbortController, .* console, crypto, .*"
+    ):
         name("document")
     assert not hasattr(js, "__path_of_nothing__")
     for known in js.names():
@@ -180,18 +182,13 @@ def test_blobs_and_files() -> None:
     assert [key for key, _ in form] == ["file"]
 
 
-@pytest.mark.parametrize("what", ["HTMLRewriter", "WebSocket", "WebSocketPair"])
-def test_what_cannot_be_made_says_so(what: str) -> None:
-    with pytest.raises(NotSupported, match=f"{what} is not supported yet"):
-        name(what).new()
+def test_what_cannot_be_made_says_so() -> None:
+    with pytest.raises(NotSupported, match="HTMLRewriter is not supported yet"):
+        name("HTMLRewriter").new()
 
 
 def test_what_is_not_there_says_so_when_it_is_used() -> None:
     async def scenario() -> None:
-        with pytest.raises(NotSupported, match="caches.default"):
-            _ = name("caches").default
-        with pytest.raises(NotSupported, match="caches.open"):
-            await name("caches").open("x")
         with pytest.raises(NotSupported, match="crypto.subtle"):
             _ = name("crypto").subtle
         with pytest.raises(NotSupported, match="fetch"):

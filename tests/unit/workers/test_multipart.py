@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from littoral.core.limits import FORM_FIELDS
+from littoral.core.function_limits import FORM_FIELDS
 from littoral.workers import Blob, File, FormData
 from littoral.workers.multipart import FormError, encode_form, parse_form
 

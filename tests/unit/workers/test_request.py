@@ -4,8 +4,9 @@ from http import HTTPMethod
 
 import pytest
 
-from littoral.workers import BodyUsedError, FormData, NotSupported, Request, fetch
+from littoral.workers import BodyUsedError, Env, FormData, NotSupported, Request, fetch, platform
 from littoral.workers.multipart import FormError
+from littoral.workers.platform import Platform
 
 
 def test_a_request_gives_its_body_in_every_shape() -> None:
@@ -82,6 +83,19 @@ def test_a_form_that_is_none_is_refused() -> None:
     asyncio.run(scenario())
 
 
-def test_fetch_says_that_it_is_not_there() -> None:
-    with pytest.raises(NotSupported, match=r"fetch\('https://other.test/'\) is not supported yet"):
+def test_fetch_says_that_there_is_nobody_to_ask() -> None:
+    with pytest.raises(NotSupported, match=r"fetch\('https://other.test/'\) outside of a request is not supported"):
         asyncio.run(fetch("https://other.test/", method="POST", body="x"))
+
+
+def test_what_the_gateway_tells_of_the_connection() -> None:
+    headers = [("via", "1.1 front, 2 littoral"), ("littoral-tls", "TLSv1.3 TLS_AES_128_GCM_SHA256")]
+    platform.install(Platform(node="edge-1"), Env({}))
+    cf = Request.received("GET", "https://edge.test/", [*headers, ("littoral-country", "CH")], b"", "r-1").cf
+    platform.install(Platform(), Env({}))
+    assert (cf.httpProtocol, cf.tlsVersion, cf.tlsCipher) == ("HTTP/2", "TLSv1.3", "TLS_AES_128_GCM_SHA256")
+    assert (cf["country"], cf.colo, cf.city, cf.get("asn")) == ("CH", "edge-1", None, None)
+    assert Request("https://edge.test/").cf is None
+    assert Request("https://edge.test/", cf={"cacheTtl": 5}).cf == {"cacheTtl": 5}
+    plain = Request.received("GET", "http://edge.test/", [("via", "1.1 littoral")], b"", "r-1").cf
+    assert (plain.httpProtocol, plain.tlsVersion, plain.country) == ("HTTP/1.1", None, None)

@@ -4,8 +4,8 @@ from http import HTTPStatus
 
 import pytest
 
-from littoral.workers import Blob, BodyUsedError, FormData, NotSupported, Response
-from littoral.workers.response import BodyTooLong
+from littoral.workers import Blob, BodyUsedError, FormData, ReadableStream, Response, WebSocketPair
+from littoral.workers.streams import BodyTooLarge
 
 
 def test_text_is_utf_8_unless_the_author_says_what_it_is() -> None:
@@ -56,10 +56,18 @@ def test_a_body_where_none_may_be_is_refused() -> None:
     assert Response("", status=HTTPStatus.NO_CONTENT).status == 204
 
 
-def test_web_sockets_say_that_they_are_not_there() -> None:
-    for options in ({"status": 101}, {"web_socket": object()}, {"status": 200, "web_socket": object()}):
-        with pytest.raises(NotSupported, match="a response with a WebSocket is not supported yet. Answer with"):
-            Response(None, **options)
+def test_a_response_with_a_web_socket_is_one_with_status_101() -> None:
+    client, _ = WebSocketPair()
+    with pytest.raises(ValueError, match="a response with status 101 has a WebSocket"):
+        Response(None, 101)
+    with pytest.raises(ValueError, match="a response with a WebSocket has status 101, not 200"):
+        Response(None, 200, web_socket=client)
+    with pytest.raises(TypeError, match="has no body"):
+        Response("x", web_socket=client)
+    given = Response(None, web_socket=client)
+    assert (given.status, given.web_socket, given.webSocket) == (101, client, client)
+    with pytest.raises(TypeError, match="cannot be cloned"):
+        given.clone()
 
 
 def test_another_type_of_body_is_refused() -> None:
@@ -73,16 +81,28 @@ async def numbers(made: list[int]) -> AsyncIterator[str]:
         yield f"{number:04}"
 
 
-def test_a_stream_that_is_too_long_is_left_at_that_point() -> None:
+def test_a_stream_that_is_too_long_to_be_read_whole_is_left_at_that_point() -> None:
     made: list[int] = []
 
     async def scenario() -> None:
-        with pytest.raises(BodyTooLong, match="more than 10 bytes"):
-            await Response(numbers(made)).content(10)
-        assert len(await Response(numbers([])).content(4000)) == 4000
+        with pytest.raises(BodyTooLarge, match="larger than the 10 bytes that are read whole"):
+            await Response(ReadableStream(numbers(made), most_bytes=10)).bytes()
+        assert len(await Response(ReadableStream(numbers([]), most_bytes=4000)).bytes()) == 4000
+        with pytest.raises(BodyTooLarge):
+            await Response(ReadableStream(numbers(made), length=11, most_bytes=10)).bytes()
 
     asyncio.run(scenario())
     assert made == [0, 1, 2]
+
+
+def test_what_goes_out_is_a_stream_that_nobody_has_read() -> None:
+    async def scenario() -> None:
+        response = Response(numbers([]))
+        assert len(b"".join([piece async for piece in response.outgoing()])) == 4000
+        with pytest.raises(BodyUsedError):
+            response.outgoing()
+
+    asyncio.run(scenario())
 
 
 def test_a_stream_is_read_once_and_its_clone_again() -> None:

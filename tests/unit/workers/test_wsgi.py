@@ -1,10 +1,13 @@
 import asyncio
-from collections.abc import Callable, Iterator
+import contextlib
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
 
-from littoral.workers import Request, Response, wsgi
+from littoral.workers import ReadableStream, Request, Response, wsgi
 
 Start = Callable[..., Any]
 
@@ -131,3 +134,138 @@ def test_a_status_without_a_body_has_none(returned: Callable[[list[bytes]], Any]
         return returned([b"x"])
 
     assert ask(app).body is None
+
+
+def test_what_nobody_begins_to_read_is_closed_as_well() -> None:
+    made: list[Pieces] = []
+
+    def app(environ: object, start_response: Start) -> Pieces:
+        made.append(Pieces(start_response))
+        return made[-1]
+
+    async def scenario() -> None:
+        response = await wsgi.fetch(app, Request("http://edge.test/"), {})
+        await response.outgoing().cancel()
+        assert made[0].closes == 1
+
+    asyncio.run(scenario())
+
+
+class Upload:
+    """A request whose body comes when the test says so."""
+
+    def __init__(self, length: int | None = 6) -> None:
+        self.pieces: asyncio.Queue[bytes | Exception] = asyncio.Queue()
+        fields = [] if length is None else [("content-length", str(length))]
+        self.request = Request.received("POST", "http://edge.test/", fields, ReadableStream(self._come(), length), "id")
+
+    async def _come(self) -> AsyncIterator[bytes]:
+        while piece := await self.pieces.get():
+            if isinstance(piece, Exception):
+                raise piece
+            yield piece
+
+
+class Taker:
+    """An application that answers with each line as it has read it."""
+
+    def __init__(self) -> None:
+        self.threads: set[int] = set()
+        self.ended = threading.Event()
+
+    def __call__(self, environ: dict[str, Any], start_response: Start) -> Iterator[bytes]:
+        assert environ["CONTENT_LENGTH"] == "6"
+        start_response("200 OK", [])
+        return self._lines(environ["wsgi.input"])
+
+    def _lines(self, lines: Iterable[bytes]) -> Iterator[bytes]:
+        mark.set("of this call")
+        try:
+            for line in lines:
+                self.threads.add(threading.get_ident())
+                assert mark.get() == "of this call"
+                yield line.upper()
+        finally:
+            self.threads.add(threading.get_ident())
+            self.ended.set()
+
+
+mark: ContextVar[str] = ContextVar("mark", default="")
+
+
+def test_a_body_that_is_on_its_way_is_read_as_it_comes_and_answered_meanwhile() -> None:
+    async def scenario() -> None:
+        app, upload = Taker(), Upload()
+        answering = asyncio.ensure_future(wsgi.fetch(app, upload.request, {}))
+        upload.pieces.put_nowait(b"a\nb")
+        pieces = aiter((await answering).outgoing())
+        assert await anext(pieces) == b"A\n"
+        upload.pieces.put_nowait(b"c\nd")
+        assert await anext(pieces) == b"BC\n"
+        upload.pieces.put_nowait(b"")
+        assert [piece async for piece in pieces] == [b"D"]
+        assert await asyncio.to_thread(app.ended.wait, 10)
+        assert len(app.threads) == 1
+        assert threading.get_ident() not in app.threads
+
+    asyncio.run(scenario())
+
+
+def test_a_body_of_unknown_length_is_read_whole_before() -> None:
+    async def scenario() -> None:
+        upload = Upload(None)
+        for piece in (b"abc", b"def", b""):
+            upload.pieces.put_nowait(piece)
+        seen: list[tuple[str, bytes, int]] = []
+
+        def app(environ: dict[str, Any], start_response: Start) -> list[bytes]:
+            seen.append((environ["CONTENT_LENGTH"], environ["wsgi.input"].read(), threading.get_ident()))
+            start_response("204 Nothing", [])
+            return []
+
+        assert (await wsgi.fetch(app, upload.request, {})).status == 204
+        assert seen == [("6", b"abcdef", threading.get_ident())]
+
+    asyncio.run(scenario())
+
+
+def test_what_ends_a_body_before_its_time_is_raised_where_it_is_read() -> None:
+    async def scenario() -> None:
+        upload = Upload()
+        upload.pieces.put_nowait(ConnectionResetError("gone"))
+
+        def app(environ: dict[str, Any], start_response: Start) -> list[bytes]:
+            start_response("200 OK", [])
+            return [environ["wsgi.input"].read()]
+
+        with pytest.raises(ConnectionResetError, match="gone"):
+            await wsgi.fetch(app, upload.request, {})
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("computes", [False, True], ids=["waits", "computes"])
+def test_an_application_that_nobody_waits_for_is_broken_off(*, computes: bool) -> None:
+    ended, began = threading.Event(), threading.Event()
+
+    def app(environ: dict[str, Any], start_response: Start) -> list[bytes]:
+        try:
+            began.set()
+            while computes:
+                with contextlib.suppress(Exception):
+                    sum(range(100))
+            environ["wsgi.input"].read()
+        finally:
+            ended.set()
+        return []
+
+    async def scenario() -> None:
+        upload = Upload()
+        answering = asyncio.ensure_future(wsgi.fetch(app, upload.request, {}))
+        assert await asyncio.to_thread(began.wait, 10)
+        answering.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await answering
+        assert await asyncio.to_thread(ended.wait, 10)
+
+    asyncio.run(scenario())

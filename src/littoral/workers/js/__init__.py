@@ -7,13 +7,14 @@ raises UnknownName, which lists those that are.
 import importlib
 from typing import Any, NoReturn
 
-from littoral.workers import platform
 from littoral.workers.blob import Blob as _Blob
 from littoral.workers.blob import File as _File
+from littoral.workers.caches import Caches
 from littoral.workers.js import clock, text, values, web
 from littoral.workers.js.printing import Console
 from littoral.workers.missing import NotSupported
 from littoral.workers.streams import FixedLengthStream, IdentityTransformStream, ReadableStream, TransformStream
+from littoral.workers.subrequests import request_of, send
 
 
 class UnknownName(ImportError):
@@ -43,20 +44,16 @@ class File(_File):
         return cls(parts, name, given.get("type"), last_modified=given.get("lastModified"))
 
 
-class _Caches:
-    @property
-    def default(self) -> NoReturn:
-        raise NotSupported(
-            "caches.default", "Send Cache-Control, and put a cache before the app with spec.cache of its route"
-        )
-
-    async def open(self, name: str) -> NoReturn:
-        raise NotSupported(f"caches.open({name!r})", "Keep what it holds in a key-value namespace")
-
-
 async def fetch(resource: Any, init: Any = None, **options: Any) -> web.Response:
-    """The answer to a request. Raises NotSupported while functions cannot make requests."""
-    return web.Response.of(await platform.subrequest(web.Request.new(resource, init, **options)))
+    """The answer to a request. Raises as `workers.fetch`."""
+    if isinstance(init, web.Request):
+        like = {"method": init.method, "headers": init.headers, "redirect": init.redirect, "signal": init.signal}
+        init = {**like, "body": init.body}
+    given = {**(init or {}), **options}
+    known = {name: given[name] for name in ("method", "headers", "body", "redirect", "cf") if name in given}
+    response = await send(request_of(resource, known), web.Response, given.get("signal"))
+    response.headers = web.Headers.received(response.headers._items)
+    return response
 
 
 def _not_supported(what: str, instead: str) -> type:
@@ -88,11 +85,9 @@ _NAMES: dict[str, Any] = {
     "TextEncoder": text.TextEncoder,
     "TransformStream": TransformStream,
     "Uint8Array": values.Uint8Array,
-    "WebSocket": _not_supported("WebSocket", _EVENTS),
-    "WebSocketPair": _not_supported("WebSocketPair", _EVENTS),
     "atob": text.atob,
     "btoa": text.btoa,
-    "caches": _Caches(),
+    "caches": Caches(web.Response, web.Headers),
     "clearTimeout": clock.clear_timeout,
     "console": Console(),
     "crypto": text.Crypto(),
@@ -104,7 +99,15 @@ _NAMES: dict[str, Any] = {
     "setTimeout": clock.set_timeout,
     "undefined": None,
 }
-_ON_DEMAND = {"URL": "url", "URLPattern": "url_pattern", "URLSearchParams": "url"}
+_ON_DEMAND = {
+    "AbortController": "abort",
+    "AbortSignal": "abort",
+    "URL": "url",
+    "URLPattern": "url_pattern",
+    "URLSearchParams": "url",
+    "WebSocket": "js.sockets",
+    "WebSocketPair": "web_socket",
+}
 """Loaded when they are asked for: they cost memory."""
 
 

@@ -53,6 +53,7 @@ class Request(request.Request):
         same._body = other.body or b""
         same._cf = other._cf
         same._redirect = other.redirect
+        same._signal = other.signal
         return same
 
     async def json(self, **options: Any) -> Any:
@@ -85,7 +86,7 @@ class Response(response.Response):
         """The same response, whose body both share until one of them reads it."""
         if isinstance(other, cls):
             return other
-        same = cls(None, other.status, other.status_text)
+        same = cls(None, other.status, other.status_text, web_socket=other.web_socket)
         same.headers = Headers.received(other.headers._items)
         same._body = other.body
         same.url = other.url

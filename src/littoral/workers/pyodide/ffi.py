@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Generator, Iterable
 from typing import Any
 
+from littoral.workers.failures import JsException
 from littoral.workers.js.values import JsArray, JsObject, Uint8Array, to_javascript
 
 JsProxy = JsObject
@@ -10,10 +11,6 @@ JsProxy = JsObject
 JsBuffer = Uint8Array
 JsTypedArray = Uint8Array
 jsnull = None
-
-
-class JsException(Exception):
-    """Raised by JavaScript in Pyodide; nothing raises it here, and code that catches it loads."""
 
 
 class Proxy:
