@@ -6,7 +6,7 @@ and dependencies are those of the lock.
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
 
@@ -14,19 +14,24 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from littoral.core.errors import TooLarge
-from littoral.fleet.bundles import UNPACKED_MOST_BYTES, pack_bundle
+from littoral.core.function_limits import APP_UNPACKED_BYTES
+from littoral.core.resources import App
+from littoral.core.resources.app_events import env_names
+from littoral.fleet.bundles import REMAINS_A_BUNDLE_BYTES, pack_bundle
+from littoral.fleet.code_parts import CodePart, pack_part
 from littoral.fleet.desired import DesiredRecord, record_of
-from littoral.functions.loader import PACKAGES
-from littoral.projects.dependencies import resolve
+from littoral.functions.worker.loader import PACKAGES
+from littoral.projects.asset_findings import asset_findings
+from littoral.projects.dependencies import Dependencies, resolve
 from littoral.projects.entry import compiled, entry_finding, unknown_bindings
 from littoral.projects.finding import Finding, refuse
 from littoral.projects.project import Project, read_project
 from littoral.projects.revision_file import RevisionFile
-from littoral.projects.source_files import source_files
+from littoral.projects.source_files import asset_files, source_files
 from littoral.projects.target import Target
 
 SHOWN_MOST = 3
-"""Of the largest parts of a bundle that is too large."""
+"""Of the largest parts of an app that is too large."""
 
 
 class Built(Struct, frozen=True):
@@ -35,32 +40,68 @@ class Built(Struct, frozen=True):
     app: DesiredRecord
     file: RevisionFile
     files: int
-    """How many the bundle holds."""
+    """How many it is made of."""
+    bytes: int
+    """Packed: what a node fetches that has nothing of it."""
     packages: list[str]
     warnings: list[Finding]
 
 
-def build(folder: Path, environment: str | None, target: Target, today: date) -> Built:
-    """Build the project in `folder`. A lock of its dependencies is written there if there is none that fits.
+class Packages(Struct, frozen=True):
+    """Other people's code that a project needs, packed."""
+
+    dependencies: Dependencies
+    part: CodePart | None = None
+    """None where it needs none."""
+    blob: bytes = b""
+
+
+def pack_packages(folder: Path, target: Target) -> Packages:
+    """The packages that the project in `folder` lists. A lock of them is written there if there is none that fits.
+
+    Raises: InvalidInput, InvalidResource, TooLarge, Unavailable.
+    """
+    dependencies = resolve(folder, target)
+    if not dependencies.files:
+        return Packages(dependencies)
+    inner = {path.removeprefix(f"{PACKAGES}/"): content for path, content in dependencies.files.items()}
+    try:
+        return Packages(dependencies, *pack_part(folder.name, "packages", inner))
+    except TooLarge as error:
+        raise _with_largest(error, dependencies.files) from error
+
+
+def build(
+    folder: Path,
+    environment: str | None,
+    target: Target,
+    today: date,
+    *,
+    packages: Callable[[Path, Target], Packages] = pack_packages,
+    change: Callable[[App], App] = lambda app: app,
+) -> Built:
+    """Build the project in `folder`. packages: gives what it lists of them. change: made to its document first.
 
     Raises: InvalidInput, InvalidResource, TooLarge, Unavailable.
     """
     project = read_project(folder, environment, today)
-    own = source_files(project.app.metadata.name, project.root, project.base)
+    project = replace(project, app=change(project.app))
+    own = source_files(project.app.metadata.name, project.root, project.base) | asset_files(project)
     warnings = project.warnings + _checked(project, own)
-    dependencies = resolve(folder, target)
-    files = {**dependencies.files, **own}
+    needed = packages(folder, target)
     # Documents say where code is in its own folder only: where that lies on this machine is no part of a revision.
     app = replace(project.app, spec=replace(project.app.spec, source="."))
-    record = record_of(app, _packed(app.metadata.name, files))
+    code = _packed(app.metadata.name, own, needed)
+    record = record_of(app, code.bundle, code.parts)
     others = [record_of(each, None) for each in project.others]
     defaults = [record_of(each, None) for each in project.defaults]
     return Built(
         app=record,
-        file=RevisionFile([*others, record], defaults),
-        files=len(files),
-        packages=dependencies.packages,
-        warnings=warnings + dependencies.warnings,
+        file=RevisionFile([*others, record], defaults, code.blobs),
+        files=len(own) + len(needed.dependencies.files),
+        bytes=len(code.bundle or b"") + sum(part.bytes for part in code.parts),
+        packages=needed.dependencies.packages,
+        warnings=warnings + needed.dependencies.warnings,
     )
 
 
@@ -74,8 +115,17 @@ def _checked(project: Project, files: Mapping[str, bytes]) -> list[Finding]:
         raise refuse(
             str(project.folder), [Finding(project.config, project.main_line, missing, "Correct its main module")]
         )
-    known = project.app.spec.vars.keys() | {binding.binding for binding in project.app.spec.kv}
+    assets = project.app.spec.assets
+    spec = project.app.spec
+    events = {name for _, name in env_names(spec.queues, spec.services, spec.datasets, spec.ai)}
+    known = spec.vars.keys() | {binding.binding for binding in spec.kv} | events
+    known |= {assets.binding} if assets is not None and assets.binding is not None else set()
     warnings: list[Finding] = []
+    if assets is not None:
+        shown = os.path.relpath(project.root / assets.directory, project.folder)
+        errors, warnings = asset_findings(assets.directory, shown, files)
+        if errors:
+            raise refuse(str(project.folder), errors)
     for name in sorted(files):
         if not name.endswith(".py"):
             continue
@@ -93,17 +143,47 @@ def _checked(project: Project, files: Mapping[str, bytes]) -> list[Finding]:
     return warnings
 
 
-def _packed(app: str, files: Mapping[str, bytes]) -> bytes:
+class _Code(Struct):
+    """An app's code, as it travels."""
+
+    bundle: bytes | None = None
+    """Its own files, where they are so few that a node need not fetch them."""
+    parts: list[CodePart] = []
+    blobs: dict[str, bytes] = {}
+    """By digest."""
+
+
+def _packed(app: str, own: Mapping[str, bytes], packages: Packages) -> _Code:
+    """Raises TooLarge, InvalidInput."""
+    code = _Code(None, [], {})
+    others = packages.dependencies.files
     try:
-        total = sum(map(len, files.values()))
-        if total > UNPACKED_MOST_BYTES:
-            cause = f"its files are {total} bytes together; at most {UNPACKED_MOST_BYTES} are allowed"
+        total = sum(map(len, own.values())) + sum(map(len, others.values()))
+        if total > APP_UNPACKED_BYTES.default:
+            cause = f"its files are {total} bytes together; at most {APP_UNPACKED_BYTES.default} are allowed"
             raise TooLarge("pack app", app, cause, "Leave out what is not needed to run it: data, tests, packages")
-        return pack_bundle(app, files)
+        if packages.part is not None:
+            code.parts.append(packages.part)
+            code.blobs[packages.part.digest] = packages.blob
+        if sum(map(len, own.values())) <= REMAINS_A_BUNDLE_BYTES:
+            code.bundle = pack_bundle(app, own)
+        else:
+            part, blob = pack_part(app, "own", own)
+            code.parts.append(part)
+            code.blobs[part.digest] = blob
     except TooLarge as error:
-        sizes: Counter[str] = Counter()
-        for path, content in files.items():
-            parts = path.split("/")
-            sizes["/".join(parts[: 2 if parts[0] == PACKAGES else 1])] += len(content)
-        largest = ", ".join(f"{part} with {size} bytes" for part, size in sizes.most_common(SHOWN_MOST))
-        raise TooLarge(error.operation, error.subject, f"{error.cause}. Most of it: {largest}", error.remedy) from error
+        raise _with_largest(error, {**others, **own}) from error
+    return code
+
+
+def _with_largest(error: TooLarge, files: Mapping[str, bytes]) -> TooLarge:
+    """The same, and what takes the room."""
+    return TooLarge(error.operation, error.subject, f"{error.cause}. {_largest(files)}", error.remedy)
+
+
+def _largest(files: Mapping[str, bytes]) -> str:
+    sizes: Counter[str] = Counter()
+    for path, content in files.items():
+        parts = path.split("/")
+        sizes["/".join(parts[: 2 if parts[0] == PACKAGES else 1])] += len(content)
+    return f"Most of it: {', '.join(f'{part} with {size} bytes' for part, size in sizes.most_common(SHOWN_MOST))}"

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Collection, Iterator
 
 from littoral.core.resources.problem import suggestion
-from littoral.functions.loader import APPLICATIONS
+from littoral.functions.worker.loader import APPLICATIONS
 from littoral.projects.finding import Finding
 
 _ANSWERING = frozenset({"Default", "on_fetch", "fetch", *APPLICATIONS})
@@ -53,7 +53,7 @@ def unknown_bindings(name: str, tree: ast.Module, known: Collection[str]) -> lis
         Finding(
             name,
             line,
-            f"env.{wanted} is not defined: no variable and no binding has that name.{suggestion(wanted, known)}",
+            f"env.{wanted} is not defined: no variable and no binding has that name; a secret may.{suggestion(wanted, known)}",
         )
         for wanted, line in sorted(first.items(), key=lambda item: item[1])
         if wanted not in known

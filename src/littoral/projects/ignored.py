@@ -1,7 +1,7 @@
 """Which files of a folder stay out of a bundle.
 
 Always: what is hidden (version control, virtual environments, `.env`, `.dev.vars` and other secrets), what Python compiled,
-packages of JavaScript, folders with a `pyvenv.cfg`, locks of dependencies, and revisions that were built. And what a file `.littoralignore` lists, in
+packages of JavaScript, folders with a `pyvenv.cfg`, wheels and locks of dependencies, and revisions that were built. And what a file `.littoralignore` lists, in
 the manner of `.gitignore`: a pattern a line; `#` begins a comment; `*` and `?` match within a name and `**` any number of
 folders; a slash at the end means folders only, one elsewhere ties the pattern to the folder of the file; `!` takes back what
 a line above said, though never what is left out always.
@@ -12,8 +12,10 @@ from collections.abc import Iterable
 
 IGNORE_FILE = ".littoralignore"
 REVISION_SUFFIX = ".revision"
+OUTPUT_FOLDER = ".littoral"
+"""In a project, where revisions and what builds keep are put: hidden, so that none of it gets into the next revision."""
 _FOLDERS = frozenset({"__pycache__", "node_modules"})
-_SUFFIXES = (".pyc", ".pyo", ".lock", REVISION_SUFFIX)
+_SUFFIXES = (".pyc", ".pyo", ".whl", ".lock", REVISION_SUFFIX)
 _PIECE = re.compile(r"\*\*/|/\*\*$|\*|\?|\[!?[^]/]+\]|\\.|.")
 
 

@@ -20,6 +20,8 @@ _VERSIONS = re.compile(
 _CONFLICT = re.compile(r"The conflict is caused by:\n((?: +.*\n)+)")
 _UNREACHED = re.compile(r"WARNING: Retrying \(.*? after connection broken by '(.*?)'(?:: |$)", re.MULTILINE)
 VERSIONS_SHOWN = 5
+OWN_WHEELS = "wheels"
+"""In a project, where it keeps wheels that no index has."""
 
 
 class NoWheels(Exception):
@@ -30,26 +32,31 @@ class NoWheels(Exception):
         super().__init__(str(finding))
 
 
-def download(wanted: Sequence[Requirement], target: Target, folder: Path) -> None:
-    """Put the wheels of `wanted`, and of all that they need, into `folder`. Raises NoWheels, Unavailable."""
+def download(wanted: Sequence[Requirement], target: Target, folder: Path, own: Path) -> None:
+    """Put the wheels of `wanted`, and of all that they need, into `folder`. own: a folder, which need not be there, with wheels that
+    no index has. Raises NoWheels, Unavailable."""
     text = "".join(f"{each.text}\n" for each in wanted if not each.is_constraint)
     constraints = "".join(f"{each.text}\n" for each in wanted if each.is_constraint)
     (folder / "requirements.txt").write_text(text, encoding="utf-8")
     (folder / "constraints.txt").write_text(constraints, encoding="utf-8")
     files = ["-r", str(folder / "requirements.txt"), "-c", str(folder / "constraints.txt")]
-    said = _run([*target.options(), *files], folder)
+    said = _run([*target.options(), *_also(own), *files], folder)
     if said is not None:
         raise NoWheels(_finding(said, wanted, target))
 
 
-def download_locked(pins: Sequence[Pin], target: Target, folder: Path, lock: str) -> None:
-    """Put exactly these wheels into `folder`, by their hashes. lock: the file that says which. Raises as `download`."""
+def download_locked(pins: Sequence[Pin], target: Target, folder: Path, own: Path, lock: str) -> None:
+    """Put exactly these wheels into `folder`, by their hashes. lock: the file that says which. Otherwise as `download`."""
     (folder / "requirements.txt").write_text("".join(f"{pin}\n" for pin in pins), encoding="utf-8")
     options = ["--no-deps", "-r", str(folder / "requirements.txt")]
-    said = _run([*target.options(), *options], folder)
+    said = _run([*target.options(), *_also(own), *options], folder)
     if said is not None:
         cause = f"what it lists cannot be had: {said}"
         raise NoWheels(Finding(lock, None, cause, "Delete it to look for the versions that there are, and build again"))
+
+
+def _also(own: Path) -> list[str]:
+    return ["-f", str(own)] if own.is_dir() else []
 
 
 def _run(options: Sequence[str], folder: Path) -> str | None:
@@ -93,8 +100,8 @@ def _finding(said: str, wanted: Sequence[Requirement], target: Target) -> Findin
         line.file,
         line.line,
         f"there is no wheel of {name}{needed} for {target}{_others(detail)}",
-        "Check name and version; or choose another package, or build a wheel of it yourself and let pip find that. Code is "
-        "not compiled by a build",
+        "Check name and version; or choose another package, or make a wheel of it yourself: `pip wheel --no-deps --wheel-dir "
+        f"{OWN_WHEELS} {name}` in the project's folder. A build runs no code of a package",
     )
 
 

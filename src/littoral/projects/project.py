@@ -8,7 +8,8 @@ from msgspec import Struct
 
 from littoral.core.errors import InvalidInput
 from littoral.core.limits import RESOURCE_FILE_BYTES
-from littoral.core.resources import App, Namespace, Node, Resource, inspect_resources
+from littoral.core.resources import App, Namespace, Node, Resource
+from littoral.core.resources.decode import inspect_resources
 from littoral.core.resources.problem import Path as FieldPath
 from littoral.core.resources.problem import path_text
 from littoral.core.resources.syntax import Document, read_documents

@@ -1,5 +1,6 @@
 """A revision as a file: what `littoral build` writes and `littoral apply` submits."""
 
+import hashlib
 import os
 import tempfile
 from pathlib import Path
@@ -8,7 +9,7 @@ import msgspec
 
 from littoral.core.errors import InvalidInput
 from littoral.core.undecodable import UNDECODABLE
-from littoral.fleet.bundles import revision_of, unpack_bundle
+from littoral.fleet.bundles import unpack_bundle
 from littoral.fleet.desired import DesiredRecord
 
 _REMEDY = "Build it again; what runs now goes on"
@@ -22,6 +23,8 @@ class RevisionFile(msgspec.Struct, frozen=True):
     """An app with its code, and what else its project wants."""
     defaults: list[DesiredRecord] = []
     """What is applied only where the tree has nothing of that kind and name."""
+    blobs: dict[str, bytes] = {}
+    """Code that is too large for its record, by digest."""
 
 
 _encode = msgspec.msgpack.Encoder(order="deterministic").encode
@@ -60,8 +63,11 @@ def read_revision(path: Path) -> RevisionFile:
     except UNDECODABLE as error:
         raise InvalidInput("read", str(path), f"it is damaged or cut off ({error})", _REMEDY) from error
     for record in (*revision.records, *revision.defaults):
-        if record.document is None or record.revision != revision_of(record.document, record.bundle or b""):
+        if record.document is None or not record.named_rightly():
             raise InvalidInput("read", str(path), f"{record.key} in it is not what was built", _REMEDY)
+        for part in record.code:
+            if hashlib.sha256(revision.blobs.get(part.digest, b"")).hexdigest() != part.digest:
+                raise InvalidInput("read", str(path), f"the code of {record.key} in it is not what was built", _REMEDY)
         if record.bundle is not None:
             unpack_bundle(record.name, record.bundle)
     return revision

@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from littoral.core.errors import InvalidInput, InvalidResource, TooLarge
-from littoral.fleet.bundles import UNPACKED_MOST_BYTES
+from littoral.core.function_limits import APP_UNPACKED_BYTES
+from littoral.projects.finding import Finding, refuse
 from littoral.projects.ignored import IGNORE_FILE, Ignored
+from littoral.projects.project import Project
 
 
 def source_files(app: str, root: Path, base: str = "") -> dict[str, bytes]:
@@ -22,7 +24,7 @@ def source_files(app: str, root: Path, base: str = "") -> dict[str, bytes]:
 
 
 def _read(app: str, root: Path, base: str) -> Iterator[tuple[str, bytes]]:
-    left = UNPACKED_MOST_BYTES
+    left = APP_UNPACKED_BYTES.default
     inside = root.resolve()
     for path in _paths(root, base):
         name = path.relative_to(root).as_posix()
@@ -34,7 +36,7 @@ def _read(app: str, root: Path, base: str) -> Iterator[tuple[str, bytes]]:
             raise TooLarge(
                 "pack app",
                 app,
-                f"the files in {root / base} are larger than {UNPACKED_MOST_BYTES} bytes together",
+                f"the files in {root / base} are larger than {APP_UNPACKED_BYTES.default} bytes together",
                 f"List what is not needed to run it in {IGNORE_FILE}: data, tests",
             )
         yield name, path.read_bytes()
@@ -67,3 +69,19 @@ def _lines(path: Path) -> list[str]:
         return path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         return []
+
+
+def asset_files(project: Project) -> dict[str, bytes]:
+    """The files that travel with a project's app and are not in the folder of its code, by their path from the project's root.
+
+    Raises: as `source_files`, and InvalidResource where there is no such folder.
+    """
+    assets = project.app.spec.assets
+    if assets is None:
+        return {}
+    if not (project.root / assets.directory).is_dir():
+        finding = Finding(
+            project.config, None, f"assets: there is no folder {assets.directory}", "Make it, or correct the path"
+        )
+        raise refuse(str(project.folder), [finding])
+    return source_files(project.app.metadata.name, project.root, assets.directory)

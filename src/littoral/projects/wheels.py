@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from littoral.core.errors import InvalidInput, TooLarge
-from littoral.fleet.bundles import UNPACKED_MOST_BYTES
-from littoral.functions.loader import PACKAGES
+from littoral.core.function_limits import APP_UNPACKED_BYTES
+from littoral.functions.worker.loader import PACKAGES
 
 _LIBRARIES = ("purelib/", "platlib/")
 
@@ -18,7 +18,7 @@ def unpack(wheel: Path) -> Iterator[tuple[str, bytes]]:
     Scripts, headers and data for elsewhere are left out, and so is the list of files, which is of use to installers only.
     Raises InvalidInput, TooLarge.
     """
-    left = UNPACKED_MOST_BYTES
+    left = APP_UNPACKED_BYTES.default
     try:
         with zipfile.ZipFile(wheel) as archive:
             for entry in archive.infolist():
@@ -30,7 +30,7 @@ def unpack(wheel: Path) -> Iterator[tuple[str, bytes]]:
                     raise TooLarge(
                         "unpack",
                         wheel.name,
-                        f"it holds more than {UNPACKED_MOST_BYTES} bytes, the most that an app may have",
+                        f"it holds more than {APP_UNPACKED_BYTES.default} bytes, the most that an app may have",
                         "Choose a smaller package, or keep what needs it outside of the app",
                     )
                 yield f"{PACKAGES}/{path}", archive.read(entry)

@@ -16,6 +16,8 @@ from littoral.core.resources.problem import Path, path_text, suggestion
 from littoral.core.resources.shape import found, mistakes
 from littoral.core.resources.syntax import Document, Value
 from littoral.projects.finding import Finding
+from littoral.projects.wrangler_assets import AssetsSection, asset_fields
+from littoral.projects.wrangler_events import NESTED, Ai, Dataset, Queues, Service, Triggers, event_fields
 from littoral.projects.wrangler_keys import KNOWN, OWN, REFUSED, UNDERSTOOD, WITHOUT_EFFECT
 
 _PLAIN_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -43,6 +45,12 @@ class RouteEntry(Struct, frozen=True):
     previews_enabled: bool = False
 
 
+class LimitsSection(Struct, frozen=True):
+    """The key `limits`."""
+
+    cpu_ms: int | None = None
+
+
 class Section(Struct, frozen=True):
     """What is understood of a file's top, or of one environment with what it inherits. `vars` may hold anything."""
 
@@ -53,6 +61,28 @@ class Section(Struct, frozen=True):
     routes: list[str | RouteEntry] = []
     route: str | RouteEntry | None = None
     kv_namespaces: list[KvNamespace] = []
+    triggers: Triggers = Triggers()
+    queues: Queues = Queues()
+    services: list[Service] = []
+    analytics_engine_datasets: list[Dataset] = []
+    ai: Ai | None = None
+    assets: AssetsSection | None = None
+    limits: LimitsSection = LimitsSection()
+
+
+_ENTRIES: dict[str, type[Struct]] = {
+    "kv_namespaces": KvNamespace,
+    "routes": RouteEntry,
+    "route": RouteEntry,
+    "triggers": Triggers,
+    "queues": Queues,
+    "services": Service,
+    "analytics_engine_datasets": Dataset,
+    "ai": Ai,
+    "assets": AssetsSection,
+    "limits": LimitsSection,
+}
+"""What the entries of these keys are, or the only one."""
 
 
 class Translated(Struct, frozen=True):
@@ -167,7 +197,7 @@ class Translation:
 
     def _prune(self, values: dict[str, Value], places: Mapping[str, Path]) -> None:
         """Leave unknown members of entries out: a newer wrangler knows more than this."""
-        for name, kind in (("kv_namespaces", KvNamespace), ("routes", RouteEntry), ("route", RouteEntry)):
+        for name, kind in _ENTRIES.items():
             entries = values.get(name)
             if isinstance(entries, list):
                 values[name] = [self._known(entry, kind, (*places[name], i)) for i, entry in enumerate(entries)]
@@ -181,7 +211,12 @@ class Translation:
         for name in entry:
             if name not in fields:
                 self._warn((*path, name), f"this key is not known, and not heeded.{suggestion(name, fields)}")
-        return {name: value for name, value in entry.items() if name in fields}
+        kept = {name: value for name, value in entry.items() if name in fields}
+        for name, nested in NESTED.get(kind, {}).items():
+            entries = kept.get(name)
+            if isinstance(entries, list):
+                kept[name] = [self._known(each, nested, (*path, name, index)) for index, each in enumerate(entries)]
+        return kept
 
     # The document
 
@@ -203,11 +238,16 @@ class Translation:
             ("spec", "main"): places["main"],
             ("spec", "vars"): places.get("vars", ()),
         }
+        if section.limits.cpu_ms is not None:
+            origins["spec", "limits", "cpuTimeMs"] = (*places["limits"], "cpu_ms")
         spec: dict[str, Value] = {
             "main": main,
             "routes": list(self._routes(section, places, origins)),
             "kv": list(self._kv(section, places, origins)),
             "vars": variables if variables is not None else {},
+            **event_fields(section, places, origins),
+            **asset_fields(section.assets, places, origins),
+            "limits": {} if section.limits.cpu_ms is None else {"cpuTimeMs": section.limits.cpu_ms},
         }
         value: Value = {"apiVersion": API_VERSION, "kind": "App", "metadata": {"name": section.name}, "spec": spec}
         self._check_document(value, origins)

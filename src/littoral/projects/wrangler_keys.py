@@ -19,15 +19,7 @@ _WITHOUT = "Remove it here, and what uses it in the code"
 _JAVASCRIPT = "it is for JavaScript; Littoral runs Python"
 
 REFUSED = {
-    "ai": Refusal("needs models to run", _WITHOUT),
     "ai_search": Refusal("needs AI Search", _WITHOUT),
-    "analytics_engine_datasets": Refusal(
-        "needs Analytics Engine", f"{_WITHOUT}; a log line per event is kept by a node"
-    ),
-    "assets": Refusal(
-        "needs assets that travel with an app",
-        "Remove it here, put the files on the nodes, and serve them by a Route with `static`",
-    ),
     "browser": Refusal("needs a browser to render with", _WITHOUT),
     "containers": Refusal("needs containers", _WITHOUT),
     "d1_databases": Refusal("needs SQL databases (D1)", f"{_WITHOUT}; key-value namespaces are there (kv_namespaces)"),
@@ -43,24 +35,18 @@ REFUSED = {
     "migrations": Refusal("needs Durable Objects", _WITHOUT),
     "mtls_certificates": Refusal("needs client certificates for subrequests", _WITHOUT),
     "pipelines": Refusal("needs Pipelines", _WITHOUT),
-    "queues": Refusal("needs queues", f"{_WITHOUT}; what is to be kept can go to a key-value namespace"),
     "r2_buckets": Refusal(
         "needs an object store (R2)", f"{_WITHOUT}; values of up to 1 MiB can go to a key-value namespace"
     ),
     "ratelimits": Refusal("needs rate limits as bindings", _WITHOUT),
     "secrets_store_secrets": Refusal("needs the Secrets Store", _WITHOUT),
     "send_email": Refusal("needs Email Routing", _WITHOUT),
-    "services": Refusal("needs bindings from app to app", f"{_WITHOUT}; apps reach each other over HTTP"),
     "site": Refusal(
-        "needs assets that travel with an app",
-        "Remove it here, put the files on the nodes, and serve them by a Route with `static`",
+        "is of the service-worker format",
+        "Remove it here; `assets` with the folder as its directory does the same",
     ),
     "tail_consumers": Refusal("needs tail workers", _WITHOUT),
     "text_blobs": Refusal("is of the service-worker format", "Read the file with open() beside the module"),
-    "triggers": Refusal(
-        "needs cron triggers",
-        "Remove it here, and have a timer of the system (systemd, cron) request a path of the app",
-    ),
     "unsafe": Refusal("needs bindings that are Cloudflare's own", _WITHOUT),
     "vectorize": Refusal("needs Vectorize", _WITHOUT),
     "version_metadata": Refusal("needs version metadata", f"{_WITHOUT}; a variable (vars) can say the version"),
@@ -76,7 +62,6 @@ WITHOUT_EFFECT = {
     "alias": _JAVASCRIPT,
     "build": "commands of a project are not run; run them before `littoral build`",
     "define": _JAVASCRIPT,
-    "limits": "an app's workers are bounded by spec.limits of a littoral.yaml, or else by the limits of their node",
     "placement": "where an app runs is for spec.placement of a littoral.yaml to say",
     "streaming_tail_consumers": "there are no tail workers",
 }
@@ -108,14 +93,31 @@ INHERITED = frozenset(
 """What an environment has from the top of the file, unless it says otherwise. A name it has with its own added."""
 
 OWN = (
-    (REFUSED.keys() | {"kv_namespaces", "vars", "define"})
+    (REFUSED.keys() | {"ai", "analytics_engine_datasets", "kv_namespaces", "queues", "services", "vars", "define"})
     - INHERITED
     - {"site", "text_blobs", "data_blobs", "wasm_modules"}
 )
 """What it has only if it says so itself. The rest is for the top of the file to say, for all environments."""
 
 UNDERSTOOD = frozenset(
-    {"base_dir", "compatibility_date", "env", "kv_namespaces", "main", "name", "route", "routes", "vars"}
+    {
+        "ai",
+        "assets",
+        "analytics_engine_datasets",
+        "base_dir",
+        "compatibility_date",
+        "env",
+        "kv_namespaces",
+        "limits",
+        "main",
+        "name",
+        "queues",
+        "route",
+        "routes",
+        "services",
+        "triggers",
+        "vars",
+    }
 )
 """Keys that become something of an App document."""
 

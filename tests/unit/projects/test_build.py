@@ -1,16 +1,21 @@
 """From a folder to a revision."""
 
+import io
 import shutil
 from datetime import date
 from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
+from littoral.core.asset_rules import FILE_BYTES
 from littoral.core.errors import InvalidInput, InvalidResource, TooLarge
+from littoral.core.function_limits import APP_UNPACKED_BYTES
 from littoral.core.resources import App
-from littoral.fleet.bundles import UNPACKED_MOST_BYTES, unpack_bundle
-from littoral.projects import source_files as source_files_module
+from littoral.fleet.bundles import REMAINS_A_BUNDLE_BYTES, unpack_bundle
+from littoral.fleet.code_parts import unpack_part
+from littoral.projects import build as build_module
 from littoral.projects.build import Built, build
 from littoral.projects.target import Target
 from tests.support.wheels import make_wheel, only_from
@@ -68,6 +73,30 @@ def test_a_revision_holds_the_modules_below_main_and_the_app(tmp_path: Path):
     assert result.warnings == []
 
 
+def test_rules_for_assets_are_read_before_a_node_goes_by_them(tmp_path: Path):
+    text = WRANGLER.replace("{", '{"assets": {"directory": "./public"},', 1)
+    rules = {"wrangler.jsonc": text, "public/_redirects": "/a /b\n/a /c\n", "public/_headers": "/*\n  X-A: b\n"}
+    (warning,) = built(project(tmp_path, **rules)).warnings
+    assert str(warning) == "public/_redirects:2: a line above is about /a already, and holds"
+    (tmp_path / "public/_redirects").write_text("/a /b 404\n")
+    (tmp_path / "public/_headers").write_text("X-A: b\n")
+    said = refused(tmp_path)
+    assert 'public/_redirects:1: found the status "404". It is one of 200, 301' in said
+    assert 'public/_headers:1: it belongs to no path. Write the path above it: "/*"' in said
+    (tmp_path / "public/_redirects").write_bytes(b"# x\n/\xff /b\n")
+    (tmp_path / "public/_headers").write_bytes(bytes(FILE_BYTES + 1))
+    assert "public/_redirects:2: it is not UTF-8. Save it as UTF-8" in refused(tmp_path)
+    assert "public/_headers: it has 2097153 bytes; at most 2097152 are read" in refused(tmp_path)
+
+
+def test_assets_are_packed_with_the_code_though_they_are_beside_it(tmp_path: Path):
+    text = WRANGLER.replace("{", '{"assets": {"directory": "./public"},', 1)
+    files = {"wrangler.jsonc": text, "public/index.html": "<p>", "public/.env": "A=1", "other/page.html": "<p>"}
+    result = built(project(tmp_path, **files))
+    assert set(files_of(result)) == {"src/entry.py", "src/shop/cart.py", "public/index.html"}
+    assert "assets: there is no folder public" in refused(project(tmp_path / "none", **{"wrangler.jsonc": text}))
+
+
 def test_the_same_project_is_the_same_revision_elsewhere_and_later(tmp_path: Path):
     first = project(tmp_path / "first")
     second = tmp_path / "deep" / "second"
@@ -95,7 +124,14 @@ def test_with_packages_it_is_the_same_revision_with_the_lock_there_or_not(
     folder = project(tmp_path / "shop", **{"wrangler.jsonc": text, "entry.py": ENTRY, "requirements.txt": "shapes\n"})
     first = built(folder)
     assert first.packages == ["shapes 1.0"]
-    assert "python_modules/shapes.py" in files_of(first)
+    (packages,) = first.app.code
+    assert packages.name == "packages"
+    unpack_part("shop", packages, io.BytesIO(first.file.blobs[packages.digest]), tmp_path / "there")
+    assert (tmp_path / "there/shapes.py").is_file()
+    assert set(files_of(first)) == {"entry.py", "src/entry.py", "src/shop/cart.py"} | {
+        "requirements.txt",
+        "wrangler.jsonc",
+    }
     assert (folder / "littoral-cp311-x86_64.lock").is_file()
     assert built(folder) == first
 
@@ -163,15 +199,24 @@ def test_a_main_module_without_an_entry_point(tmp_path: Path):
 def test_other_modules_and_unknown_names_warn(tmp_path: Path):
     folder = project(tmp_path, **{"src/shop/cart.py": "print 1\n", "src/entry.py": f"{ENTRY}    x = self.env.KV\n"})
     assert [str(each).splitlines()[0] for each in built(folder).warnings] == [
-        "src/entry.py:6: env.KV is not defined: no variable and no binding has that name.",
+        "src/entry.py:6: env.KV is not defined: no variable and no binding has that name; a secret may.",
         "src/shop/cart.py:1: Missing parentheses in call to 'print'. Did you mean print(...)?",
     ]
 
 
 def test_what_is_too_large_says_what_takes_the_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(source_files_module, "UNPACKED_MOST_BYTES", UNPACKED_MOST_BYTES * 2)
-    folder = project(tmp_path)
-    with (folder / "src" / "large.bin").open("wb") as file:
-        file.truncate(UNPACKED_MOST_BYTES)
+    monkeypatch.setattr(build_module, "APP_UNPACKED_BYTES", replace(APP_UNPACKED_BYTES, default=1000))
+    folder = project(tmp_path, **{"src/large.bin": "x" * 1000})
     with pytest.raises(TooLarge, match=r"bytes together; at most \d+ are allowed. Most of it: src with \d+ bytes"):
         built(folder)
+
+
+def test_what_is_large_is_a_blob_and_what_is_small_stays_in_the_record(tmp_path: Path):
+    folder = project(tmp_path, **{"src/table.csv": "1,2\n" * REMAINS_A_BUNDLE_BYTES})
+    result = built(folder)
+    assert result.app.bundle is None
+    (part,) = result.app.code
+    assert (part.name, part.bytes, part.files) == ("own", result.bytes, 3)
+    unpack_part("shop", part, io.BytesIO(result.file.blobs[part.digest]), tmp_path / "there")
+    assert (tmp_path / "there/src/table.csv").read_bytes() == (folder / "src/table.csv").read_bytes()
+    assert built(folder) == result

@@ -1,13 +1,16 @@
 """Packages in a bundle: from wheels only, and the same ones at every build. pip is real; what it finds is made here."""
 
 import os
+import shutil
 import zipfile
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from littoral.core.errors import InvalidInput, InvalidResource, TooLarge, Unavailable
-from littoral.fleet.bundles import UNPACKED_MOST_BYTES
+from littoral.core.function_limits import APP_UNPACKED_BYTES
+from littoral.projects import wheels
 from littoral.projects.dependencies import resolve
 from littoral.projects.target import Target, target_of
 from littoral.projects.wheels import unpack
@@ -35,6 +38,8 @@ def project(tmp_path: Path, *requirements: str) -> Path:
 
 
 def refused(folder: Path, target: Target = TARGET) -> str:
+    # What is had already is not asked for.
+    shutil.rmtree(folder / ".littoral", ignore_errors=True)
     with pytest.raises(InvalidResource) as caught:
         resolve(folder, target)
     return caught.value.cause.removeprefix("nothing was built\n")
@@ -98,9 +103,11 @@ def test_a_damaged_lock_says_so(tmp_path: Path, index: Path):
 def test_a_package_without_a_wheel_is_named_with_its_line(tmp_path: Path, index: Path):
     make_source(index, "ancient")
     folder = project(tmp_path, "# first", "ancient>=1")
-    assert refused(folder).startswith(
+    said = refused(folder)
+    assert said.startswith(
         "requirements.txt:2: there is no wheel of ancient for CPython 3.11 on Linux x86_64 (glibc 2.28 or older). Check"
     )
+    assert "`pip wheel --no-deps --wheel-dir wheels ancient` in the project's folder" in said
     assert not (index / "was-run").exists(), "code of a package was run"
     assert not (folder / "littoral-cp311-x86_64.lock").exists()
 
@@ -152,6 +159,16 @@ def test_an_index_that_does_not_answer_is_not_taken_for_one_without_packages(
         resolve(project(tmp_path, "shapes"), TARGET)
 
 
+def test_wheels_that_no_index_has_are_kept_with_the_project(tmp_path: Path, index: Path):
+    make_source(index, "ancient", "2.0")
+    folder = project(tmp_path, "ancient")
+    make_wheel(folder / "wheels", "ancient", "2.0")
+    assert resolve(folder, TARGET).packages == ["ancient 2.0"]
+    shutil.rmtree(folder / ".littoral")
+    assert resolve(folder, TARGET).packages == ["ancient 2.0"], "as the lock has it"
+    assert not (index / "was-run").exists()
+
+
 def test_constraints_say_versions_only(tmp_path: Path, index: Path):
     make_wheel(index, "shapes", "1.0")
     make_wheel(index, "shapes", "2.0")
@@ -188,13 +205,14 @@ def test_libraries_of_a_wheel_are_kept_and_scripts_are_not(tmp_path: Path):
     assert not [path for path in unpacked if "shape\n" in path or "scripts" in path or "share" in path]
 
 
-def test_a_damaged_or_endless_wheel(tmp_path: Path):
+def test_a_damaged_or_endless_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(wheels, "APP_UNPACKED_BYTES", replace(APP_UNPACKED_BYTES, default=1 << 20))
     wheel = make_wheel(tmp_path, "shapes")
     wheel.write_bytes(wheel.read_bytes()[:100])
     with pytest.raises(InvalidInput, match="it is damaged"):
         list(unpack(wheel))
     with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("zeros", bytes(UNPACKED_MOST_BYTES + 1))
+        archive.writestr("zeros", bytes((1 << 20) + 1))
     with pytest.raises(TooLarge, match="the most that an app may have"):
         list(unpack(wheel))
 
@@ -207,3 +225,21 @@ def test_targets():
         target_of("311", None)
     with pytest.raises(InvalidInput, match="expected one of x86_64, aarch64"):
         target_of(None, "riscv64")
+
+
+def test_the_next_build_asks_nobody_for_what_this_one_has(tmp_path: Path, index: Path, monkeypatch: pytest.MonkeyPatch):
+    wheel = make_wheel(index, "shapes")
+    folder = project(tmp_path, "shapes")
+    first = resolve(folder, TARGET)
+    wheel.unlink()
+    monkeypatch.setattr("littoral.projects.pip.sys.executable", "/nowhere")
+    assert resolve(folder, TARGET) == first
+
+
+def test_a_wheel_that_was_changed_since_is_not_taken(tmp_path: Path, index: Path):
+    make_wheel(index, "shapes")
+    folder = project(tmp_path, "shapes")
+    first = resolve(folder, TARGET)
+    (kept,) = (folder / ".littoral/wheels").iterdir()
+    kept.write_bytes(kept.read_bytes()[:-1])
+    assert resolve(folder, TARGET) == first

@@ -103,8 +103,8 @@ async def on_fetch(request, env):
     request.scope["env"]
 """
     assert [str(each) for each in unknown_bindings("src/entry.py", tree(source), {"VISITS"})] == [
-        'src/entry.py:4: env.VISIT is not defined: no variable and no binding has that name. Did you mean "VISITS"?',
-        "src/entry.py:6: env.TOKEN is not defined: no variable and no binding has that name.",
-        "src/entry.py:10: env.SECRET is not defined: no variable and no binding has that name.",
-        "src/entry.py:11: env.OTHER is not defined: no variable and no binding has that name.",
+        'src/entry.py:4: env.VISIT is not defined: no variable and no binding has that name; a secret may. Did you mean "VISITS"?',
+        "src/entry.py:6: env.TOKEN is not defined: no variable and no binding has that name; a secret may.",
+        "src/entry.py:10: env.SECRET is not defined: no variable and no binding has that name; a secret may.",
+        "src/entry.py:11: env.OTHER is not defined: no variable and no binding has that name; a secret may.",
     ]

@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from littoral.core.errors import InvalidInput
-from littoral.core.resources import Namespace, decode_resources
+from littoral.core.resources import Namespace
+from littoral.core.resources.decode import decode_resources
 from littoral.fleet.bundles import pack_bundle
+from littoral.fleet.code_parts import pack_part
 from littoral.fleet.desired import DesiredRecord, record_of
 from littoral.projects.revision_file import RevisionFile, read_revision, write_revision
 
@@ -42,6 +44,19 @@ def test_one_that_was_changed_is_refused(tmp_path: Path):
     path.write_bytes(path.read_bytes().replace(b'"name":"a"', b'"name":"b"'))
     with pytest.raises(InvalidInput, match="Namespace/a in it is not what was built"):
         read_revision(path)
+
+
+def test_code_that_was_changed_is_refused(tmp_path: Path):
+    part, blob = pack_part("a", "own", {"a.py": b"1"})
+    (resource,) = decode_resources(TEXT, "a.yaml")
+    assert isinstance(resource, Namespace)
+    made = RevisionFile([record_of(resource, None, [part])], [], {part.digest: blob})
+    write_revision(tmp_path / "a.revision", made)
+    assert read_revision(tmp_path / "a.revision") == made
+    for blobs in ({part.digest: blob[:-1]}, {}):
+        write_revision(tmp_path / "a.revision", RevisionFile(made.records, [], blobs))
+        with pytest.raises(InvalidInput, match="the code of Namespace/a in it is not what was built"):
+            read_revision(tmp_path / "a.revision")
 
 
 def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path):

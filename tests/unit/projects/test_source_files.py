@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from littoral.core.errors import InvalidInput, InvalidResource, TooLarge
-from littoral.fleet.bundles import UNPACKED_MOST_BYTES
+from littoral.core.function_limits import APP_UNPACKED_BYTES
 from littoral.projects.ignored import Ignored
 from littoral.projects.source_files import source_files
 
@@ -29,6 +29,7 @@ SECRETS = (".env", ".env.production", ".dev.vars", ".dev.vars.staging", ".git/co
 def test_secrets_and_what_is_of_this_machine_only_is_never_packed(tmp_path: Path):
     put(tmp_path, *SECRETS, ".venv/lib/a.py", "venv/pyvenv.cfg", "venv/lib/a.py", "node_modules/a/b.js")
     put(tmp_path, "src/__pycache__/a.cpython-311.pyc", "src/a.pyc", "uv.lock", "littoral-cp311-x86_64.lock")
+    put(tmp_path, "wheels/a-1.0-py3-none-any.whl")
     put(tmp_path, "shop-1.revision", "src/entry.py", "src/data/page.html", "README.md")
     assert packed(tmp_path) == ["README.md", "src/entry.py", "src/data/page.html"]
     assert packed(tmp_path, "src") == ["src/entry.py", "src/data/page.html"]
@@ -94,7 +95,7 @@ def test_a_link_that_leads_out_of_the_folder_is_refused(tmp_path: Path):
 
 def test_a_folder_that_is_too_large_is_not_read_whole(tmp_path: Path):
     put(tmp_path, "entry.py", "large")
-    os.truncate(tmp_path / "large", UNPACKED_MOST_BYTES)
+    os.truncate(tmp_path / "large", APP_UNPACKED_BYTES.default)
     with pytest.raises(TooLarge, match=r"larger than .* List what is not needed to run it in \.littoralignore"):
         source_files("shop", tmp_path)
     (tmp_path / ".littoralignore").write_text("large\n")

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from littoral.core.resources import App
+from littoral.core.resources.app_assets import Assets
 from littoral.projects.jsonc import read_jsonc
 from littoral.projects.toml import read_toml
 from littoral.projects.wrangler import Translated, Translation
@@ -123,6 +124,30 @@ def test_routes_are_requests_that_the_app_answers(route: Any, host: str | None, 
         assert (match.host, match.path) == (host, path)
 
 
+def test_assets_become_those_of_the_app():
+    value = {
+        "directory": "./public/",
+        "binding": "ASSETS",
+        "not_found_handling": "404-page",
+        "run_worker_first": ["/api/*"],
+    }
+    assert app_of(LEAST | {"assets": value}).spec.assets == Assets(
+        directory="public", binding="ASSETS", not_found_handling="404-page", run_worker_first=["/api/*"]
+    )
+    for wrong, said in (
+        ({"directory": "../x"}, 'assets.directory: found "../x"; expected a folder inside'),
+        ({"directory": "a", "html_handling": "odd"}, "assets.html_handling: found"),
+        ({"directory": "a", "run_worker_first": ["api"]}, 'assets.run_worker_first[0]: found "api"; a pattern begins'),
+    ):
+        (finding,) = findings(LEAST | {"assets": wrong})
+        assert said in finding
+
+
+def test_variables_hold_whatever_json_can_hold():
+    variables = {"TEXT": "a", "COUNT": 5, "SHARE": 0.5, "ON": True, "NONE": None, "HOST": {"api": ["a", {"b": 1}]}}
+    assert app_of(LEAST | {"vars": variables}).spec.vars == variables
+
+
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
@@ -131,7 +156,7 @@ def test_routes_are_requests_that_the_app_answers(route: Any, host: str | None, 
         ({"routes": ["a.example/*/b"]}, 'wrangler.jsonc:6: routes[0].path: found "/*/b"; a "*" is allowed at its end'),
         ({"routes": [5]}, "wrangler.jsonc:6: routes[0]: found 5; expected text or a mapping"),
         ({"name": "Shop_1"}, 'wrangler.jsonc:2: name: found "Shop_1"; expected a DNS label'),
-        ({"vars": {"N": 5}}, "wrangler.jsonc:6: vars.N: found 5; expected text."),
+        ({"vars": ["N"]}, "wrangler.jsonc:5: vars: found a list; expected a mapping"),
         ({"main": "src/index.js"}, 'wrangler.jsonc:3: main: found "src/index.js"; Littoral runs Python'),
         ({"main": "../entry.py"}, 'wrangler.jsonc:3: main: found "../entry.py"; expected a file in this folder'),
         ({"base_dir": "lib"}, 'wrangler.jsonc:5: base_dir: found "lib"; src/entry.py is not in it'),
@@ -174,11 +199,8 @@ NEEDED: list[tuple[str, Any, str]] = [
     ("d1_databases", [{"binding": "DB", "database_id": "x"}], "needs SQL databases (D1) (env.DB)"),
     ("durable_objects", {"bindings": [{"name": "LIST", "class_name": "L"}]}, "needs Durable Objects (env.LIST)"),
     ("migrations", [{"tag": "v1", "new_sqlite_classes": ["L"]}], "needs Durable Objects"),
-    ("queues", {"producers": [{"queue": "q", "binding": "Q"}]}, "needs queues (env.Q)"),
-    ("triggers", {"crons": ["* * * * *"]}, "needs cron triggers"),
-    ("services", [{"binding": "AUTH", "service": "auth"}], "needs bindings from app to app (env.AUTH)"),
-    ("ai", {"binding": "AI"}, "needs models to run (env.AI)"),
-    ("assets", {"directory": "public", "binding": "ASSETS"}, "needs assets that travel with an app (env.ASSETS)"),
+    ("browser", {"binding": "WEB"}, "needs a browser to render with (env.WEB)"),
+    ("site", {"bucket": "public"}, "is of the service-worker format"),
 ]
 
 
@@ -196,7 +218,10 @@ def test_what_is_empty_is_not_needed(key: str):
 
 
 def test_several_mistakes_are_said_at_once():
-    assert len(findings(LEAST | {"ai": {"binding": "AI"}, "queues": {"producers": [{"binding": "Q"}]}, "main": 5})) == 3
+    assert (
+        len(findings(LEAST | {"browser": {"binding": "WEB"}, "queues": {"producers": [{"binding": "Q"}]}, "main": 5}))
+        == 3
+    )
 
 
 def test_unknown_keys_warn_and_name_what_is_near():
@@ -210,8 +235,14 @@ def test_unknown_keys_warn_and_name_what_is_near():
 
 
 def test_what_has_no_effect_is_said():
-    (said,) = warnings(LEAST | {"limits": {"cpu_ms": 50}})
-    assert said.startswith("wrangler.jsonc:5: limits: it has no effect: an app's workers are bounded by")
+    (said,) = warnings(LEAST | {"placement": {"mode": "smart"}})
+    assert said.startswith("wrangler.jsonc:5: placement: it has no effect: where an app runs is for spec.placement")
+
+
+def test_its_limit_of_cpu_time_is_the_apps():
+    assert app_of(LEAST | {"limits": {"cpu_ms": 50}}).spec.limits.cpu_time_ms == 50
+    (said,) = findings(LEAST | {"limits": {"cpu_ms": 0}})
+    assert said.startswith("wrangler.jsonc:6: limits.cpu_ms: ")
 
 
 STAGED = LEAST | {
@@ -250,11 +281,11 @@ def test_an_environment_may_say_name_and_routes_of_its_own():
 def test_without_an_environment_the_top_counts():
     assert app_of(STAGED).spec.vars == {"A": "top"}
     bad = json.loads(json.dumps(STAGED))
-    bad["env"]["staging"]["ai"] = {"binding": "AI"}
+    bad["env"]["staging"]["browser"] = {"binding": "WEB"}
     assert app_of(bad).metadata.name == "shop"
     (finding,) = findings(bad, "staging")
-    line = json.dumps(bad, indent=1).splitlines().index('   "ai": {') + 1
-    assert finding.startswith(f"wrangler.jsonc:{line}: env.staging.ai: it needs models to run")
+    line = json.dumps(bad, indent=1).splitlines().index('   "browser": {') + 1
+    assert finding.startswith(f"wrangler.jsonc:{line}: env.staging.browser: it needs a browser")
 
 
 def test_an_environment_that_is_not_there():
