@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from littoral.core.disk import Disk
 from littoral.core.errors import LimitReached, LittoralError, StorageFull, TooLarge
+from littoral.core.limit import Limit
 from littoral.core.limits import (
     BLOB_BYTES,
     BLOBS,
@@ -16,7 +17,6 @@ from littoral.core.limits import (
     BLOBS_ANNOUNCED_PERCENT,
     BLOBS_BYTES,
     FREE_BYTES,
-    Limit,
     Limits,
 )
 from littoral.store.blob_rows import BlobRow, blob_name

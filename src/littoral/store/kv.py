@@ -12,6 +12,8 @@ that is missing here because it was forgotten. A living write up to the horizon,
 doubtful: the key may have been deleted since. Above the horizon nothing is, and where nothing was forgotten nothing
 ever is. What becomes of a doubtful write is decided where its writer is below (`littoral.store.kv_writes`); a write
 that is not to be applied anywhere is answered with a tombstone that stands in for the one forgotten.
+
+A key may expire: from then on no reader finds it, and each node makes a tombstone of it when it comes to that (`expire`).
 """
 
 from collections.abc import Sequence
@@ -21,7 +23,7 @@ import apsw
 import msgspec
 
 from littoral.core.hlc import HybridClock
-from littoral.core.kv import KvEntry, KvPage
+from littoral.core.kv import KvDetails, KvEntry, KvPage
 from littoral.core.names import StreamName
 from littoral.store.meta import put_meta, read_meta_value
 from littoral.store.rows import take_rows
@@ -31,10 +33,15 @@ KV_DOWN_STREAMS = "kv-down/"
 _NEWEST = "hlc"
 """Key in the table `meta` of the newest timestamp that the table ever held."""
 
+PAGE_BYTES = 512 * 1024
+"""Of the keys of one page of a listing, with what is listed of them: well below a frame, in which a key may stand twice."""
 ENTRY_BYTES = 32
 """About what an entry takes besides its key and value, as a neighbour is sent it."""
-KvRow = tuple[str, bytes | None, int, str]
+KvRow = tuple[str, bytes | None, int, str, int, str]
 """A KvEntry's fields, for where many are written at once."""
+COLUMNS = "key, value, hlc, node, expires_s, metadata"
+"""Of a KvEntry, and of a KvRow."""
+_encode = msgspec.msgpack.Encoder().encode
 
 
 def kv_namespace(path: str) -> str | None:
@@ -43,6 +50,16 @@ def kv_namespace(path: str) -> str | None:
         if path.startswith(prefix):
             return path.removeprefix(prefix)
     return None
+
+
+def said(row: KvRow) -> tuple[object, ...]:
+    """An entry as it is said to neighbours: without what it has none of, as nodes that knew of no more said it."""
+    return row if row[4] or row[5] else row[:4]
+
+
+def encode_entry(entry: KvEntry) -> bytes:
+    """An entry as a record."""
+    return _encode(said(msgspec.structs.astuple(entry)))
 
 
 def kv_stream(node: str, namespace: str) -> StreamName:
@@ -103,7 +120,9 @@ class KvTable:
         """The commit failed: what was written down is not."""
         self._kept = 0
 
-    def write_local(self, namespace: str, key: str, value: bytes | None, node: str) -> KvEntry:
+    def write_local(
+        self, namespace: str, key: str, value: bytes | None, node: str, expires_s: int = 0, metadata: str = ""
+    ) -> KvEntry:
         """Write with a fresh timestamp. It wins over what the key holds here, also if that is from a clock that was
         ahead; such a one does not drag the other keys along. It also wins over what may have been forgotten: who sets
         a clock back finds no more of the key than its tombstone would have told."""
@@ -111,14 +130,14 @@ class KvTable:
         after = held.hlc if held else 0
         if held is None or held.value is None:
             after = max(after, read_horizon(self._connection, namespace))
-        entry = KvEntry(key, value, self._hlc.after(after), node)
+        entry = KvEntry(key, value, self._hlc.after(after), node, expires_s, metadata)
         self._write(namespace, entry)
         return entry
 
-    def merge(self, namespace: str, entries: Sequence[KvEntry], *, refuse: bool) -> Merged:
+    def merge(self, namespace: str, entries: Sequence[KvEntry], *, refuse: bool, wall_ms: int) -> Merged:
         """Write those entries that win; with `refuse`, a tombstone in place of each that is doubtful. Without it, so is also
-        one whose key lives here: perhaps by a write that was taken at its word, and will be refused elsewhere. Raises
-        InvalidInput for one too far in the future."""
+        one whose key lives here: perhaps by a write that was taken at its word, and will be refused elsewhere. One that has
+        expired is not doubtful: nobody reads it. Raises InvalidInput for one too far in the future."""
         horizon = read_horizon(self._connection, namespace)
         merged = Merged([], [], [], horizon)
         for entry in entries:
@@ -128,7 +147,7 @@ class KvTable:
                 if entry.value is not None and not lives:
                     merged.buried.append(KvEntry(entry.key, None, hlc, node))
                 continue
-            if entry.value is not None and entry.hlc <= horizon and not (lives and refuse):
+            if entry.lives(wall_ms) and entry.hlc <= horizon and not (lives and refuse):
                 # A tombstone that is held says nothing here: it may have come after a later one was forgotten.
                 merged.doubtful.append(entry)
                 if refuse:
@@ -150,7 +169,7 @@ class KvTable:
         newest = max((row[2] for row in rows), default=0)
         self._hlc.observe(newest)
         self._connection.executemany(
-            "INSERT INTO kv(namespace, key, value, hlc, node) VALUES(?,?,?,?,?)", [(namespace, *row) for row in rows]
+            f"INSERT INTO kv(namespace, {COLUMNS}) VALUES(?,?,?,?,?,?,?)", [(namespace, *row) for row in rows]
         )
         self._newest = max(self._newest, newest)
         return True
@@ -203,6 +222,19 @@ class KvTable:
             )
         return len(rows)
 
+    def expire(self, wall_ms: int, most: int) -> int:
+        """Make tombstones of up to `most` keys that have expired; returns how many.
+
+        A tombstone has the timestamp of the write that it replaces. So it is nobody's write and is said to nobody: each
+        node makes its own, and where one of them meets the write again, neither wins.
+        """
+        rows: Any = self._connection.execute(
+            "SELECT rowid FROM kv INDEXED BY kv_expiring WHERE expires_s>0 AND expires_s<=? LIMIT ?",
+            (wall_ms // 1000, most),
+        ).fetchall()
+        self._connection.executemany("UPDATE kv SET value=NULL, expires_s=0, metadata='' WHERE rowid=?", rows)
+        return len(rows)
+
     def raise_horizon(self, namespace: str, hlc: int) -> None:
         """Tombstones up to `hlc` may be missing here from now on."""
         self._connection.execute(
@@ -219,9 +251,10 @@ class KvTable:
 
     def _write(self, namespace: str, entry: KvEntry) -> None:
         self._connection.execute(
-            "INSERT INTO kv(namespace, key, hlc, node, value) VALUES(?,?,?,?,?) ON CONFLICT DO UPDATE"
-            " SET hlc=excluded.hlc, node=excluded.node, value=excluded.value",
-            (namespace, entry.key, entry.hlc, entry.node, entry.value),
+            "INSERT INTO kv(namespace, key, hlc, node, value, expires_s, metadata) VALUES(?,?,?,?,?,?,?)"
+            " ON CONFLICT DO UPDATE SET hlc=excluded.hlc, node=excluded.node, value=excluded.value,"
+            " expires_s=excluded.expires_s, metadata=excluded.metadata",
+            (namespace, entry.key, entry.hlc, entry.node, entry.value, entry.expires_s, entry.metadata),
         )
         self._newest = max(self._newest, entry.hlc)
 
@@ -235,13 +268,11 @@ def _in_range(last: str | None) -> str:
 
 def read_entry(connection: apsw.Connection, namespace: str, key: str) -> KvEntry | None:
     """The key as last written, tombstones included."""
-    row = connection.execute(
-        "SELECT key, value, hlc, node FROM kv WHERE namespace=? AND key=?", (namespace, key)
-    ).fetchone()
+    row = connection.execute(f"SELECT {COLUMNS} FROM kv WHERE namespace=? AND key=?", (namespace, key)).fetchone()
     return KvEntry(*row) if row else None
 
 
-_ENTRIES = "SELECT key, value, hlc, node FROM kv WHERE namespace=? AND key>? ORDER BY key LIMIT ?"
+_ENTRIES = f"SELECT {COLUMNS} FROM kv WHERE namespace=? AND key>? ORDER BY key LIMIT ?"
 
 
 def read_entries(connection: apsw.Connection, namespace: str, after: str, limit: int) -> list[KvEntry]:
@@ -252,8 +283,8 @@ def read_entries(connection: apsw.Connection, namespace: str, after: str, limit:
 # In one statement: a tombstone forgotten between two would be in neither. A transaction around two would end in an error of
 # its own where the disk fails, and hide the disk's.
 _SNAPSHOT = (
-    "SELECT NULL, NULL, coalesce((SELECT hlc FROM horizons WHERE namespace=?1), 0), NULL"
-    " UNION ALL SELECT * FROM (SELECT key, value, hlc, node FROM kv WHERE namespace=?1 AND key>?2 ORDER BY key LIMIT ?3)"
+    "SELECT NULL, NULL, coalesce((SELECT hlc FROM horizons WHERE namespace=?1), 0), NULL, NULL, NULL"
+    f" UNION ALL SELECT * FROM (SELECT {COLUMNS} FROM kv WHERE namespace=?1 AND key>?2 ORDER BY key LIMIT ?3)"
 )
 
 
@@ -266,26 +297,40 @@ def read_snapshot(
     cursor: Any = iter(connection.execute(_SNAPSHOT, (namespace, after, most_entries + 1)))
     horizon = next(cursor)[2]
     rows, complete = take_rows(
-        cursor, lambda row: len(row[0]) + len(row[1] or b"") + ENTRY_BYTES, most_bytes, most_entries
+        cursor, lambda row: len(row[0]) + len(row[1] or b"") + len(row[5]) + ENTRY_BYTES, most_bytes, most_entries
     )
     return rows, complete, horizon
 
 
-def read_page(connection: apsw.Connection, namespace: str, prefix: str, cursor: str | None, limit: int) -> KvPage:
-    """Living keys that begin with `prefix`, in order (of their UTF-8 bytes)."""
-    start, bound = (cursor, ">") if cursor is not None else (prefix, ">=")
+def read_page(
+    connection: apsw.Connection, namespace: str, prefix: str, cursor: str | None, limit: int, wall_ms: int
+) -> KvPage:
+    """Keys that begin with `prefix` and live at `wall_ms`, in order (of their UTF-8 bytes): up to `limit`, or PAGE_BYTES."""
+    start, bound = (cursor, ">") if cursor is not None and cursor >= prefix else (prefix, ">=")
     rows = connection.execute(
-        f"SELECT key FROM kv WHERE namespace=? AND key{bound}? AND value IS NOT NULL ORDER BY key LIMIT ?",
-        (namespace, start, limit + 1),
+        f"SELECT key, expires_s, metadata FROM kv WHERE namespace=? AND key{bound}? AND value IS NOT NULL"
+        " AND (expires_s=0 OR expires_s>?) ORDER BY key LIMIT ?",
+        (namespace, start, wall_ms // 1000, limit + 1),
     )
-    keys = []
-    for (key,) in rows:
+    keys: list[str] = []
+    details: dict[str, KvDetails] = {}
+    size = 0
+    for key, expires_s, metadata in rows:
         if not key.startswith(prefix):
             break
+        if len(keys) == limit or size > PAGE_BYTES:
+            return KvPage(keys, keys[-1], details)
+        size += len(key.encode()) + len(metadata.encode())
         keys.append(key)
-    if len(keys) > limit:
-        return KvPage(keys[:limit], keys[limit - 1])
-    return KvPage(keys, None)
+        if expires_s or metadata:
+            details[key] = KvDetails(expires_s, metadata)
+    return KvPage(keys, None, details)
+
+
+def has_expired(connection: apsw.Connection, wall_ms: int) -> bool:
+    """Whether any key has, and is not a tombstone yet."""
+    query = "SELECT 1 FROM kv INDEXED BY kv_expiring WHERE expires_s>0 AND expires_s<=? LIMIT 1"
+    return connection.execute(query, (wall_ms // 1000,)).fetchone() is not None
 
 
 def read_horizon(connection: apsw.Connection, namespace: str) -> int:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import apsw
-import msgspec
 
 from littoral.core.clock import Clock
 from littoral.core.errors import InvalidInput
@@ -20,6 +19,7 @@ from littoral.store.kv import (
     KvRow,
     KvTable,
     Merged,
+    encode_entry,
     held_namespaces,
     kv_down_stream,
     kv_stream,
@@ -28,8 +28,6 @@ from littoral.store.kv import (
 )
 from littoral.store.rows import take_rows
 from littoral.store.stream import Reach
-
-_encode_entries = msgspec.msgpack.Encoder().encode
 
 
 class KvWrites(HistoryWrites):
@@ -49,9 +47,9 @@ class KvWrites(HistoryWrites):
         super().__init__(connection, heads, node, lineage, clock, limits, bounds)
         self._kv = KvTable(connection, hlc)
 
-    def kv_put(self, namespace: str, key: str, value: bytes | None) -> KvEntry:
+    def kv_put(self, namespace: str, key: str, value: bytes | None, expires_s: int = 0, metadata: str = "") -> KvEntry:
         """A local write (None deletes): newer than everything seen here, published in this node's stream."""
-        entry = self._kv.write_local(namespace, key, value, self.node)
+        entry = self._kv.write_local(namespace, key, value, self.node, expires_s, metadata)
         self._publish_kv(kv_stream(self.node, namespace), [entry], essential=False)
         return entry
 
@@ -66,7 +64,7 @@ class KvWrites(HistoryWrites):
         wherever it is. Who wrote it has to be told.
         Raises: InvalidInput for an entry too far in the future.
         """
-        merged = self._kv.merge(namespace, entries, refuse=True)
+        merged = self._kv.merge(namespace, entries, refuse=True, wall_ms=self.now_ms)
         self._publish_kv(kv_stream(self.node, namespace), merged.won)
         # Whoever sent what lost to a tombstone may have forgotten it: see `kv_merge_from_above`.
         self._publish_kv(kv_down_stream(self.node, namespace), merged.buried)
@@ -81,7 +79,7 @@ class KvWrites(HistoryWrites):
         where it has it, refuses the write where that is forgotten there, and is silent where the key lives.
         Raises: InvalidInput for an entry too far in the future.
         """
-        merged = self._kv.merge(namespace, entries, refuse=False)
+        merged = self._kv.merge(namespace, entries, refuse=False, wall_ms=self.now_ms)
         doubtful = frozenset(merged.doubtful)
         certain = [entry for entry in merged.won if entry not in doubtful]
         self._publish_kv(kv_down_stream(self.node, namespace), certain)
@@ -130,6 +128,10 @@ class KvWrites(HistoryWrites):
         """Forget up to `most` tombstones of the namespace older than the timestamp `before`; returns how many."""
         return self._kv.forget(namespace, before, most)
 
+    def kv_expire(self, most: int) -> int:
+        """Make tombstones of up to `most` keys that have expired; returns how many."""
+        return self._kv.expire(self.now_ms, most)
+
     def kv_raise_horizon(self, namespace: str, hlc: int) -> None:
         """The table now lacks tombstones that a neighbour has forgotten, up to `hlc`."""
         self._kv.raise_horizon(namespace, hlc)
@@ -144,7 +146,9 @@ class KvWrites(HistoryWrites):
         at the end. Who has an entry already is not disturbed: it does not win again.
         """
         entries = read_entries(self._connection, namespace, after, most_entries)
-        part, _ = take_rows(entries, lambda entry: len(entry.key) + len(entry.value or b""), most_bytes)
+        part, _ = take_rows(
+            entries, lambda entry: len(entry.key) + len(entry.value or b"") + len(entry.metadata), most_bytes
+        )
         if not part:
             return None
         self._publish_kv(kv_stream(self.node, namespace), part)
@@ -154,7 +158,7 @@ class KvWrites(HistoryWrites):
         if not entries:
             return
         self._open_kv(name)
-        self.append(name, [_encode_entries(entry) for entry in entries], essential=essential)
+        self.append(name, [encode_entry(entry) for entry in entries], essential=essential)
 
     def _open_kv(self, name: StreamName) -> None:
         reach: Reach = "link" if name.path.startswith(KV_STREAMS) else "node"

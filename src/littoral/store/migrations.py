@@ -105,6 +105,63 @@ CREATE TABLE blobs(
     refused    TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 """,
+    # Keys expire, and have metadata.
+    4: """
+ALTER TABLE kv ADD COLUMN expires_s INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE kv ADD COLUMN metadata TEXT NOT NULL DEFAULT '';
+CREATE INDEX kv_expiring ON kv(expires_s) WHERE expires_s>0;
+""",
+    # What the MQTT broker keeps of its clients.
+    5: """
+CREATE TABLE mqtt_sessions(
+    number    INTEGER PRIMARY KEY,
+    client_id TEXT NOT NULL UNIQUE,
+    level     INTEGER NOT NULL,
+    expiry_s  INTEGER NOT NULL,
+    away_ms   INTEGER,
+    next      INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE mqtt_wills(
+    session INTEGER PRIMARY KEY,
+    delay_s INTEGER NOT NULL,
+    due_ms  INTEGER,
+    body    BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE mqtt_subscriptions(
+    session    INTEGER NOT NULL,
+    filter     TEXT NOT NULL,
+    options    INTEGER NOT NULL,
+    identifier INTEGER,
+    PRIMARY KEY(session, filter)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE mqtt_messages(
+    number     INTEGER PRIMARY KEY,
+    recipients BLOB NOT NULL,
+    body       BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE mqtt_sent(
+    session   INTEGER NOT NULL,
+    message   INTEGER NOT NULL,
+    packet_id INTEGER NOT NULL,
+    state     INTEGER NOT NULL,
+    PRIMARY KEY(session, message)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE mqtt_received(
+    session   INTEGER NOT NULL,
+    packet_id INTEGER NOT NULL,
+    PRIMARY KEY(session, packet_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE mqtt_retained(
+    topic TEXT PRIMARY KEY,
+    body  BLOB NOT NULL
+) STRICT;
+""",
 }
 """From which version -> what leads to the next."""
 

@@ -63,6 +63,23 @@ class RetentionWrites(StreamWrites):
         latest = self._existing("drop from stream", name)
         return len(due) + self._drop_rows(latest, most, oldest_ms, most_batches - len(due))
 
+    def release(self, name: StreamName, before: int, most_batches: int) -> bool:
+        """Delete up to `most_batches` batches of records before `before`, which nobody needs any more, whatever the stream's
+        budget says; whether there are more. Raises NotFound."""
+        info = self._existing("release records of", name)
+        rows: Any = self._connection.execute(
+            "SELECT next, length(payload) FROM batches WHERE stream=? AND next<=? ORDER BY first LIMIT ?",
+            (info.id, before, most_batches),
+        ).fetchall()
+        if not rows:
+            return False
+        first = rows[-1][0]
+        self._connection.execute("DELETE FROM batches WHERE stream=? AND next<=?", (info.id, first))
+        size = sum(length for _, length in rows)
+        self._heads.set(msgspec.structs.replace(info, first=first, bytes=info.bytes - size))
+        self._retain_forks(info.id, first)
+        return len(rows) == most_batches
+
     def _drop_rows(self, info: StreamInfo, most_bytes: int, oldest_ms: int | None, most_batches: int) -> int:
         rows: Any = self._connection.execute(
             "SELECT next, appended_ms, length(payload) FROM batches WHERE stream=? ORDER BY first LIMIT ?",

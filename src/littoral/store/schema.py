@@ -1,6 +1,6 @@
 """The tables of `store.db`. `docs/reference/store-format.md` describes them for people; both change together."""
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 6
 """PRAGMA user_version. A store with a greater one was written by a newer Littoral and is not touched; one with a
 lesser is brought up to it by `littoral.store.migrations`."""
 
@@ -99,11 +99,12 @@ CREATE TABLE kv(
     key       TEXT NOT NULL,
     hlc       INTEGER NOT NULL,
     node      TEXT NOT NULL,
-    value     BLOB,
+    value     BLOB, expires_s INTEGER NOT NULL DEFAULT 0, metadata TEXT NOT NULL DEFAULT '',
     PRIMARY KEY(namespace, key)
 ) STRICT;
 
 CREATE INDEX kv_tombstones ON kv(namespace, hlc) WHERE value IS NULL;
+CREATE INDEX kv_expiring ON kv(expires_s) WHERE expires_s>0;
 
 CREATE TABLE horizons(
     namespace TEXT PRIMARY KEY,
@@ -120,4 +121,53 @@ CREATE TABLE blobs(
     above      TEXT NOT NULL,
     refused    TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE mqtt_sessions(
+    number    INTEGER PRIMARY KEY,
+    client_id TEXT NOT NULL UNIQUE,
+    level     INTEGER NOT NULL,
+    expiry_s  INTEGER NOT NULL,
+    away_ms   INTEGER,
+    next      INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE mqtt_wills(
+    session INTEGER PRIMARY KEY,
+    delay_s INTEGER NOT NULL,
+    due_ms  INTEGER,
+    body    BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE mqtt_subscriptions(
+    session    INTEGER NOT NULL,
+    filter     TEXT NOT NULL,
+    options    INTEGER NOT NULL,
+    identifier INTEGER,
+    PRIMARY KEY(session, filter)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE mqtt_messages(
+    number     INTEGER PRIMARY KEY,
+    recipients BLOB NOT NULL,
+    body       BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE mqtt_sent(
+    session   INTEGER NOT NULL,
+    message   INTEGER NOT NULL,
+    packet_id INTEGER NOT NULL,
+    state     INTEGER NOT NULL,
+    PRIMARY KEY(session, message)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE mqtt_received(
+    session   INTEGER NOT NULL,
+    packet_id INTEGER NOT NULL,
+    PRIMARY KEY(session, packet_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE mqtt_retained(
+    topic TEXT PRIMARY KEY,
+    body  BLOB NOT NULL
+) STRICT;
 """

@@ -74,10 +74,15 @@ class StateReads:
         with translated("read key", key):
             return kv.read_entry(self._reader, namespace, key)
 
-    def kv_page(self, namespace: str, prefix: str, cursor: str | None, limit: int) -> KvPage:
-        """Living keys that begin with `prefix`."""
+    def kv_page(self, namespace: str, prefix: str, cursor: str | None, limit: int, wall_ms: int = 0) -> KvPage:
+        """Keys that begin with `prefix` and live at `wall_ms`."""
         with translated("list keys of", namespace):
-            return kv.read_page(self._reader, namespace, prefix, cursor, limit)
+            return kv.read_page(self._reader, namespace, prefix, cursor, limit, wall_ms)
+
+    def kv_has_expired(self, wall_ms: int) -> bool:
+        """Whether any key has expired by then, and is not a tombstone yet."""
+        with translated("look for expired keys in", "store"):
+            return kv.has_expired(self._reader, wall_ms)
 
     def kv_entries(self, namespace: str, after: str, limit: int) -> list[KvEntry]:
         """Entries in order of keys, tombstones included."""

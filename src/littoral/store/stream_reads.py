@@ -12,6 +12,7 @@ from littoral.core.names import StreamName
 from littoral.store import forks, tail
 from littoral.store.batch import BATCH_COLUMNS, Batch, StoredBatch
 from littoral.store.database import translated
+from littoral.store.mqtt_reads import MqttReads
 from littoral.store.rows import take_rows
 from littoral.store.spill import SpillPlace, SpillReader
 from littoral.store.state_reads import StateReads
@@ -31,6 +32,7 @@ class StreamReads(StateReads):
         """As of StateReads. place: where this node's spill files are, if anywhere."""
         super().__init__(node, reader, streams)
         self.spilled = SpillReader(reader, place)
+        self.mqtt = MqttReads(reader)
 
     # Heads
 

@@ -3,16 +3,17 @@
 import msgspec
 
 from littoral.core.names import StreamName
-from littoral.store.blob_writes import BlobWrites
+from littoral.store.mqtt_writes import MqttWrites
 
 
-class Transaction(BlobWrites):
+class Transaction(MqttWrites):
     """The writer's hands, for the time of one job. Must not be kept beyond it.
 
     stream_writes   streams and forks, what folds keep, and what the committer needs
     history_writes  copies of others' streams
     kv_writes       key-value
     blob_writes     the table of blobs
+    mqtt_writes     what the MQTT broker keeps
     here            where a copy comes from; folds, and all that one keeps
     """
 

@@ -21,6 +21,7 @@ from tests.sim.crash.forks import forks
 from tests.sim.crash.inbox import inbox
 from tests.sim.crash.kv import kv
 from tests.sim.crash.migration import migration
+from tests.sim.crash.mqtt import mqtt
 from tests.sim.crash.renewal import renewal
 from tests.sim.crash.restore import restore
 from tests.sim.crash.rules import numbered, unnumbered
@@ -54,6 +55,7 @@ PLANS = [
     Plan(migration, {"plant-a": 4}, None),
     Plan(numbered, {"plant-a": 25}, 6),
     Plan(unnumbered, {"plant-a": 25}, 6),
+    Plan(mqtt, {"plant-a": 25}, 6),
     Plan(subscriptions, {"plant-a": 30}, 8),
     Plan(dead_letter_desk, {"plant-a": 25}, 8),
     Plan(enrolment, {"cloud": 20, "eu": 15, "plant-a": 10}, 1),

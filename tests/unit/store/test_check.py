@@ -296,7 +296,7 @@ def test_an_index_that_lacks_a_key_is_found_and_named(file):
     change(file, "PRAGMA writable_schema=on", "DELETE FROM sqlite_schema WHERE name='kv_tombstones'")
     change(
         file,
-        "INSERT INTO kv VALUES('ns', 'unseen', 1, 'plant-a', NULL)",
+        "INSERT INTO kv(namespace, key, hlc, node) VALUES('ns', 'unseen', 1, 'plant-a')",
         "PRAGMA writable_schema=on",
         f"INSERT INTO sqlite_schema VALUES('index', 'kv_tombstones', 'kv', {page}, '{index}')",
     )

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from littoral.core.errors import InvalidInput, StorageError
 from littoral.core.hlc import COUNTER_BITS, FUTURE_SKEW_MS, hlc_at, hlc_ms
-from littoral.core.kv import KvEntry, KvPage
+from littoral.core.kv import KvDetails, KvEntry, KvPage
 from littoral.core.names import StreamName
-from littoral.store.kv import kv_down_stream, kv_namespace, kv_stream, stand_in
+from littoral.store.kv import PAGE_BYTES, KvRow, encode_entry, kv_down_stream, kv_namespace, kv_stream, stand_in
 from littoral.store.store import Store
 from littoral.store.transaction import Transaction
 from littoral.testing.clock import EPOCH_MS
@@ -179,6 +179,96 @@ def test_a_late_write_from_below_to_a_key_that_may_have_been_deleted_is_refused_
     run(main)
 
 
+def expiring(key: str, value: bytes, hlc: int, in_s: int) -> KvEntry:
+    return KvEntry(key, value, NOW + hlc, "n", EPOCH_MS // 1000 + in_s, '{"a":1}')
+
+
+def test_what_stands_beside_a_value_is_kept_and_said_to_the_neighbours():
+    async def main() -> None:
+        sim = SimStore()
+        store = sim.open()
+        expires_s = EPOCH_MS // 1000 + 60
+        written = await store.submit(lambda tx: tx.kv_put("ns", "k", b"v", expires_s, '"m"'))
+        assert published(store, OWN) == [written] == [KvEntry("k", b"v", written.hlc, "plant-a", expires_s, '"m"')]
+        assert store.kv_page("ns", "", None, 10).details == {"k": KvDetails(expires_s, '"m"')}
+        assert store.kv_snapshot("ns", "", 10, 1000)[0] == [msgspec.structs.astuple(written)]
+        sim.cut_power()
+        store = sim.open()
+        assert store.kv_get("ns", "k") == written
+        # A later write has what it was given, and not what the key had.
+        again = await store.submit(lambda tx: tx.kv_put("ns", "k", b"v"))
+        assert store.kv_get("ns", "k") == again == KvEntry("k", b"v", again.hlc, "plant-a")
+        assert store.kv_page("ns", "", None, 10) == KvPage(["k"], None)
+
+    run(main)
+
+
+def test_an_entry_without_anything_beside_it_is_said_as_nodes_said_it_that_knew_of_no_more():
+    plain = entry("k", b"v", 1)
+    assert encode_entry(plain) == msgspec.msgpack.encode(("k", b"v", NOW + 1, "n"))
+    assert len(msgspec.msgpack.decode(encode_entry(expiring("k", b"v", 1, 60)))) == 6
+
+
+def test_a_key_that_has_expired_is_in_no_listing_and_becomes_a_tombstone_that_says_nothing():
+    async def main() -> None:
+        store = SimStore().open()
+        gone, stays = expiring("gone", b"v", 1, 0), expiring("stays", b"v", 1, 60)
+        await merge(store, gone, stays, entry("plain", b"v", 1))
+        said = published(store, OWN)
+        assert store.kv_page("ns", "", None, 10, EPOCH_MS).keys == ["plain", "stays"]
+        assert store.kv_page("ns", "g", None, 10, EPOCH_MS) == KvPage([], None)
+        assert store.kv_has_expired(EPOCH_MS)
+        assert await store.submit(lambda tx: tx.kv_expire(10)) == 1
+        assert not store.kv_has_expired(EPOCH_MS)
+        assert store.kv_get("ns", "gone") == KvEntry("gone", None, gone.hlc, "n")
+        assert store.kv_get("ns", "stays") == stays
+        assert published(store, OWN) == said
+        # The same write does not win again, nor does one before it; a later one does.
+        assert await merge(store, gone, entry("gone", b"older", 0)) == []
+        later = entry("gone", b"later", 2)
+        assert await merge(store, later) == [later]
+
+    run(main)
+
+
+def test_a_page_is_bounded_in_bytes_too():
+    async def main() -> None:
+        store = SimStore().open()
+        metadata = f'"{"é" * 511}"'
+
+        def put(tx: Transaction) -> None:
+            for n in range(1000):
+                tx.kv_put("ns", f"{n:04}", b"", 0, metadata)
+
+        await store.submit(put)
+        found: list[str] = []
+        cursor = None
+        pages = 0
+        while pages == 0 or cursor is not None:
+            page = store.kv_page("ns", "", cursor, 1000)
+            assert len(msgspec.msgpack.encode(page)) < 2 * PAGE_BYTES
+            found += page.keys
+            cursor, pages = page.cursor, pages + 1
+        assert found == [f"{n:04}" for n in range(1000)]
+        assert pages == 2
+
+    run(main)
+
+
+def test_a_late_write_that_has_expired_is_put_aside_nowhere():
+    async def main() -> None:
+        store = SimStore().open()
+        await merge(store, entry("k", None, 5), entry("j", None, 5))
+        await forget(store, 6)
+        late, living = expiring("k", b"late", 4, 0), expiring("j", b"late", 4, 60)
+        merged = await store.submit(lambda tx: tx.kv_merge_from_below("ns", [late, living]))
+        assert merged.doubtful == [living]
+        assert merged.won == [late, stand_in(living)]
+        assert store.kv_page("ns", "", None, 10, EPOCH_MS).keys == []
+
+    run(main)
+
+
 def test_a_late_write_is_applied_where_nothing_was_forgotten():
     async def main() -> None:
         store = SimStore().open()
@@ -291,7 +381,8 @@ def test_what_a_chunk_costs_does_not_depend_on_how_many_keys_lie_between_its_own
                 return False
 
             tx._connection.set_progress_handler(step, 1)
-            assert tx.kv_newer("ns", [("a", b"v", 1, "n"), ("z", b"v", NOW + 9, "n")]) == [("z", b"v", NOW + 9, "n")]
+            late: KvRow = ("z", b"v", NOW + 9, "n", 0, "")
+            assert tx.kv_newer("ns", [("a", b"v", 1, "n", 0, ""), late]) == [late]
             absent, at = tx.kv_absent("ns", "", None, frozenset(), NOW + 9, 4)
             assert (len(absent), at is not None) == (4, True)
             tx._connection.set_progress_handler(None)
@@ -333,6 +424,7 @@ def test_listing_is_by_prefix_in_pages():
         await store.submit(lambda tx: tx.kv_put("other", "b/4", b""))
         assert store.kv_page("ns", "b/", None, 2) == KvPage(["b/1", "b/2"], "b/2")
         assert store.kv_page("ns", "b/", "b/2", 2) == KvPage(["b/3"], None)
+        assert store.kv_page("ns", "b/", "a", 2) == KvPage(["b/1", "b/2"], "b/2"), "a cursor of another listing"
         assert store.kv_page("ns", "", None, 10).keys == ["a", "b", "b/1", "b/2", "b/3", "c"]
         assert [each.key for each in store.kv_entries("ns", "b/1", 2)] == ["b/2", "b/3"]
 
