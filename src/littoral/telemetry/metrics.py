@@ -1,11 +1,9 @@
-"""Metrics in the Prometheus text format. Sources are asked at each scrape; nothing is registered on a hot path."""
+"""Metrics. Sources are asked at each scrape; nothing is registered on a hot path. `exposition` writes down what they say."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 import msgspec
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 Labels = dict[str, str]
 
@@ -57,8 +55,6 @@ class Metrics:
 
     def __init__(self) -> None:
         self._sources: list[Source] = []
-        self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(_Collector(self._sources))
 
     def add(self, source: Source) -> None:
         """Ask `source` too, at each scrape."""
@@ -66,33 +62,7 @@ class Metrics:
 
     def text(self) -> bytes:
         """Everything, in the text exposition format 0.0.4."""
-        return generate_latest(self._registry)
+        # Nobody scrapes a node that starts, and what writes it down brings an HTTP server and client of its own.
+        from littoral.telemetry.exposition import exposition  # noqa: PLC0415
 
-
-class _Collector:
-    def __init__(self, sources: list[Source]) -> None:
-        self._sources = sources
-
-    def collect(self) -> Iterator[Metric]:
-        for source in self._sources:
-            for family in source():
-                yield _histogram(family) if isinstance(family, Histogram) else _family(family)
-
-
-def _family(family: Family) -> Metric:
-    names = list(family.samples[0].labels) if family.samples else []
-    kind = CounterMetricFamily if family.kind == "counter" else GaugeMetricFamily
-    metric = kind(family.name, family.help, labels=names)
-    for sample in family.samples:
-        metric.add_metric([sample.labels[name] for name in names], sample.value)
-    return metric
-
-
-def _histogram(family: Histogram) -> Metric:
-    metric = HistogramMetricFamily(family.name, family.help, labels=list(family.labels))
-    total, buckets = 0, []
-    for bound, count in zip([*map(str, family.bounds_s), "+Inf"], family.counts, strict=True):
-        total += count
-        buckets.append((bound, total))
-    metric.add_metric(list(family.labels.values()), buckets, family.sum_s)
-    return metric
+        return exposition(self._sources)

@@ -3,7 +3,7 @@ import base64
 import pytest
 
 from littoral.core.errors import InvalidInput
-from littoral.core.resources import decode_resources
+from littoral.core.resources.decode import decode_resources
 from littoral.security.passwords import check_password_hash, hash_password, verify_password
 from littoral.testing.random import SeededRandom
 
@@ -11,8 +11,7 @@ HASH = hash_password("secret", SeededRandom(1))
 
 
 def test_a_password_fits_its_hash_only() -> None:
-    assert HASH.startswith("scrypt$16384$8$1$")
-    assert "=" not in HASH
+    assert HASH.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
     assert verify_password("secret", HASH)
     assert not verify_password("Secret", HASH)
     assert not verify_password("", HASH)
@@ -36,7 +35,7 @@ def test_the_known_answer_of_rfc_7914() -> None:
 
 def test_a_configuration_takes_the_hash() -> None:
     text = "apiVersion: littoral/v1\nkind: Node\nmetadata: {name: a}\nspec:\n  tier: site\n"
-    text += f"  mqtt: {{users: [{{username: u, passwordHash: {HASH}}}]}}\n"
+    text += f'  mqtt: {{users: [{{username: u, passwordHash: "{HASH}"}}]}}\n'
     assert len(decode_resources(text, "a.yaml")) == 1
 
 
@@ -47,7 +46,20 @@ def test_what_is_not_hashed(password: str) -> None:
 
 
 SALT, DIGEST = HASH.split("$")[4:]
+A = "$argon2id$v=19$"
 NOT_HASHES = {
+    "Argon2i": f"$argon2i$v=19$m=19456,t=2,p=1${SALT}${DIGEST}",
+    "another version": f"$argon2id$v=16$m=19456,t=2,p=1${SALT}${DIGEST}",
+    "Argon2 without salt": f"{A}m=19456,t=2,p=1${DIGEST}",
+    "Argon2 of too much memory": f"{A}m=262145,t=2,p=1${SALT}${DIGEST}",
+    "Argon2 of too little memory": f"{A}m=15,t=2,p=2${SALT}${DIGEST}",
+    "Argon2 of too many passes": f"{A}m=19456,t=17,p=1${SALT}${DIGEST}",
+    "Argon2 of no pass": f"{A}m=19456,t=0,p=1${SALT}${DIGEST}",
+    "Argon2 of too many lanes": f"{A}m=19456,t=2,p=9${SALT}${DIGEST}",
+    "Argon2 of a short salt": f"{A}m=19456,t=2,p=1$AAAA${DIGEST}",
+    "Argon2 of a short hash": f"{A}m=19456,t=2,p=1${SALT}$AAAA",
+    "Argon2 and not base64": f"{A}m=19456,t=2,p=1$AAAAA${DIGEST}",
+    "more behind it": f"{HASH}$",
     "empty": "",
     "other scheme": f"bcrypt$16384$8$1${SALT}${DIGEST}",
     "too few parts": f"scrypt$16384$8$1${SALT}",

@@ -1,7 +1,7 @@
 import pytest
 
 from littoral.core.errors import Unauthenticated
-from littoral.core.resources import decode_resources
+from littoral.core.resources.decode import decode_resources
 from littoral.core.resources.model import Node, StreamClient
 from littoral.security.stream_clients import StreamClients, make_stream_token, token_hash
 from littoral.testing.random import SeededRandom
