@@ -1,11 +1,31 @@
 """An app as placed on this node."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from littoral.core.limits import FUNCTION_MEMORY_BYTES, FUNCTION_WALL_MS, Limits
+from littoral.core.event_limits import EVENT_CPU_MS
+from littoral.core.function_limits import (
+    FUNCTION_CPU_MS,
+    FUNCTION_IDLE_S,
+    FUNCTION_LOG_BYTES,
+    FUNCTION_LOG_LINES,
+    FUNCTION_MEMORY_BYTES,
+    FUNCTION_OPEN_FILES,
+    FUNCTION_TEMPORARY_BYTES,
+    FUNCTION_THREADS,
+    FUNCTION_WALL_MS,
+)
+from littoral.core.limits import Limits
+from littoral.core.resources.app_assets import Assets
+from littoral.core.resources.app_events import AppQueues, CronTrigger, DatasetBinding, ServiceBinding, crons_of
 from littoral.core.resources.model import AppSpec
+from littoral.functions.messages import WorkerBounds
+
+SECRETS_MARK = "+"
+"""In a worker's revision, between what was deployed and the revision of its secrets."""
 
 
 class PlacedApp(Struct, frozen=True):
@@ -17,12 +37,44 @@ class PlacedApp(Struct, frozen=True):
     directory: str
     """Absolute path of the unpacked, immutable revision."""
     main: str
-    vars: Mapping[str, str] = {}
+    vars: Mapping[str, Any] = {}
+    """What JSON can hold, by name in `env`."""
     kv: Mapping[str, str] = {}
     """Name in `env` to namespace."""
     workers: int = 1
+    """At most."""
     wall_ms: int = FUNCTION_WALL_MS.default
     memory_bytes: int = FUNCTION_MEMORY_BYTES.default
+    crons: Sequence[CronTrigger] = ()
+    queues: AppQueues = AppQueues()
+    services: Sequence[ServiceBinding] = ()
+    datasets: Sequence[DatasetBinding] = ()
+    min_workers: int = 0
+    idle_s: int = FUNCTION_IDLE_S.default
+    """A worker that nobody needed for so long goes."""
+    bounds: WorkerBounds = WorkerBounds()
+    egress: Sequence[str] = ()
+    """Where its requests may go, as its document says (`littoral.core.egress`)."""
+    secrets: Mapping[str, str] = {}
+    """By name in `env`. In memory only."""
+    ai: str = ""
+    """The name in `env` by which it runs models; empty for none."""
+    assets: Assets | None = None
+    """Files that travel with it; their directory is relative to `directory`."""
+    inline: bool = False
+    """Whether gateways answer its requests in their own processes; workers have the rest."""
+
+    @property
+    def served_assets(self) -> Assets | None:
+        """As gateways find them: their directory is absolute."""
+        if self.assets is None:
+            return None
+        return structs.replace(self.assets, directory=os.path.join(self.directory, self.assets.directory))
+
+    @property
+    def deployed(self) -> str:
+        """The revision without what its secrets add to it: as it was deployed."""
+        return deployed_revision(self.revision)
 
     @classmethod
     def from_spec(cls, name: str, revision: str, directory: str, spec: AppSpec, limits: Limits) -> "PlacedApp":
@@ -34,7 +86,49 @@ class PlacedApp(Struct, frozen=True):
             main=spec.main,
             vars=spec.vars,
             kv={binding.binding: binding.namespace for binding in spec.kv},
-            workers=spec.limits.workers,
+            workers=max(spec.limits.workers, spec.limits.min_workers),
+            min_workers=spec.limits.min_workers,
+            idle_s=spec.limits.idle_time_s or limits[FUNCTION_IDLE_S],
             wall_ms=spec.limits.wall_time_ms or limits[FUNCTION_WALL_MS],
             memory_bytes=spec.limits.memory_bytes or limits[FUNCTION_MEMORY_BYTES],
+            crons=crons_of(spec.crons),
+            queues=spec.queues,
+            services=spec.services,
+            datasets=spec.datasets,
+            bounds=_bounds(spec, limits),
+            egress=spec.egress,
+            assets=spec.assets,
+            ai=spec.ai.binding if spec.ai is not None else "",
+            inline=spec.isolation == "inline",
         )
+
+
+def with_secrets(app: PlacedApp, revision: str, secrets: Mapping[str, str]) -> PlacedApp:
+    """The app with its secrets, of which this is the revision: when they change, its workers are replaced."""
+    if not revision:
+        return app
+    return structs.replace(app, revision=f"{app.revision}{SECRETS_MARK}{revision[:8]}", secrets=secrets)
+
+
+def deployed_revision(revision: str) -> str:
+    """A worker's revision without what secrets add to it."""
+    return revision.partition(SECRETS_MARK)[0]
+
+
+def _bounds(spec: AppSpec, limits: Limits) -> WorkerBounds:
+    own = spec.limits
+    workers = max(own.workers, own.min_workers)
+    return WorkerBounds(
+        isolation="sandbox" if spec.isolation == "sandbox" else "process",
+        open_files=own.open_files or limits[FUNCTION_OPEN_FILES],
+        temporary_bytes=own.temporary_bytes or limits[FUNCTION_TEMPORARY_BYTES],
+        # As many workers again while one revision follows another.
+        threads=limits[FUNCTION_THREADS] * workers * 2,
+        cpu_ms=own.cpu_time_ms or limits[FUNCTION_CPU_MS],
+        log_lines=own.log_lines or limits[FUNCTION_LOG_LINES],
+        log_bytes=own.log_bytes or limits[FUNCTION_LOG_BYTES],
+        concurrency=own.concurrency or 0,
+        request_bytes=own.request_bytes or 0,
+        response_bytes=own.response_bytes or 0,
+        event_cpu_ms=max(own.cpu_time_ms or 0, limits[EVENT_CPU_MS]),
+    )

@@ -8,7 +8,7 @@ from typing import cast
 
 from littoral.core.errors import StartupError
 from littoral.core.undecodable import UNDECODABLE
-from littoral.wire.frames import FrameReader, FrameTooLarge, frame
+from littoral.wire.frames import FrameReader, FrameTooLarge, frame, frame_head
 
 SOCKET_PATH_BYTES = 107
 """The kernel's bound of a Unix socket's path (unix(7), sun_path), less the closing zero."""
@@ -42,6 +42,16 @@ class FrameConnection(asyncio.Protocol):
             self.loop.call_soon(self._flush)
         self._outgoing.append(frame(body))
 
+    def send_with(self, head: bytes, rest: bytes) -> None:
+        """Send one frame of two parts, which are not copied into one before they are written."""
+        if not self._outgoing:
+            self.loop.call_soon(self._flush)
+        self._outgoing += (frame_head(len(head) + len(rest)), head, rest)
+
+    def accept(self, max_bytes: int) -> None:
+        """Accept frames of this length from now on."""
+        self._reader.max_bytes = max_bytes
+
     def close(self) -> None:
         """Close after what was sent is written."""
         self._flush()
@@ -54,11 +64,9 @@ class FrameConnection(asyncio.Protocol):
         return 0 if self.transport is None else self.transport.get_write_buffer_size()
 
     def peer_pid(self) -> int:
-        """The process at the other end, vouched for by the kernel (SO_PEERCRED)."""
+        """The process at the other end."""
         assert self.transport is not None
-        peer = self.transport.get_extra_info("socket")
-        data = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER_CREDENTIALS.size)
-        return int(_PEER_CREDENTIALS.unpack(data)[0])
+        return peer_pid(self.transport.get_extra_info("socket"))
 
     def _flush(self) -> None:
         outgoing, self._outgoing = self._outgoing, []
@@ -81,6 +89,12 @@ class FrameConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._outgoing.clear()
         self.lost()
+
+
+def peer_pid(connection: socket.socket) -> int:
+    """The process at the other end of a Unix socket, vouched for by the kernel (SO_PEERCRED)."""
+    data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER_CREDENTIALS.size)
+    return int(_PEER_CREDENTIALS.unpack(data)[0])
 
 
 def check_socket_path(path: Path) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from littoral.functions.loader import App, find_app
+from littoral.functions.worker.loader import App, find_app
 from littoral.workers import (
     Context,
     Env,
@@ -72,7 +72,7 @@ def test_kv() -> None:
     async def carry(operation: str, namespace: str, arguments: list[Any]) -> Any:
         if operation == "put":
             values[arguments[0]] = arguments[1]
-        return values.get(arguments[0])
+        return [values[arguments[0]], 0, ""]
 
     async def scenario() -> None:
         assert await (await Project("kv", NOTES=KVNamespace("notes", carry)).get("/")).text() == "moin"
@@ -163,7 +163,7 @@ def test_cron_and_queue_beside_a_fetch_without_arguments() -> None:
         await project.app.queue(batch, project.env, project.ctx)
         assert [message.settled for message in batch.messages] == [True, False]
         assert await (await project.get("/")).text() == "Look at the log to see the runs"
-        assert await project.app.call("add", [1, 2], project.env, project.ctx) == 3
+        assert await project.app.call("add", [1, 2], {}, project.env, project.ctx) == 3
 
     asyncio.run(scenario())
 

@@ -1,0 +1,1 @@
+"""Apps that gateways run in their own processes."""

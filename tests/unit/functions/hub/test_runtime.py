@@ -1,0 +1,104 @@
+"""What a hub that starts makes of the workers that run already."""
+
+import asyncio
+from pathlib import Path
+
+import msgspec
+
+from littoral.core.limits import Limits
+from littoral.functions.apps import PlacedApp
+from littoral.functions.hub.bindings import Credentials
+from littoral.functions.hub.runtime import INLINE_SLOT, FunctionRuntime
+from littoral.functions.messages import PRELOAD, Command, Kill, Preload, Start, WorkerEvent, WorkerSpec
+from littoral.functions.zygote.preload import THREADS
+from littoral.testing.loop import run
+
+
+def test_a_worker_that_drains_keeps_its_requests_and_not_its_place(tmp_path: Path):
+    async def main() -> None:
+        told: list[Command] = []
+        runtime = FunctionRuntime(tmp_path, Limits(), Credentials(b"k" * 32), lambda error: None)
+        runtime._link.send = told.append  # type: ignore[method-assign, assignment]
+        runtime.apply([PlacedApp("shop", "r2", "/revision", "main.py")])
+        for pid, revision, state in ((10, "r1", "draining"), (11, "r2", "ready"), (12, "r2", "starting")):
+            runtime._event(WorkerEvent("known", "shop", 0, revision, pid, state))
+        runtime._event(WorkerEvent("known", "gone", 0, "r1", 13, "draining"))
+        runtime._event(WorkerEvent("known", "", 0, "", 0))
+        assert runtime.pools["shop"].pids == [11]
+        assert [each.pid for each in told if isinstance(each, Kill)] == [12, 13]
+        assert not any(isinstance(each, Start) for each in told)
+        await runtime.stop()
+
+    asyncio.run(main())
+
+
+def test_an_app_that_goes_while_its_environment_is_made_leaves_nothing_behind(tmp_path: Path):
+    async def main() -> None:
+        told: list[Command] = []
+        faults: list[BaseException] = []
+        limits = Limits({"function-starts": 1})
+        runtime = FunctionRuntime(tmp_path / "run", limits, Credentials(b"k" * 32), faults.append)
+        runtime._link.send = told.append  # type: ignore[method-assign, assignment]
+        (tmp_path / "python_modules").mkdir()
+        (tmp_path / "python_modules" / "heavy.py").touch()
+        app = PlacedApp("shop", "r1", str(tmp_path), "main.py")
+        runtime.apply([app])
+        runtime._event(WorkerEvent("known", "", 0, "", 0))
+        runtime._event(WorkerEvent("started", "shop", PRELOAD, "r1", 50))
+        runtime.apply([])
+        runtime._event(WorkerEvent("failed", "shop", PRELOAD, "r1", 50, f"{THREADS}heavy"))
+        runtime._event(WorkerEvent("exited", "shop", PRELOAD, "r1", 50, "exit 3"))
+        assert [type(each) for each in told] == [Preload, Kill]
+        assert runtime.environments == 0
+        runtime.apply([PlacedApp("other", "r1", "/revision", "main.py")])
+        assert isinstance(told[-1], Start), "it takes up no place among those that are started"
+        await runtime.stop()
+        assert not faults
+
+    asyncio.run(main())
+
+
+def test_an_environment_that_forks_what_it_is_ordered_to_stays(tmp_path: Path):
+    async def main() -> None:
+        told: list[Command] = []
+        runtime = FunctionRuntime(
+            tmp_path, Limits({"function-start-ms": 500}), Credentials(b"k" * 32), lambda error: None
+        )
+        runtime._link.send = told.append  # type: ignore[method-assign, assignment]
+        (tmp_path / "python_modules").mkdir()
+        (tmp_path / "python_modules" / "heavy.py").touch()
+        runtime.apply([PlacedApp("shop", "r1", str(tmp_path), "main.py")])
+        runtime._event(WorkerEvent("known", "", 0, "", 0))
+        for kind, slot, pid in (("started", PRELOAD, 50), ("ready", PRELOAD, 50), ("started", 0, 51), ("ready", 0, 51)):
+            runtime._event(WorkerEvent(kind, "shop", slot, "r1", pid))  # type: ignore[arg-type]
+        assert isinstance(told[-1], Start)
+        assert told[-1].preloaded
+        await asyncio.sleep(5)
+        assert not any(isinstance(each, Kill) for each in told)
+        await runtime.stop()
+
+    run(main)
+
+
+def test_gateways_are_told_how_to_run_inline_apps_alone(tmp_path: Path):
+    async def main() -> None:
+        credentials = Credentials(b"k" * 32)
+        runtime = FunctionRuntime(tmp_path, Limits(), credentials, lambda error: None)
+        said: list[tuple[str, int, str]] = []
+        runtime.log = lambda app, slot, text: said.append((app, slot, text))
+        plain = PlacedApp("plain", "r1", "/revision", "main.py")
+        runtime.apply([plain, PlacedApp("trusted", "r2", "/revision", "main.py", inline=True)])
+        assert runtime.inline("plain", 0) is None
+        assert runtime.inline("gone", 0) is None
+        given = runtime.inline("trusted", 3)
+        assert given is not None
+        revision, spec = given
+        decoded = msgspec.msgpack.decode(spec, type=WorkerSpec)
+        assert (revision, decoded.app) == ("r2", "trusted")
+        assert credentials.app(decoded.credential) == "trusted", "its bindings are answered as a worker's are"
+        runtime.inline_lines("trusted", 3, "hello")
+        runtime.inline_lines("gone", 3, "hello")
+        assert said == [("trusted", INLINE_SLOT + 3, "hello")]
+        await runtime.stop()
+
+    asyncio.run(main())
