@@ -9,6 +9,8 @@ from littoral.gateway.field_block import FieldBlock, Fields
 class Around:
     """Implements `littoral.gateway.exchange.Exchange`."""
 
+    go_on = None
+
     def __init__(self, exchange: Exchange) -> None:
         self.exchange = exchange
         self.method = exchange.method
@@ -17,6 +19,7 @@ class Around:
         self.scheme = exchange.scheme
         self.version = exchange.version
         self.client = exchange.client
+        self.tls = exchange.tls
         self.fields = exchange.fields
         self.has_body = exchange.has_body
         self.body_length = exchange.body_length

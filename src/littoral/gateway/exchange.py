@@ -6,8 +6,8 @@
 An exchange is handed over when its head is whole; the body comes while it is answered, as fast as it is asked for.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Protocol
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from typing import Any, Protocol
 
 from littoral.gateway.field_block import FieldBlock, Fields
 from littoral.gateway.notes import Notes
@@ -19,6 +19,8 @@ class ClientGone(Exception):
 
 class BodyBroken(Exception):
     """A request's body ended before its end, or is not framed as HTTP says. The driver has answered 400 by itself, or closed."""
+
+    status = 400
 
 
 class Duplex(Protocol):
@@ -57,6 +59,8 @@ class Exchange(Protocol):
     """"1.0", "1.1" or "2"."""
     client: str
     """The address of who is connected, without its port."""
+    tls: str
+    """Version and cipher of the client's connection, as OpenSSL calls them, with a space between; empty for none."""
     fields: Fields
     """Names in lower case, values as latin-1, in their order, repeated ones apart. Without pseudo-header fields. Those of the
     connection are still in it: `te`, `connection`, `upgrade` and their like are the gateway's to judge."""
@@ -73,6 +77,12 @@ class Exchange(Protocol):
     @property
     def sent_bytes(self) -> int:
         """Of the answer's body, without framing."""
+        ...
+
+    @property
+    def go_on(self) -> "Callable[[Answering], None] | None":
+        """Begins a task for what is left to be done of a `Later`. None where there may be no such thing: who has it served waits
+        for what is returned."""
         ...
 
     def body(self) -> AsyncIterator[bytes]:
@@ -120,7 +130,47 @@ class Exchange(Protocol):
         ...
 
 
-Serve = Callable[[Exchange], Awaitable[None] | None]
-"""What a listener calls with each exchange. Where the answer is at hand it is given at once, and None returned; otherwise what
-is returned is run as a task, which the driver cancels if the client goes away, unless the method is not safe and nothing was
-answered yet."""
+class LaterHost(Protocol):
+    """Who has an exchange answered later: the gateway."""
+
+    def settle(self, later: "Later", status: int) -> None:
+        """It was answered with this status."""
+        ...
+
+    def abandon(self, later: "Later") -> None:
+        """The client has gone before."""
+        ...
+
+    def refuse_later(self, later: "Later", error: Exception) -> None:
+        """There is no answer: give one that says so, and settle."""
+        ...
+
+    def take_on(self, later: "Later", rest: Awaitable[int]) -> None:
+        """The rest takes a task. rest: gives the status."""
+        ...
+
+
+class Later:
+    """An answer that comes in a callback: no task waits for it, which would take longer than most apps do. Made by a handler,
+    and filled in by the gateway; its host is told once what has become of it, and never before the handler has returned."""
+
+    __slots__ = ("began_s", "exchange", "host", "request_id", "to")
+
+    exchange: Exchange
+    request_id: str
+    host: LaterHost
+    to: str
+    """What the request led to."""
+    began_s: float
+
+    def cancel(self) -> None:
+        """The client has gone, and nobody wants the answer."""
+        raise NotImplementedError
+
+
+Answering = Coroutine[Any, Any, None]
+"""What is still to be done for an exchange."""
+Serve = Callable[[Exchange], Answering | Later | None]
+"""What a listener calls with each exchange. Where the answer is at hand it is given at once, and None returned. A coroutine that
+is returned is run as a task. That, or what comes later, the driver cancels if the client goes away, unless the method is not safe
+and nothing was answered yet."""

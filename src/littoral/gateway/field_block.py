@@ -39,4 +39,8 @@ def says_of_writer(fields: Fields) -> bool:
 
 def encode_fields(fields: Fields) -> bytes:
     """As HTTP/1.1 writes them: a line each, with its end."""
+    if len(fields) == 1:
+        # What nearly every answer has of its own.
+        name, value = fields[0]
+        return f"{name}: {value}\r\n".encode("latin-1")
     return "".join([f"{name}: {value}\r\n" for name, value in fields]).encode("latin-1")

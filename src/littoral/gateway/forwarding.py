@@ -1,10 +1,17 @@
-"""Header fields on their way between clients and origins (RFC 9110, section 7.6)."""
+"""Header fields on their way between clients and origins (RFC 9110, section 7.6).
+
+What follows from fields alone is remembered by them: clients and origins say the same again and again.
+"""
+
+from typing import NamedTuple
 
 from littoral.core.errors import BadGateway
+from littoral.core.remembered import Remembered
 from littoral.gateway.field_block import Fields
-from littoral.wire import relay
+from littoral.wire import client_facts, relay
 from littoral.wire.caching.fields import OF_THE_CONNECTION
-from littoral.wire.trace_context import TRACEPARENT, TRACESTATE, passes_on, read_traceparent, trace_of
+from littoral.wire.http_fields import may_be_remembered
+from littoral.wire.trace_context import TRACEPARENT, TRACESTATE, TraceContext, passes_on, read_traceparent, traceparent
 
 PSEUDONYM = "littoral"
 """What this gateway calls itself in `via`, `cdn-loop` and `cache-status`."""
@@ -33,10 +40,40 @@ _OVERRIDES = frozenset(
 to say."""
 _METHODS = frozenset({"x-http-method", "x-http-method-override", "x-method-override"})
 """By these they take it to be of another method. Where the answer may be given to others, too, they are not for clients to say."""
-_SHARED = frozenset({"GET", "HEAD"})
-_NOT_FOR_ORIGINS = OF_THE_CONNECTION | _OURS | _OVERRIDES | _FRAMING | relay.FIELDS | {"host"}
+SHARED = frozenset({"GET", "HEAD"})
+"""Methods whose answers may be given to others, too."""
+_NOT_FOR_ORIGINS = OF_THE_CONNECTION | _OURS | _OVERRIDES | _FRAMING | relay.FIELDS | client_facts.FIELDS | {"host"}
 _NOT_IF_SHARED = _NOT_FOR_ORIGINS | _METHODS
 _NOT_FOR_CLIENTS = OF_THE_CONNECTION | relay.FIELDS | {"via"}
+_OF_ONE_REQUEST = _TRACE | {"x-request-id"}
+KEPT = 2048
+"""Of requests, and of answers, that are remembered."""
+
+
+class Asking(NamedTuple):
+    """What a request is passed on with, but for its own name."""
+
+    is_shared: bool
+    """Whether the answer may be given to others, too."""
+    fields: tuple[tuple[str, str], ...]
+    """As the client sent them."""
+    host: str
+    """The authority the origin is sent."""
+    asked: str
+    """The one the client asked."""
+    scheme: str
+    version: str
+    client: str
+
+
+class PassedOn(NamedTuple):
+    """What an origin is told of it."""
+
+    fields: tuple[tuple[str, str], ...]
+    asks: TraceContext | None
+    """Whose trace it belongs to; None for nobody's yet."""
+    state: str
+    """`tracestate`; empty for none."""
 
 
 def for_origin(
@@ -47,10 +84,28 @@ def for_origin(
     host: the authority the origin is sent; asked: the one the client asked. Raises BadGateway for a request that has been
     here too often.
     """
-    kept = [("host", host)]
-    dropped = _NOT_IF_SHARED if method in _SHARED else _NOT_FOR_ORIGINS
+    passed = passed_on(Asking(method in SHARED, tuple(fields), host, asked, scheme, version, client))
+    return [*passed.fields, *own_fields(passed, request_id)]
+
+
+def passed_on(asking: Asking) -> PassedOn:
+    """The same for all requests that say the same. Raises BadGateway as `for_origin`."""
+    return _passed_on[asking]
+
+
+def own_fields(passed: PassedOn, request_id: str) -> list[tuple[str, str]]:
+    """What only this one says: its name, and its place in a trace."""
+    own = [("x-request-id", request_id), (TRACEPARENT, traceparent(passed.asks, request_id))]
+    if passed.state:
+        own.append((TRACESTATE, passed.state))
+    return own
+
+
+def _pass_on(asking: Asking) -> PassedOn:
+    kept = [("host", asking.host)]
+    dropped = _NOT_IF_SHARED if asking.is_shared else _NOT_FOR_ORIGINS
     said: dict[str, str] = {}
-    for field in fields:
+    for field in asking.fields:
         name, value = field
         if name not in dropped:
             kept.append(field)
@@ -58,25 +113,31 @@ def for_origin(
             dropped = _with_named(dropped, value, kept)
         elif name in _OURS:
             said[name] = f"{said[name]}, {value}" if name in said else value
-    loop = said.get("cdn-loop", "")
-    if loop.count(PSEUDONYM) >= LOOPS:
+    loop = said.get("cdn-loop")
+    if loop is not None and loop.count(PSEUDONYM) >= LOOPS:
         raise BadGateway(
-            "send on request for", asked[:120], "it goes in a circle", "Check where the origin's targets lead"
+            "send on request for", asking.asked[:120], "it goes in a circle", "Check where the origin's targets lead"
         )
     kept += (
-        ("x-forwarded-for", _after(said.get("x-forwarded-for"), client)),
-        ("x-forwarded-host", asked),
-        ("x-forwarded-proto", scheme),
-        ("forwarded", _forwarded(client, asked, scheme)),
-        ("x-request-id", request_id),
-        ("via", _after(said.get("via"), f"{version} {PSEUDONYM}")),
+        ("x-forwarded-for", _after(said.get("x-forwarded-for"), asking.client)),
+        ("x-forwarded-host", asking.asked),
+        ("x-forwarded-proto", asking.scheme),
+        ("forwarded", _forwarded(asking.client, asking.asked, asking.scheme)),
+        ("via", _after(said.get("via"), f"{asking.version} {PSEUDONYM}")),
         ("cdn-loop", _after(loop, PSEUDONYM)),
     )
     asks = read_traceparent(said[TRACEPARENT]) if TRACEPARENT in said else None
-    kept.append((TRACEPARENT, str(trace_of(asks, request_id))))
-    if asks is not None and TRACESTATE in said and passes_on(said[TRACESTATE]):
-        kept.append((TRACESTATE, said[TRACESTATE]))
-    return kept
+    state = said.get(TRACESTATE, "") if asks is not None else ""
+    return PassedOn(tuple(kept), asks, state if passes_on(state) else "")
+
+
+def _is_kept(asking: Asking) -> bool:
+    """Of what would not come again, nothing; and secrets for no longer than they are needed."""
+    is_of_one = any(name in _OF_ONE_REQUEST for name, _ in asking.fields)
+    return not is_of_one and may_be_remembered(asking.fields)
+
+
+_passed_on = Remembered(_pass_on, KEPT, _is_kept)
 
 
 def _forwarded(client: str, asked: str, scheme: str) -> str:
@@ -85,11 +146,16 @@ def _forwarded(client: str, asked: str, scheme: str) -> str:
     return f'for="{address}";host="{asked}";proto={scheme}' if asked else f'for="{address}";proto={scheme}'
 
 
-def for_client(fields: Fields, version: str) -> list[tuple[str, str]]:
-    """What an origin's answer says to clients; without `content-length`, if its framing contradicts that.
+def for_client(fields: Fields, version: str) -> tuple[tuple[str, str], ...]:
+    """What an origin's answer says to clients.
 
     version: the version of HTTP that the answer came by.
     """
+    return _for_client[tuple(fields), version]
+
+
+def _give_client(answered: tuple[tuple[tuple[str, str], ...], str]) -> tuple[tuple[str, str], ...]:
+    fields, version = answered
     kept: list[tuple[str, str]] = []
     dropped = _NOT_FOR_CLIENTS
     via = None
@@ -102,7 +168,10 @@ def for_client(fields: Fields, version: str) -> list[tuple[str, str]]:
         elif name == "via":
             via = _after(via, value)
     kept.append(("via", _after(via, f"{version} {PSEUDONYM}")))
-    return kept
+    return tuple(kept)
+
+
+_for_client = Remembered(_give_client, KEPT, lambda answered: may_be_remembered(answered[0]))
 
 
 def _with_named(dropped: frozenset[str], connection: str, kept: list[tuple[str, str]]) -> frozenset[str]:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from littoral.core.clock import Clock
 from littoral.core.errors import LittoralError, MethodNotAllowed, NotFound, Unavailable
-from littoral.gateway.exchange import ClientGone, Exchange
+from littoral.gateway.exchange import Answering, BodyBroken, ClientGone, Exchange, Later
 from littoral.gateway.field_block import FieldBlock, Fields
 from littoral.gateway.forwarding import PSEUDONYM
 from littoral.gateway.meters import Meters
@@ -22,18 +22,22 @@ from littoral.wire.problem import problem_response
 
 NOBODY = ""
 """What requests are counted under that no route matched."""
-GONE_STATUS = 499
-"""What is counted where the client went away before it was answered."""
 _NOTHING = FieldBlock(())
 NOTHING_WATCHED: Mapping[str, Watch] = {}
+
+
+Served = int | Later | Awaitable[int]
+"""The status of an answer that was given, or what it comes from."""
+GONE_STATUS = 499
+"""What is counted where the client went away before it was answered."""
 
 
 class Handler(Protocol):
     """Answers the requests of one route."""
 
-    def serve(self, exchange: Exchange, target: RequestTarget, request_id: str) -> int | Awaitable[int]:
-        """Answer, and return the status. What is at hand is given at once; else what is returned is awaited. Raises, or its
-        awaitable does, LittoralError before anything was answered, and ClientGone."""
+    def serve(self, exchange: Exchange, target: RequestTarget, request_id: str) -> Served:
+        """Answer, and return the status. What is at hand is given at once; else what is returned is awaited, or tells by itself
+        what has become of it. Raises, or its awaitable does, LittoralError before anything was answered, and ClientGone."""
         ...
 
 
@@ -66,7 +70,7 @@ class Gateway:
         """What requests lead to."""
         return self._routes.find(method, host, path) if self._routes is not None else NoRoute()
 
-    def serve(self, exchange: Exchange) -> Awaitable[None] | None:
+    def serve(self, exchange: Exchange) -> Answering | Later | None:
         """See `littoral.gateway.exchange.Serve`."""
         began_s = self._clock.monotonic_s()
         request_id = f"{self._instance}-{next(self._numbers):x}"
@@ -86,7 +90,34 @@ class Gateway:
             if exchange.notes is not None:
                 self._tell(exchange, exchange.notes, answer, seconds)
             return None
+        if isinstance(answer, Later):
+            answer.host, answer.to, answer.began_s = self, to, began_s
+            self.meters.inflight += 1
+            return answer
         return self._finish(exchange, answer, to, began_s, request_id)
+
+    # What comes later: nobody takes notes of it
+
+    def settle(self, later: Later, status: int) -> None:
+        """See LaterHost."""
+        meters = self.meters
+        meters.inflight -= 1
+        meters.observe(later.to, status, self._clock.monotonic_s() - later.began_s, later.exchange.sent_bytes)
+
+    def abandon(self, later: Later) -> None:
+        """See LaterHost."""
+        self.settle(later, GONE_STATUS)
+
+    def refuse_later(self, later: Later, error: Exception) -> None:
+        """See LaterHost."""
+        self.settle(later, self._refuse(later.exchange, error, later.request_id))
+
+    def take_on(self, later: Later, rest: Awaitable[int]) -> None:
+        """See LaterHost."""
+        exchange = later.exchange
+        assert exchange.go_on is not None, "who may be answered later goes on, too"
+        self.meters.inflight -= 1
+        exchange.go_on(self._finish(exchange, rest, later.to, later.began_s, later.request_id))
 
     async def _finish(
         self, exchange: Exchange, answer: Awaitable[int], to: str, began_s: float, request_id: str
@@ -97,6 +128,9 @@ class Gateway:
             status = await answer
         except ClientGone:
             pass
+        except BodyBroken:
+            # The driver has answered by itself.
+            status = BodyBroken.status
         except Exception as error:  # noqa: BLE001 -- as above
             status = self._refuse(exchange, error, request_id)
         finally:
@@ -134,7 +168,8 @@ class Gateway:
 
     def _refuse(self, exchange: Exchange, error: Exception, request_id: str) -> int:
         if not isinstance(error, LittoralError):
-            self._log(f"[{request_id}] fault in the gateway\n{traceback.format_exc()}")
+            trace = "".join(traceback.format_exception(error))
+            self._log(f"[{request_id}] fault in the gateway\n{trace}")
             error = LittoralError(
                 "answer request", exchange.target[:120], "the gateway failed", "The node's log has more"
             )

@@ -58,6 +58,10 @@ class Meters(Struct):
     inflight: int = 0
     held_bytes: int = 0
     """Request bodies held now."""
+    app_streams: int = 0
+    """Answers of apps that come in pieces, now."""
+    web_sockets: int = 0
+    """Of apps, open now."""
     limits_reached: dict[str, int] = {}
     caches: dict[str, CacheMeter] = {}
     """By route."""

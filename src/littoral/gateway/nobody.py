@@ -12,6 +12,8 @@ from littoral.gateway.notes import Notes
 class Nobody:
     """Implements `littoral.gateway.exchange.Exchange`: asks without a body, and hears nothing."""
 
+    go_on = None
+
     def __init__(
         self, *, method: str, target: str, host: str, scheme: str, version: str, client: str, fields: Fields
     ) -> None:
@@ -21,6 +23,7 @@ class Nobody:
         self.scheme = scheme
         self.version = version
         self.client = client
+        self.tls = ""
         self.fields = fields
         self.has_body = False
         self.body_length: int | None = None

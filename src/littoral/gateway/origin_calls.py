@@ -5,10 +5,12 @@ from typing import Protocol
 
 import msgspec
 
-from littoral.core.limits import GATEWAY_TUNNEL_IDLE_S, Limits
+from littoral.core.gateway_limits import GATEWAY_TUNNEL_IDLE_S
+from littoral.core.limits import Limits
 from littoral.gateway.cache.cache import Inform, RouteCache
 from littoral.gateway.exchange import Duplex, Exchange
-from littoral.gateway.forwarding import for_client, for_origin
+from littoral.gateway.field_block import Fields
+from littoral.gateway.forwarding import SHARED, Asking, for_client, own_fields, passed_on
 from littoral.gateway.origins.caller import Answered
 from littoral.gateway.origins.steers import Steers
 from littoral.gateway.origins.transport import OriginAnswer, OriginRequest
@@ -50,22 +52,24 @@ class OriginSender:
     def request(self, exchange: Exchange, target: RequestTarget, request_id: str) -> OriginRequest:
         """See Sender.request."""
         asked = authority(exchange.scheme, exchange.host)
-        fields = for_origin(
-            exchange.method,
-            exchange.fields,
-            host=self._host or asked,
-            asked=asked,
-            scheme=exchange.scheme,
-            version=exchange.version,
-            client=exchange.client,
-            request_id=request_id,
+        passed = passed_on(
+            Asking(
+                exchange.method in SHARED,
+                tuple(exchange.fields),
+                self._host or asked,
+                asked,
+                exchange.scheme,
+                exchange.version,
+                exchange.client,
+            )
         )
+        fields, own = passed.fields, own_fields(passed, request_id)
         sent = stripped(str(target), self._strip_prefix)
         if exchange.has_body:
             body, length = exchange.body(), exchange.body_length
-            request = OriginRequest(exchange.method, sent, fields, body, length, notes=exchange.notes)
+            request = OriginRequest(exchange.method, sent, fields, body, length, own=own, notes=exchange.notes)
         else:
-            request = OriginRequest(exchange.method, sent, fields, notes=exchange.notes)
+            request = OriginRequest(exchange.method, sent, fields, own=own, notes=exchange.notes)
         return request if self._steers is None else self._steers.steered(request, exchange)
 
     async def send(self, request: OriginRequest, key: str, inform: Inform | None) -> OriginAnswer:
@@ -135,7 +139,7 @@ class OriginCalls:
         request = self._sender.request(exchange, target, request_id)
         since = self._cache.since if self._cache is not None else 0
         answer = await self._sender.send(request, _url(exchange, target), exchange.inform)
-        fields = for_client(answer.fields, answer.version)
+        fields: Fields = for_client(answer.fields, answer.version)
         if self._cache is not None:
             fields = self._cache.note(exchange, target, answer, fields, since)
         await pass_on(exchange, answer, fields, ())

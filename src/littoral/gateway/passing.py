@@ -1,9 +1,12 @@
 """Answers of origins on their way to clients, as they come."""
 
+from littoral.core.remembered import Remembered
 from littoral.gateway.exchange import Exchange
 from littoral.gateway.field_block import FieldBlock, Fields
+from littoral.gateway.forwarding import KEPT
 from littoral.gateway.origins.transport import OriginAnswer, OriginFailed
 from littoral.wire.caching.fields import without
+from littoral.wire.http_fields import may_be_remembered
 
 LENGTH = frozenset({"content-length"})
 
@@ -14,8 +17,8 @@ async def pass_on(exchange: Exchange, answer: OriginAnswer, fields: Fields, extr
         extra = (*extra, *answer.personal)
     if answer.whole is not None:
         answer.close()
-        kept = fields if exchange.method == "HEAD" else without(fields, LENGTH)
-        exchange.respond(answer.status, FieldBlock(kept), extra, answer.whole)
+        block = FieldBlock(fields) if exchange.method == "HEAD" else whole_block(fields)
+        exchange.respond(answer.status, block, extra, answer.whole)
         return
     try:
         await exchange.begin(answer.status, FieldBlock(fields), extra)
@@ -26,6 +29,18 @@ async def pass_on(exchange: Exchange, answer: OriginAnswer, fields: Fields, extr
         exchange.abort()
     finally:
         answer.close()
+
+
+def whole_block(fields: Fields) -> FieldBlock:
+    """The fields of an answer that is given whole: its length follows from its body."""
+    return _blocks[tuple(fields)]
+
+
+def _without_length(fields: Fields) -> FieldBlock:
+    return FieldBlock(without(fields, LENGTH))
+
+
+_blocks = Remembered(_without_length, KEPT, may_be_remembered)
 
 
 async def read_whole(answer: OriginAnswer) -> bytes:

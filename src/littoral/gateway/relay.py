@@ -13,10 +13,11 @@ from collections.abc import Awaitable, Callable
 
 from littoral.core.clock import Clock
 from littoral.core.errors import InvalidInput, LittoralError, Misdirected, Unavailable
-from littoral.core.limits import RELAY_WAIT_MS, Limits
+from littoral.core.gateway_limits import RELAY_WAIT_MS
+from littoral.core.limits import Limits
 from littoral.gateway.around import Around
 from littoral.gateway.cache.purge import SCHEMES
-from littoral.gateway.exchange import Exchange, Serve
+from littoral.gateway.exchange import Answering, Exchange, Later, Serve
 from littoral.gateway.field_block import FieldBlock, Fields
 from littoral.gateway.meters import RelayMeter
 from littoral.gateway.origin_calls import CACHED
@@ -84,7 +85,7 @@ class Relay:
         self.limits = limits
         self._meter = meter
 
-    def serve(self, exchange: Exchange) -> Awaitable[None] | None:
+    def serve(self, exchange: Exchange) -> Answering | None:
         """See `littoral.gateway.exchange.Serve`; of a child's gateway."""
         self._meter.requests += 1
         try:
@@ -96,6 +97,7 @@ class Relay:
         if not self._heard.covers(asked.purges):
             return self._catch_up(relayed, asked)
         answer = self._serve(relayed)
+        assert not isinstance(answer, Later), "a child is told meanwhile"
         return None if answer is None else _telling(relayed, answer)
 
     def refuse(self, exchange: Exchange, error: LittoralError) -> None:
@@ -124,6 +126,7 @@ class Relay:
             self.refuse(relayed, Unavailable("relay request", relayed.target[:120], cause, "The child asks the origin"))
             return
         answer = self._serve(relayed)
+        assert not isinstance(answer, Later), "a child is told meanwhile"
         if answer is not None:
             await _telling(relayed, answer)
 
@@ -169,6 +172,8 @@ class RelayedExchange(Around):
         fields = [field for field in exchange.fields if field[0] not in FOR_CHILDREN]
         self.fields = [*fields, ("x-forwarded-for", before)] if before else fields
         self.client = client.strip()
+        # What is spoken here is between the nodes.
+        self.tls = ""
         self.scheme = said.get("x-forwarded-proto", "")
         self.begun = False
         """Whether anything of the answer was sent."""

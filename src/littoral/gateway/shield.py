@@ -8,6 +8,8 @@
 A tree has no circles; who would make one is stopped by CDN-Loop (`forwarding`).
 """
 
+from collections.abc import Awaitable
+
 from littoral.core.clock import Clock
 from littoral.gateway.cache.cache import Inform, Sender
 from littoral.gateway.cache.purge import tags_of
@@ -64,15 +66,19 @@ class ShieldedSender:
         said = {name: getattr(request, name) for name in request.__struct_fields__}
         return ShieldRequest(**said, asked_host=exchange.host, asked_target=str(target))
 
-    async def send(self, request: OriginRequest, key: str, inform: Inform | None) -> OriginAnswer:
+    def send(self, request: OriginRequest, key: str, inform: Inform | None) -> Awaitable[OriginAnswer]:
         """See Sender.send."""
         way = self._shield.way
         if way is not None and isinstance(request, ShieldRequest) and request.asked_host:
-            answer = await self._ask(way, request, key, inform)
-            if not isinstance(answer, str):
-                self._meter.answered += 1
-                return answer
-            self._meter.gone_on[answer] = self._meter.gone_on.get(answer, 0) + 1
+            return self._send(way, request, key, inform)
+        return self._direct.send(request, key, inform)
+
+    async def _send(self, way: ParentWay, request: ShieldRequest, key: str, inform: Inform | None) -> OriginAnswer:
+        answer = await self._ask(way, request, key, inform)
+        if not isinstance(answer, str):
+            self._meter.answered += 1
+            return answer
+        self._meter.gone_on[answer] = self._meter.gone_on.get(answer, 0) + 1
         return await self._direct.send(request, key, inform)
 
     def changed(self, url: str) -> None:
@@ -118,7 +124,7 @@ class ShieldedSender:
             *(("host", request.asked_host) if field[0] == "host" else field for field in request.fields),
             (RELAY, encode_request(RelayRequest(self._route, known))),
         ]
-        return OriginRequest(request.method, request.asked_target, fields, notes=request.notes)
+        return OriginRequest(request.method, request.asked_target, fields, own=request.own, notes=request.notes)
 
 
 def _said_age_s(fields: Fields) -> float:

@@ -10,7 +10,8 @@ from typing import Literal
 from msgspec import Struct
 
 from littoral.core.clock import Clock
-from littoral.core.limits import RELAY_CONNECT_MS, RELAY_QUIET_MS, RELAY_REQUESTS, Limits
+from littoral.core.gateway_limits import RELAY_CONNECT_MS, RELAY_QUIET_MS, RELAY_REQUESTS
+from littoral.core.limits import Limits
 from littoral.gateway.cache.cache import Inform
 from littoral.gateway.field_block import Fields
 from littoral.gateway.origins.breaker import Breaker

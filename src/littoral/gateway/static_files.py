@@ -8,6 +8,7 @@ A file that lies there compressed, too, is given so to clients that take that, w
 """
 
 import mimetypes
+from collections.abc import Callable
 from typing import Protocol
 from urllib.parse import unquote
 
@@ -17,7 +18,7 @@ from littoral.core.clock import Clock
 from littoral.core.errors import MethodNotAllowed, NotFound
 from littoral.core.resources.web import Static
 from littoral.gateway.exchange import Exchange
-from littoral.gateway.field_block import FieldBlock
+from littoral.gateway.field_block import FieldBlock, Fields
 from littoral.gateway.origin_calls import stripped
 from littoral.gateway.target import RequestTarget
 from littoral.wire.caching.fields import table
@@ -72,6 +73,14 @@ class Directory(Protocol):
         """What is there; None for nothing that may be given. Raises StorageError."""
         ...
 
+    def start_of(self, name: str, size: int) -> bytes:
+        """So many bytes of a file at the top, at once, or as many as it has; none where there is no such file. Raises StorageError."""
+        ...
+
+
+ChangeFields = Callable[[Fields], Fields]
+"""What is said of a file, as somebody else wants it said."""
+
 
 class StaticFiles:
     """Implements `littoral.gateway.gateway.Handler` for one route."""
@@ -105,6 +114,15 @@ class StaticFiles:
             return await self._give(exchange, found, parts, 200)
         return await self._give_instead(exchange, target)
 
+    async def give(
+        self, exchange: Exchange, parts: tuple[str, ...], status: int, change: ChangeFields | None = None
+    ) -> int:
+        """Give a file that is known to be there. Raises NotFound, StorageError."""
+        found = self._file(parts)
+        if found is None:
+            raise NotFound("find file", "/".join(parts)[:120], "there is no such file any more")
+        return await self._give(exchange, found, parts, status, change)
+
     async def _give_instead(self, exchange: Exchange, target: RequestTarget) -> int:
         """Of what is not there. Raises NotFound."""
         for name, status in ((self._spec.index if self._spec.single_page else None, 200), (self._spec.not_found, 404)):
@@ -122,12 +140,22 @@ class StaticFiles:
             return None
         return found
 
-    async def _give(self, exchange: Exchange, found: OpenFile, parts: tuple[str, ...], status: int) -> int:
+    async def _give(
+        self,
+        exchange: Exchange,
+        found: OpenFile,
+        parts: tuple[str, ...],
+        status: int,
+        change: ChangeFields | None = None,
+    ) -> int:
         coding = ""
         if self._spec.precompressed:
             found, coding = self._compressed(exchange, found, parts)
         try:
-            return await self._send(exchange, found, parts[-1], status, coding)
+            stored = _as_stored(found.facts, parts[-1], status, self._spec, coding, self._clock.wall_ms() / 1000)
+            if change is not None:
+                stored = msgspec.structs.replace(stored, fields=tuple(change(stored.fields)))
+            return await self._send(exchange, found, stored)
         finally:
             found.close()
 
@@ -144,14 +172,13 @@ class StaticFiles:
                     packed.close()
         return found, ""
 
-    async def _send(self, exchange: Exchange, found: OpenFile, name: str, status: int, coding: str) -> int:
-        facts, now_s = found.facts, self._clock.wall_ms() / 1000
-        stored, asked = _as_stored(facts, name, status, self._spec, coding, now_s), table(exchange.fields)
+    async def _send(self, exchange: Exchange, found: OpenFile, stored: Stored) -> int:
+        facts, now_s, asked = found.facts, stored.born_s, table(exchange.fields)
         if not_modified(stored, asked, now_s):
             exchange.respond(304, _NOTHING, not_modified_fields(stored), b"")
             return 304
         selected = select(stored, facts.size, exchange.method, asked, now_s)
-        assert selected is not None, name
+        assert selected is not None, stored.etag
         start, end = selected.start, selected.end
         extra = [("content-range", selected.content_range)] if selected.content_range else []
         block = FieldBlock(stored.fields)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from msgspec import Struct
 
 from littoral.core.clock import Clock
-from littoral.gateway.exchange import Exchange, Serve
+from littoral.gateway.exchange import Exchange, Later, Serve
 from littoral.gateway.field_block import FieldBlock, Fields
 from littoral.gateway.nobody import Nobody
 from littoral.gateway.noted import Noted, cache_decision
@@ -119,6 +119,7 @@ class Tracer:
             async with asyncio.timeout(TRACE_S):
                 later = self._serve(exchange)
                 if later is not None:
+                    assert not isinstance(later, Later), "notes are taken of it"
                     await later
         except TimeoutError:
             notes.failure = f"it was not whole after {TRACE_S:g} s, and was given up"

@@ -12,6 +12,7 @@ from littoral.gateway.cache.cache import CacheSettings, RouteCache
 from littoral.gateway.cache.key import key_maker
 from littoral.gateway.cache.memory import MemoryTier
 from littoral.gateway.cache.meters import CacheMeter
+from littoral.gateway.exchange import Later
 from littoral.gateway.meters import Meters
 from littoral.gateway.target import read_target
 from littoral.wire.caching.policy import CachePolicy
@@ -20,7 +21,7 @@ from tests.support.fakes import FakeClock
 
 FRESH = ("cache-control", "max-age=60")
 OBJECT_BYTES = 2 * PIECE_BYTES
-Answer = tuple[int, list[tuple[str, str]], bytes]
+Answer = tuple[int, list[tuple[str, str]], Any]
 
 
 def page(*fields: tuple[str, str], status: int = 200, body: bytes = b"hello") -> Answer:
@@ -44,7 +45,7 @@ class Shop:
         cache = RouteCache(settings, MemoryTier(1 << 20), sender, self.clock, self.tasks, self.meter)
         self._calls = AppCalls(sender, cache)
 
-    async def _call(self, app: str, method: str, url: str, fields: Any, body: bytes, request_id: str) -> Answer:
+    async def _call(self, app: str, method: str, url: str, fields: Any, *rest: Any) -> Answer:
         self.asked.append((method, url, dict(fields)))
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         await asyncio.sleep(0)
@@ -53,7 +54,9 @@ class Shop:
         return answer
 
     def serve(self, exchange: MemoryExchange) -> int | Awaitable[int]:
-        return self._calls.serve(exchange, read_target(exchange.target), f"r-{next(self._numbers)}")
+        served = self._calls.serve(exchange, read_target(exchange.target), f"r-{next(self._numbers)}")
+        assert not isinstance(served, Later)
+        return served
 
     async def ask(self, target: str = "/a", method: str = "GET", **fields: str) -> MemoryExchange:
         exchange = MemoryExchange(method, target, [(name.replace("_", "-"), value) for name, value in fields.items()])
@@ -170,6 +173,48 @@ def test_what_is_too_large_to_be_stored_goes_through_in_pieces() -> None:
             assert (found.said["content-length"], found.said["x-request-id"]) == (str(len(content)), f"r-{number}")
         assert (len(shop.asked), shop.meter.stored) == (2, 0)
         assert (await shop.ask(method="POST")).sent == content
+
+    run(scenario)
+
+
+class Pieces:
+    """An answer that comes in pieces; an exception breaks it off."""
+
+    length = None
+    switched = False
+
+    def __init__(self, *pieces: bytes | LittoralError) -> None:
+        self.pieces = list(pieces)
+        self.closed = False
+
+    async def read(self) -> bytes:
+        await asyncio.sleep(0)
+        piece = self.pieces.pop(0) if self.pieces else b""
+        if isinstance(piece, LittoralError):
+            raise piece
+        return piece
+
+    async def write(self, data: bytes) -> None:
+        raise AssertionError(data)
+
+    def end(self) -> None:
+        raise AssertionError
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_what_comes_in_pieces_is_stored_once_it_is_whole_and_not_before() -> None:
+    async def scenario() -> None:
+        broken = Pieces(b"hel", FunctionFailed("call app", "shop", "its code raised an exception"))
+        whole = Pieces(b"hel", b"lo")
+        shop = Shop((200, [FRESH], broken), (200, [FRESH], whole))
+        cut = await shop.ask()
+        assert (cut.sent, cut.ended, cut.aborted) == (b"hel", False, True)
+        first, second = await asyncio.gather(shop.ask(), shop.ask())
+        third = await shop.ask()
+        assert [each.sent for each in (first, second, third)] == [b"hello"] * 3
+        assert (len(shop.asked), broken.closed, whole.closed) == (2, True, True)
 
     run(scenario)
 

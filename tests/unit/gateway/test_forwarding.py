@@ -1,6 +1,7 @@
 import pytest
 
 from littoral.core.errors import BadGateway
+from littoral.gateway import forwarding
 from littoral.gateway.forwarding import LOOPS, for_client, for_origin
 from littoral.wire.trace_context import read_traceparent, trace_of
 
@@ -23,9 +24,9 @@ OURS = [
     ("x-forwarded-host", "shop.test"),
     ("x-forwarded-proto", "https"),
     ("forwarded", 'for="192.0.2.7";host="shop.test";proto=https'),
-    ("x-request-id", "r-1"),
     ("via", "2 littoral"),
     ("cdn-loop", "littoral"),
+    ("x-request-id", "r-1"),
     ("traceparent", str(trace_of(None, "r-1"))),
 ]
 ASKS = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"
@@ -115,12 +116,12 @@ def test_an_answer_keeps_all_but_what_is_for_the_connection() -> None:
         ("via", "1.1 theirs"),
         ("content-length", "5"),
     ]
-    assert for_client(answered, "1.1") == [
+    assert for_client(answered, "1.1") == (
         ("set-cookie", "a=1"),
         ("set-cookie", "b=2"),
         ("content-length", "5"),
         ("via", "1.1 theirs, 1.1 littoral"),
-    ]
+    )
 
 
 @pytest.mark.parametrize(
@@ -141,3 +142,19 @@ def test_another_method_is_not_for_clients_to_say_where_the_answer_may_be_for_ot
 
 def test_an_address_with_colons_is_bracketed() -> None:
     assert ("forwarded", 'for="[2001:db8::1]";host="shop.test";proto=https') in sent(client="2001:db8::1")
+
+
+def test_what_two_requests_say_alike_is_sent_alike_but_for_what_is_their_own() -> None:
+    said = [("accept", "*/*"), ("user-agent", "probe/1")]
+    once, again = sent(*said), sent(*said)
+    assert once == again
+    assert sent(*said, client="192.0.2.8") != once
+    assert dict(sent(*said, method="POST"))["user-agent"] == "probe/1"
+    assert ("x-method-override", "PUT") in sent(("x-method-override", "PUT"), method="POST")
+    assert ("x-method-override", "PUT") not in sent(("x-method-override", "PUT"), method="GET")
+
+
+@pytest.mark.parametrize("field", [("authorization", "Bearer s3cret"), ("cookie", "id=s3cret"), ("x", "s3cret" * 1000)])
+def test_secrets_and_what_is_long_are_not_remembered(field: tuple[str, str]) -> None:
+    assert field in sent(field)
+    assert "s3cret" not in repr(forwarding._passed_on)

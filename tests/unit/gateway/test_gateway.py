@@ -6,7 +6,7 @@ import pytest
 
 from littoral.core.errors import TimedOut
 from littoral.gateway.access_log import LogRule
-from littoral.gateway.exchange import ClientGone, Exchange
+from littoral.gateway.exchange import ClientGone, Exchange, Later
 from littoral.gateway.field_block import FieldBlock
 from littoral.gateway.gateway import GONE_STATUS, NOBODY, Gateway
 from littoral.gateway.routes import Route, RouteTable
@@ -46,6 +46,7 @@ def serve(shop: Shop, exchange: MemoryExchange) -> tuple[Gateway, list[str]]:
     async def scenario() -> None:
         later = gateway.serve(exchange)
         assert (later is None) == (not shop.later or exchange.status != 0)
+        assert not isinstance(later, Later)
         if later is not None:
             assert gateway.meters.inflight == 0
             await later
@@ -124,6 +125,7 @@ def watched(shop: Shop, exchange: MemoryExchange, lines: Lines) -> None:
 
     async def scenario() -> None:
         later = gateway.serve(exchange)
+        assert not isinstance(later, Later)
         if later is not None:
             await later
 

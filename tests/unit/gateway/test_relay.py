@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from littoral.core.limits import RELAY_WAIT_MS
+from littoral.core.gateway_limits import RELAY_WAIT_MS
 from littoral.gateway.routes import Route, RouteTable
 from littoral.testing.loop import run
 from littoral.wire.relay import AGE, RELAY, PurgesKnown, RelayRequest, encode_request

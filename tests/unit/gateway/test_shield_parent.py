@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from littoral.core.limits import RELAY_CONNECT_MS, RELAY_QUIET_MS, RELAY_REQUESTS, Limits
+from littoral.core.gateway_limits import RELAY_CONNECT_MS, RELAY_QUIET_MS, RELAY_REQUESTS
+from littoral.core.limits import Limits
 from littoral.gateway.field_block import Fields
 from littoral.gateway.origins.transport import Endpoint, OriginAnswer, OriginRequest, OriginTimeouts
 from littoral.gateway.shield_parent import ParentWay, ShieldParent

@@ -66,7 +66,7 @@ class Sender(Protocol):
         """What an exchange's request is to the origin. Raises BadGateway."""
         ...
 
-    async def send(self, request: OriginRequest, key: str, inform: Inform | None) -> OriginAnswer:
+    def send(self, request: OriginRequest, key: str, inform: Inform | None) -> Awaitable[OriginAnswer]:
         """Send it. key: what a consistent hash goes by. Raises OriginFailed, Unavailable."""
         ...
 
@@ -217,8 +217,8 @@ class RouteCache:
         return self._purges.number
 
     def note(
-        self, exchange: Exchange, target: RequestTarget, answer: OriginAnswer, fields: list[tuple[str, str]], since: int
-    ) -> list[tuple[str, str]]:
+        self, exchange: Exchange, target: RequestTarget, answer: OriginAnswer, fields: Fields, since: int
+    ) -> Fields:
         """The origin has answered a request that was not for the cache: what it may have changed is forgotten (RFC 9111, section
         4.4). Returns the fields that the client is sent."""
         origin = url_key(exchange.scheme, exchange.host, "")
@@ -246,10 +246,14 @@ class RouteCache:
 
     # The origin is asked
 
-    async def _forward(self, asked: Asked, entry: Entry | None, reason: Forward) -> int:
+    def _forward(self, asked: Asked, entry: Entry | None, reason: Forward) -> Awaitable[int]:
+        """Alone, where others cannot be given the same."""
+        if self._may_wait(asked):
+            return self._join(asked, entry, reason)
+        return self._fetch(asked, entry, reason, None)
+
+    async def _join(self, asked: Asked, entry: Entry | None, reason: Forward) -> int:
         """In place of others who want the same, or after them."""
-        if not self._may_wait(asked):
-            return await self._fetch(asked, entry, reason, None)
         flight = self._under_way(asked.key)
         while flight is not None:
             with step(asked.exchange.notes, "wait for another request"):
@@ -370,7 +374,7 @@ class RouteCache:
         if entry is not None and answer.status < 500:
             # What is stored is no more what the origin gives.
             self._keeper.drop(entry)
-        detail = "too large" if isinstance(stored, Stored) else stored.value
+        detail = "too large" if isinstance(stored, Stored) else stored
         said = cache_status(self._name, forward=reason, detail=detail)
         await pass_on(asked.exchange, answer, fields, [("cache-status", said)])
         return answer.status

@@ -14,7 +14,7 @@ from littoral.gateway.cache.giver import NOTHING, Given, Giver, settled
 from littoral.gateway.cache.keeper import Keeper
 from littoral.gateway.cache.purge import tags_of
 from littoral.gateway.cache.purge_log import PurgeLog
-from littoral.gateway.field_block import FieldBlock
+from littoral.gateway.field_block import FieldBlock, Fields
 from littoral.gateway.origins.transport import OriginAnswer, OriginFailed
 from littoral.gateway.passing import LENGTH, read_whole
 from littoral.wire.caching.cache_status import Forward, cache_status
@@ -31,7 +31,7 @@ class Came(NamedTuple):
     """An answer of the origin's."""
 
     answer: OriginAnswer
-    fields: list[tuple[str, str]]
+    fields: Fields
     """As clients are sent them."""
     request_s: float
     response_s: float

@@ -45,16 +45,34 @@ def url_key(scheme: str, host: str, target: str) -> str:
     return f"{scheme}://{authority(scheme, host)}{target}"
 
 
-def key_maker(spec: CacheKey) -> MakeKey:
-    """How keys are made for a route."""
+def of_app(app: str) -> str:
+    """What keys of an app's answers have after their URL, and others nowhere."""
+    return f"{SEPARATOR}app {app}"
+
+
+def is_of_app(key: str, app: str) -> bool:
+    """Whether it is the key of an answer of the app's."""
+    return of_app(app) + SEPARATOR in key + SEPARATOR
+
+
+def path_of(key: str) -> str:
+    """The path of its URL, and what follows."""
+    return key[key.index("/", len("https://")) :]
+
+
+def key_maker(spec: CacheKey, app: str = "") -> MakeKey:
+    """How keys are made for a route. app: whose answers it gives; empty where they are an origin's."""
     plain = spec == CacheKey()
     query = _query_maker(spec.query)
+    ours = of_app(app) if app else ""
 
     def make(exchange: Keyed, target: RequestTarget) -> str:
         kept = target.query if query is None else query(target.query)
         key = f"{exchange.scheme}://{authority(exchange.scheme, exchange.host)}{target.path}"
         if kept:
             key = f"{key}?{kept}"
+        if ours:
+            key += ours
         return key if plain else key + _more(spec, exchange)
 
     return make

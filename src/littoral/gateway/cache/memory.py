@@ -194,12 +194,12 @@ class MemoryTier:
 
     def _meant(self, aim: Aim) -> Iterator[Entry]:
         if aim.tag is not None:
-            yield from self._tagged.get(aim.tag, ())
+            yield from (each for each in self._tagged.get(aim.tag, ()) if aim.hits(each.key, each.tags))
         for url in aim.urls:
-            yield from self.of_url(url)
-        if aim.prefixes:
+            yield from (each for each in self.of_url(url) if aim.hits(each.key, ()))
+        if aim.prefixes or aim.paths:
             for key, shelf in self._shelves.items():
-                if key.startswith(aim.prefixes):
+                if aim.hits(key, ()):
                     yield from shelf.entries()
 
     def _leave(self, left: Iterable[Held]) -> None:

@@ -3,7 +3,10 @@
     url      all that is stored of a URL: every variant, and every key that the routes make of it
     tag      what the origin gave that tag (`Cache-Tag`, `Surrogate-Key`)
     prefix   all URLs of a host whose paths begin so
+    path     all URLs, of whatever host, whose paths begin so
     all      everything
+
+Each of them may be meant for the answers of one app only.
 
 A URL is brought into the form that keys have before it is looked for. Without "http://" or "https://" both are meant.
 """
@@ -16,7 +19,7 @@ import msgspec
 
 from littoral.core.errors import InvalidInput
 from littoral.core.undecodable import UNDECODABLE
-from littoral.gateway.cache.key import SEPARATOR, MakeKey, url_key
+from littoral.gateway.cache.key import SEPARATOR, MakeKey, is_of_app, path_of, url_key
 from littoral.gateway.field_block import Fields
 from littoral.gateway.routes import normal_host
 from littoral.gateway.target import RequestTarget, read_target
@@ -34,7 +37,7 @@ _BETWEEN_TAGS = re.compile(r"[ \t,]+")
 class Purge(msgspec.Struct, frozen=True):
     """One of them, as it travels and is kept."""
 
-    kind: Literal["url", "tag", "prefix", "all"]
+    kind: Literal["url", "tag", "prefix", "path", "all"]
     value: str = ""
     soft: bool = False
     """Whether what is stored may stand in for an origin that fails, and be confirmed by it."""
@@ -42,6 +45,8 @@ class Purge(msgspec.Struct, frozen=True):
     """When it was asked for, by the clock of the node that was asked."""
     node: str = ""
     """Which that was; empty where it is not known."""
+    app: str = ""
+    """Whose answers are meant; empty for everybody's. Who does not know of this purges more than that."""
 
 
 EVERYTHING = Purge("all")
@@ -64,6 +69,10 @@ def check_purge(purge: Purge) -> Purge:
         raise _invalid(purge, f"it has {len(value)} characters; at most {VALUE_CHARACTERS} are taken")
     if purge.kind == "tag" and not _TAG.fullmatch(value):
         raise _invalid(purge, "a tag has no spaces, no commas, and nothing beyond ASCII", "Purge one tag at a time")
+    if purge.kind == "path" and (not value.startswith("/") or "?" in value):
+        raise _invalid(purge, "the beginning of a path begins with a slash, and has no query")
+    if purge.kind == "path":
+        read_target(value)
     if purge.kind in ("url", "prefix"):
         place = read_place(value)
         if purge.kind == "prefix" and "?" in value:
@@ -106,9 +115,15 @@ class Aim(NamedTuple):
     tag: str | None = None
     everything: bool = False
     soft: bool = False
+    paths: tuple[str, ...] = ()
+    app: str = ""
 
     def hits(self, key: str, tags: Collection[str] | None) -> bool:
         """Whether what is stored, or would be, is meant. tags: None where they are not known yet: then it may be."""
+        if self.app and not is_of_app(key, self.app):
+            return False
+        if self.paths:
+            return path_of(key).startswith(self.paths)
         if self.tag is not None:
             return tags is None or self.tag in tags
         return self.everything or key.startswith(self.prefixes) or key.partition(SEPARATOR)[0] in self.urls
@@ -125,16 +140,20 @@ class _Bare(NamedTuple):
 def aim_of(purge: Purge, makers: Iterable[MakeKey]) -> Aim:
     """makers: how the routes make keys. A URL is purged by all of them: which route it was stored by may have changed
     since."""
+    soft, app = purge.soft, purge.app
+    if purge.kind == "path" or (purge.kind == "all" and app):
+        # All paths begin with a slash.
+        return Aim(paths=(read_target(purge.value.removesuffix("*") or "/").path,), soft=soft, app=app)
     if purge.kind == "all":
-        return Aim(everything=True, soft=purge.soft)
+        return Aim(everything=True, soft=soft)
     if purge.kind == "tag":
-        return Aim(tag=purge.value, soft=purge.soft)
+        return Aim(tag=purge.value, soft=soft, app=app)
     schemes, host, target = read_place(purge.value.removesuffix("*") if purge.kind == "prefix" else purge.value)
     if purge.kind == "prefix":
-        return Aim(prefixes=tuple(url_key(scheme, host, target.path) for scheme in schemes), soft=purge.soft)
+        return Aim(prefixes=tuple(url_key(scheme, host, target.path) for scheme in schemes), soft=soft, app=app)
     asked = [_Bare(scheme, host) for scheme in schemes]
     return Aim(
-        frozenset(make(each, target).partition(SEPARATOR)[0] for make in makers for each in asked), soft=purge.soft
+        frozenset(make(each, target).partition(SEPARATOR)[0] for make in makers for each in asked), soft=soft, app=app
     )
 
 

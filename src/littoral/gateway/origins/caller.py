@@ -86,7 +86,8 @@ class OriginCaller:
         since_s = self._now_s()
         call = _Call(request, hash_key, affinity, since_s)
         self._budget.request()
-        member = await self._target(call)
+        chosen = self.pool.choose(since_s, hash_key=hash_key, affinity=affinity)
+        member = chosen if isinstance(chosen, Member) else await self._target(call, chosen)
         timeouts = self.settings.timeouts
         while True:
             try:
@@ -110,7 +111,8 @@ class OriginCaller:
         then it counts as under way."""
         since_s = self._now_s()
         call = _Call(request, hash_key, affinity, since_s)
-        member = await self._target(call)
+        chosen = self._choose(call)
+        member = chosen if isinstance(chosen, Member) else await self._target(call, chosen)
         while True:
             began_s = self._begin(call, member)
             sent = _to(member, request)
@@ -133,14 +135,11 @@ class OriginCaller:
                 answered = Answered(counted, member.name, member.mark, len(call.tried))
                 return answered, CountedDuplex(way, partial(self._leave, member)) if way is not None else None
 
-    async def _target(self, call: _Call) -> Member:
-        """For the first try. Raises Unavailable."""
+    async def _target(self, call: _Call, chosen: Full | None) -> Member:
+        """For the first try, where there is none at once. Raises Unavailable."""
         waits = None
         while True:
-            member = self._choose(call)
-            if isinstance(member, Member):
-                return member
-            if member is None:
+            if chosen is None:
                 self._meter.unavailable += 1
                 cause = f"none of its {len(self.pool.members)} targets can be used: their circuits are open, or they are ill"
                 raise Unavailable("reach pool", self.settings.name, cause, "Check the targets; they are tried again")
@@ -152,6 +151,10 @@ class OriginCaller:
                 crowding = self.settings.crowding
                 cause = f"its targets have {crowding.target_requests} requests under way each, and no more may wait"
                 raise Unavailable("reach pool", self.settings.name, cause, "Add targets, or raise the pool's bounds")
+            member = self._choose(call)
+            if isinstance(member, Member):
+                return member
+            chosen = member
 
     def _choose(self, call: _Call) -> Member | Full | None:
         return self.pool.choose(self._now_s(), hash_key=call.hash_key, affinity=call.affinity, tried=call.tried)
@@ -219,7 +222,7 @@ class OriginCaller:
         if answer.status in self.settings.passive.statuses:
             self.pool.failed(member, now_s)
         else:
-            self.pool.succeeded(member, now_s)
+            member.succeeded(now_s)
 
     def _counted(self, member: Member, answer: OriginAnswer) -> OriginAnswer:
         """It is under way until it has been read."""

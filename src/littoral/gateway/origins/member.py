@@ -31,6 +31,15 @@ class Member:
         self.mark = blake2b(said, digest_size=MARK_BYTES, key=key[:64]).hexdigest()
         """What a client is told to come back to it: nobody learns its address from that, or makes up one."""
 
+    def is_well(self, now_s: float) -> bool:
+        """Whether nothing at all speaks against it."""
+        return self.active.is_healthy and now_s >= self.passive.ejected_until_s and self.breaker.is_closed
+
+    def succeeded(self, now_s: float) -> None:
+        """A request to it was answered."""
+        self.breaker.succeeded()
+        self.passive.succeeded(now_s)
+
     def is_healthy(self, now_s: float) -> bool:
         """Whether it should be given requests."""
         return self.active.is_healthy and not self.passive.is_ejected(now_s)

@@ -45,10 +45,14 @@ class Pool:
     ) -> Member | Full | None:
         """affinity: the mark of the member that the client was told to come back to. FULL where waiting may help, None where
         nothing does."""
-        useful = self._useful(now_s, tried)
-        free = [each for each in useful if each.inflight < self._most]
-        if not free:
-            return FULL if useful else None
+        most = self._most
+        # All of them, most of the time; what it takes to know why not can wait until it is so.
+        free = [each for each in self.members if each.is_well(now_s) and each.inflight < most]
+        if tried or len(free) < len(self.members):
+            useful = self._useful(now_s, tried)
+            free = [each for each in useful if each.inflight < most]
+            if not free:
+                return FULL if useful else None
         if affinity and (known := self._by_mark.get(affinity)) in free:
             return known
         balance = self.settings.balance
@@ -78,11 +82,6 @@ class Pool:
         if member.passive.failed(now_s) and self._may_eject(now_s):
             member.passive.eject(now_s)
             member.meter.ejections += 1
-
-    def succeeded(self, member: Member, now_s: float) -> None:
-        """A request to it was answered."""
-        member.breaker.succeeded()
-        member.passive.succeeded(now_s)
 
     def _may_eject(self, now_s: float) -> bool:
         ejected = sum(each.passive.is_ejected(now_s) for each in self.members)

@@ -65,6 +65,8 @@ class OriginRequest(Struct, frozen=True):
     body: bytes | AsyncIterator[bytes] = b""
     body_length: int | None = 0
     """None: unknown, sent chunked. 0: there is none."""
+    own: Fields = ()
+    """More fields, that no other request says: its name, for example."""
     steering: Steering | None = None
     """Is not sent; None where the pool decides alone."""
     notes: Notes | None = None

@@ -1,7 +1,17 @@
 import pytest
 
 from littoral.core.resources.web import CacheKey, QueryKey
-from littoral.gateway.cache.key import DESKTOP, MOBILE, SEPARATOR, TABLET, device_of, key_maker, url_key
+from littoral.gateway.cache.key import (
+    DESKTOP,
+    MOBILE,
+    SEPARATOR,
+    TABLET,
+    device_of,
+    is_of_app,
+    key_maker,
+    path_of,
+    url_key,
+)
 from littoral.gateway.target import read_target
 from tests.support.exchanges import MemoryExchange
 
@@ -33,6 +43,18 @@ def test_a_plain_key_is_the_url() -> None:
 )
 def test_a_route_says_what_of_the_query_counts(query: QueryKey, sent: str, kept: str) -> None:
     assert key(CacheKey(query=query), f"/a?{sent}") == "http://edge.test/a" + (f"?{kept}" if kept else "")
+
+
+def test_answers_of_an_app_have_keys_that_no_request_can_ask_for_in_another_ones_name() -> None:
+    make = key_maker(CacheKey(headers=["x-shop"]), "shop")
+    made = make(MemoryExchange("GET", "/a?b=app shop", [("x-shop", "app store")]), read_target("/a?b"))
+    assert made == SEPARATOR.join(["http://edge.test/a?b", "app shop", "x-shop: app store"])
+    assert is_of_app(made, "shop")
+    assert is_of_app(key_maker(CacheKey(), "shop")(MemoryExchange("GET", "/a"), read_target("/a")), "shop")
+    assert [is_of_app(made, other) for other in ("sho", "store", "hop", "shop2")] == [False] * 4
+    assert not is_of_app(key(CacheKey(), "/shop"), "shop")
+    assert path_of(made).startswith("/a?b")
+    assert [path_of(f"{scheme}://x/a/b") for scheme in ("http", "https")] == ["/a/b"] * 2
 
 
 def test_fields_and_cookies_and_devices_follow_the_url() -> None:

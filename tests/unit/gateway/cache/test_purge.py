@@ -87,9 +87,40 @@ def test_a_prefix_is_a_host_and_how_its_paths_begin() -> None:
     assert not aim_of(Purge("prefix", "edge.test"), ()).hits("http://edge.test.other/", ())
 
 
+APPS_PURGES = [
+    (Purge("all", app="shop"), {"shop/a", "shop/b"}),
+    (Purge("tag", "x", app="shop"), {"shop/a"}),
+    (Purge("path", "/./a*", app="shop"), {"shop/a"}),
+    (Purge("prefix", "edge.test/", app="shop"), {"shop/a", "shop/b"}),
+    (Purge("url", "edge.test/b", app="shop"), {"shop/b"}),
+    (Purge("path", "/a"), {"shop/a", "other/a", "/a"}),
+]
+
+
+@pytest.mark.parametrize(
+    ("purge", "meant"), APPS_PURGES, ids=[f"{purge.kind} {purge.value}" for purge, _ in APPS_PURGES]
+)
+def test_a_purge_of_an_apps_is_meant_for_its_answers_only(purge: Purge, meant: set[str]) -> None:
+    tier = MemoryTier(1 << 20)
+    aim = aim_of(decode_purge(encode_purge(purge)), (PLAIN,))
+    entries: dict[str, Entry] = {}
+    for app in ("shop", "other", ""):
+        for path, tag in (("/a", "x"), ("/b", "y")):
+            made = key_maker(CacheKey(), app)(MemoryExchange("GET", path), read_target(path))
+            entries[f"{app}{path}"] = entry(made, tag)
+            tier.put(entries[f"{app}{path}"])
+    assert {name for name, each in entries.items() if aim.hits(each.key, each.tags)} == meant
+    assert tier.purge(aim) == len(meant)
+    assert {name for name, each in entries.items() if not each.is_in} == meant
+    assert not aim.everything
+
+
 @pytest.mark.parametrize(
     ("purge", "cause"),
     [
+        (Purge("path", "a"), "begins with a slash"),
+        (Purge("path", "/a?b"), "has no query"),
+        (Purge("path", "/a b"), "percent-encoded"),
         (Purge("url", ""), "it is not one of a web server's"),
         (Purge("url", "ftp://edge.test/a"), "it is not one of a web server's"),
         (Purge("url", "http://user@edge.test/a"), "it is not one of a web server's"),

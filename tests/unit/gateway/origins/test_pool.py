@@ -54,7 +54,7 @@ def test_an_answer_in_between_ends_a_row_of_failures():
     pool = pool_of("a", "b", passive=PassiveHealth(failures_in_a_row=2), breaking=NO_BREAKING)
     for _ in range(5):
         pool.failed(pool.members[0], 0)
-        pool.succeeded(pool.members[0], 0)
+        pool.members[0].succeeded(0)
     assert chosen(pool) == {"a", "b"}
 
 
@@ -91,7 +91,7 @@ def test_an_open_circuit_is_open_in_panic_too():
     assert pool.choose(4.9) is None
     assert chosen(pool, 5) == {"a", "b"}
     assert [each.meter.opened for each in pool.members] == [1, 1]
-    pool.succeeded(pool.members[0], 5)
+    pool.members[0].succeeded(5)
     assert chosen(pool, 4.9) == {"a"}
 
 
