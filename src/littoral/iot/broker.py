@@ -1,84 +1,123 @@
-"""The MQTT 3.1.1 broker: QoS 0 and 1, without I/O. `littoral.drivers.mqtt` puts it on a socket.
+"""The MQTT broker: versions 3.1.1 and 5, without I/O. `littoral.drivers.mqtt` puts it on a socket.
 
-A client's publishes go to the intake (rules, storage) and to subscribers. A QoS 1 publish is acknowledged after
-`Intake.store` has synced it. QoS 2 subscriptions are granted QoS 1; a QoS 2 publish closes the connection, as 3.1.1
-has no other refusal. Sessions and retained messages are kept in memory, within limits, and end with the process.
+A client's publishes go to the intake (rules, storage) and to subscribers. A publish of QoS 1 or 2 is acknowledged after it is
+synced: as a reading, and in the queues of all sessions that are kept and get it. See docs/adr/0036-mqtt-5.md.
 """
 
-import asyncio
-import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
 
 import msgspec
 
 from littoral.core.clock import Clock
 from littoral.core.errors import InvalidInput
-from littoral.core.intake import Fold, Intake
-from littoral.core.limits import MQTT_SESSIONS, MQTT_TOPICS, Limits
-from littoral.core.order import Order
+from littoral.core.garbage import uncollected
+from littoral.core.intake import Intake
+from littoral.core.limits import Limits
+from littoral.core.mqtt_limits import MQTT_TOPICS
 from littoral.core.tasks import Tasks
+from littoral.iot.access import Access
 from littoral.iot.broker_counters import BrokerCounters, BrokerStatistics
 from littoral.iot.channel import Channel
 from littoral.iot.connection import Connection
+from littoral.iot.endings import KICKED, SHUTDOWN, TAKEOVER
+from littoral.iot.fast_path import FastPath
+from littoral.iot.handshake import Handshake
+from littoral.iot.message import Message
 from littoral.iot.retained import Retained
-from littoral.iot.route import Route, ignore
+from littoral.iot.route import Route
 from littoral.iot.session import Session
-from littoral.iot.topics import TopicTree
+from littoral.iot.session_store import Change, Retain, SessionStore
+from littoral.iot.session_writes import SessionWrites
+from littoral.iot.sessions import Sessions
+from littoral.iot.shared_frames import SharedFrames
+from littoral.iot.system_topics import system_messages
+from littoral.iot.volatile_sessions import VolatileSessions
 from littoral.wire import mqtt
+from littoral.wire.mqtt import MQTT_3_1_1, MQTT_5, NO_PROPERTIES
 
-log = logging.getLogger(__name__)
-
-Authenticate = Callable[[str, str | None, bytes | None], bool | Awaitable[bool]]
-"""(client id, user name, password) -> may it connect. Called once per CONNECT; what takes time returns an awaitable,
-during which the client is not read."""
-
-_TOPIC_BYTES_CACHED = 1024
-"""Routes of longer topics are worked out each time: a few clients must not fill the memory with long names."""
+SYSTEM_INTERVAL_S = 10.0
+"""How often the topics under $SYS are published; mosquitto's interval."""
 
 
 class Broker:
-    """Sessions, subscriptions and routes of one node."""
+    """Connections, sessions and routes of one node."""
 
-    def __init__(self, intake: Intake, clock: Clock, limits: Limits, authenticate: Authenticate, tasks: Tasks) -> None:
-        """tasks: runs credential checks that take time."""
+    def __init__(
+        self,
+        intake: Intake,
+        clock: Clock,
+        limits: Limits,
+        access: Access,
+        tasks: Tasks,
+        store: SessionStore | None = None,
+        *,
+        reject_new: bool = False,
+    ) -> None:
+        """tasks: runs credential checks that take time. store: keeps sessions and retained messages through a restart; without
+        one, they end with the process. reject_new: a session's full queue takes no more, instead of dropping its oldest."""
         self.intake = intake
         self.clock = clock
         self.limits = limits
-        self.authenticate = authenticate
+        self.access = access
         self.tasks = tasks
         self.counters = BrokerCounters()
         self.retained = Retained(limits)
-        self.folds: dict[bytes, Fold] = {}
-        """For QoS 0: what takes a payload, by the topic's bytes. Cleared in place: connections hold on to it."""
-        self.shapes: dict[bytes, tuple[int, int]] = {}
-        """For QoS 0: the lengths of topic and payload, by the first four bytes of a frame. There are fewer than 8,000:
-        it has only frames of at most 129 bytes with a payload. (Without one, a topic cut off by the end of a read could
-        pass for another.)"""
-        self._routes: dict[bytes, Route] = {}
-        self._tree: TopicTree[Session] = TopicTree()
+        self.frames = SharedFrames()
+        self.writes = SessionWrites(
+            VolatileSessions(intake) if store is None else store, clock, self.counters, keeps=store is not None
+        )
+        self.sessions = Sessions(
+            limits,
+            clock,
+            self.writes,
+            self.counters,
+            self._publish_will,
+            self._subscribers_changed,
+            reject_new=reject_new,
+        )
+        self._fast = {level: FastPath(level) for level in (MQTT_3_1_1, MQTT_5)}
+        self._own_paths: dict[FastPath, None] = {}
+        """Those that have learned something."""
+        self.routes: dict[bytes, Route] = {}
+        """Those worked out, by the topic's bytes. Changed in place: connections hold on to it."""
         self._connections: dict[Connection, None] = {}
-        self._sessions: dict[str, Session] = {}
-        """By client id. Clients without one cannot be resumed or taken over, and are not in it."""
         self._owners: dict[Session, Connection] = {}
+        self._unnamed = 0
+        self._began_ms = clock.wall_ms()
+        self._system_due_s = clock.monotonic_s() + SYSTEM_INTERVAL_S
+
+    def restore(self) -> None:
+        """Take over what the store kept. To be called once, before the first connection."""
+        with uncollected():
+            for kept in self.writes.store.load():
+                self.sessions.restore(kept)
+            for message in self.writes.store.load_retained():
+                self.retained.put(message)
 
     # --- For the driver
 
-    def connect(self, channel: Channel) -> Connection:
-        """A new connection; nothing is known of the client yet."""
-        connection = Connection(self, channel, self.clock.monotonic_s())
+    def connect(self, channel: Channel, certified: str | None = None) -> Connection:
+        """A new connection. certified: the user that the client's certificate names, if it has shown one; nothing else is known
+        of it yet."""
+        connection = Connection(self, channel, self.clock.monotonic_s(), certified)
         self._connections[connection] = None
         return connection
 
     def sweep(self) -> None:
-        """To be called about every second: closes connections that were silent for too long."""
+        """To be called about every second: closes connections that were silent for too long, ends sessions and publishes wills
+        whose time has come."""
         now_s = self.clock.monotonic_s()
         for connection in list(self._connections):
             connection.sweep(now_s)
+        self.sessions.sweep(now_s)
+        if now_s >= self._system_due_s:
+            self._system_due_s = now_s + SYSTEM_INTERVAL_S
+            self._publish_system_topics()
 
     def close(self) -> None:
         """Close every connection; wills are published, as the clients did not say goodbye."""
         for connection in list(self._connections):
-            connection.close("shutdown")
+            connection.close(SHUTDOWN)
 
     # --- For the node
 
@@ -86,120 +125,148 @@ class Broker:
         """Send a message of this node's own to its subscribers. It does not pass the intake: a rule that publishes must
         not feed itself. Raises InvalidInput for what is no topic name."""
         try:
-            route = self.route(topic.encode())
+            self.route(topic.encode())
         except mqtt.RemoteProtocolError as error:
             raise InvalidInput("publish to topic", repr(topic[:120]), str(error)) from error
-        if retain:
-            self.retained.keep(topic, payload, qos)
-        route.send(payload, qos)
+        self._dispatch(Message(topic, payload, qos, retain))
+
+    def kick(self, client_id: str) -> bool:
+        """Close the connection of a client; whether it had one. Its session stays."""
+        session = self.sessions.get(client_id)
+        owner = self._owners.get(session) if session is not None else None
+        if owner is None:
+            return False
+        owner.close(KICKED, "an operator ended it")
+        return True
 
     def routes_changed(self) -> None:
-        """Rules or subscriptions are different now: work out routes anew."""
-        self.folds.clear()
-        self._routes.clear()
+        """Rules are different now: work out routes anew."""
+        self.routes.clear()
+        for path in (*self._fast.values(), *self._own_paths):
+            path.folds.clear()
+        self._own_paths.clear()
+
+    def access_changed(self) -> None:
+        """Answers of `Access.may_publish` are different now."""
+        for path in self._own_paths:
+            path.folds.clear()
+        self._own_paths.clear()
 
     def statistics(self) -> BrokerStatistics:
         """The broker now."""
         return BrokerStatistics(
-            len(self._connections), len(self._sessions), len(self._routes), len(self.retained), self.counters
+            len(self._connections), len(self.sessions), len(self.routes), len(self.retained), self.counters
         )
 
     # --- For connections
 
-    def route(self, topic: bytes) -> Route:
+    def fast_path(self, level: int, *, own: bool) -> FastPath:
+        """What the hot path of a connection looks up; own: for itself alone."""
+        if not own:
+            return self._fast[level]
+        return FastPath(level, self._fast[level].shapes)
+
+    def learned(self, path: FastPath) -> None:
+        """A path of one connection's own holds folds: they go when subscribers, rules or rights change."""
+        self._own_paths[path] = None
+
+    def route(self, topic: bytes, level: int = MQTT_3_1_1) -> Route:
         """Where messages of `topic` go. Raises RemoteProtocolError for what is no topic name."""
-        route = self._routes.get(topic)
+        route = self.routes.get(topic)
         if route is not None:
             return route
-        name = mqtt.check_topic(topic)
-        fold = self.intake.route(name)
-        route = Route(name, fold, self._tree.match(name))
-        if len(self._routes) >= self.limits[MQTT_TOPICS]:
+        name = mqtt.check_topic(topic, level)
+        targets, groups = self.sessions.subscriptions.match(name)
+        route = Route(name, self.intake.route(name), targets, groups, self.writes.store)
+        if len(self.routes) >= self.limits[MQTT_TOPICS]:
             self.limits.hit(MQTT_TOPICS)
-        elif len(topic) <= _TOPIC_BYTES_CACHED:
-            self._routes[topic] = route
-            self.folds[topic] = route.take if route.has_targets else fold or ignore
+        else:
+            self.routes[topic] = route
+            route.cached = True
         return route
 
-    def subscribe(self, session: Session, topic_filter: str, qos: int) -> None:
-        """Add or change a subscription."""
-        session.filters[topic_filter] = qos
-        self._tree.add(topic_filter, session, qos)
-        self.routes_changed()
-
-    def unsubscribe(self, session: Session, topic_filter: str) -> None:
-        """Take a subscription back, if there is one."""
-        if session.filters.pop(topic_filter, None) is not None:
-            self._tree.remove(topic_filter, session)
-            self.routes_changed()
-
-    def attach(self, connection: Connection, packet: mqtt.Connect) -> bool:
-        """Give `connection` its session; whether it was there before [MQTT-3.2.2-2]. Another connection of the same
-        client is closed [MQTT-3.1.4-2]."""
-        old = self._sessions.get(packet.client_id)
+    def attach(self, connection: Connection, handshake: Handshake, changes: list[Change]) -> tuple[Session, bool]:
+        """The session for `connection`, and whether it was there before [MQTT-3.2.2-2]. Another connection of the same
+        client is closed [MQTT-3.1.4-3]."""
+        client_id = handshake.connect.client_id or self._new_client_id()
+        old = self.sessions.get(client_id)
         if old is not None and (owner := self._owners.get(old)) is not None:
-            owner.close("takeover", "another connection uses its client identifier")
-            old = self._sessions.get(packet.client_id)
-        if old is not None and packet.clean_session:
-            self._forget(old)
-            old = None
-        session = old or Session(packet.client_id, self.limits, clean=packet.clean_session)
-        if packet.client_id:
-            self._sessions[packet.client_id] = session
+            owner.close(TAKEOVER, "another connection uses its client identifier")
+        session, present = self.sessions.attach(handshake.connect, client_id, changes)
+        handshake.client = msgspec.structs.replace(handshake.client, client_id=client_id)
         self._owners[session] = connection
-        connection.session = session
-        return old is not None
+        return session, present
 
-    def detach(self, connection: Connection, reason: str, dropped: int) -> None:
-        """`connection` is closed. Its session goes with it, or waits for the client."""
+    def detach(self, connection: Connection, reason: str, dropped: int, *, goodbye: bool) -> None:
+        """`connection` is closed. Its session goes with it, or waits for the client. goodbye: without its will."""
         del self._connections[connection]
         self.counters.closed[reason] = self.counters.closed.get(reason, 0) + 1
         self.counters.dropped += dropped
+        if connection.own_path is not None:
+            self._own_paths.pop(connection.own_path, None)
         session = connection.session
-        if session is None:
-            return
-        session.detach()
-        del self._owners[session]
-        if session.clean:
-            self._forget(session)
-            return
-        # The dictionary's order is that of leaving: who is away longest is forgotten first.
-        self._sessions[session.client_id] = self._sessions.pop(session.client_id)
-        self._bound_sessions()
+        if session is not None:
+            del self._owners[session]
+            self.sessions.detach(session, goodbye=goodbye)
 
-    def publish_will(self, will: mqtt.Will) -> None:
-        """A client vanished: publish for it what it left. QoS 2 is treated as QoS 1."""
-        route = self.route(will.topic.encode())
-        if will.retain:
-            self.retained.keep(will.topic, will.payload, min(will.qos, 1))
+    def _new_client_id(self) -> str:
+        """One that no client was given before, also not before a restart."""
+        self._unnamed += 1
+        return f"auto-{self._began_ms:x}-{self._unnamed}"
+
+    # --- Messages of no connection
+
+    def _dispatch(self, message: Message, records: Sequence[bytes] = (), also: Sequence[Change] = ()) -> None:
+        """Send a message on, and write what has to be kept of it, with what follows from it; nobody waits for that."""
+        route = self.route(message.topic.encode())
+        changes: list[Change] = []
+        if message.retain:
+            kept = self.retained.keep(message) and message.payload
+            changes.append(Retain(message.topic, message if kept else None))
+        if message.qos == 0:
+            route.send(message)
+            self.writes.later([each for each in changes if isinstance(each, Retain)])
+            self.writes.write_aside("what follows from a message of the broker's own", also)
+            return
+        plan = route.plan(message, changes)
+        self.writes.write_aside(
+            "a message of the broker's own", (*changes, *also) if self.writes.keeps else (), records
+        )
+        plan.run()
+
+    def _publish_will(self, will: Message, also: Sequence[Change]) -> None:
+        """A client vanished: publish for it what it left. It counts as published now, and its time begins now."""
+        expires_ms = None
+        lifetime_s = will.properties.message_expiry_s
+        if lifetime_s is not None:
+            expires_ms = self.clock.wall_ms() + lifetime_s * 1000
+        properties = msgspec.structs.replace(will.properties, will_delay_s=None, message_expiry_s=None)
+        properties = NO_PROPERTIES if properties == NO_PROPERTIES else properties
+        message = Message(
+            will.topic, will.payload, will.qos, will.retain, properties, expires_ms, publisher=will.publisher
+        )
         if will.qos == 0:
-            route.take(will.payload)
+            fold = self.route(will.topic.encode()).fold
+            if fold is not None:
+                fold(will.payload)
+            self._dispatch(message, (), also)
             return
-        self._store_will(route.name, will.payload)
-        route.send(will.payload, 1)
+        record = msgspec.msgpack.encode((will.topic, will.payload, self.clock.wall_ms()))
+        self._dispatch(message, (record,), also)
 
-    def _store_will(self, topic: str, payload: bytes) -> None:
-        """Keep a will as the reading it is; nobody waits for an acknowledgement, so a failure is counted and logged."""
-        record = msgspec.msgpack.encode((topic, payload, self.clock.wall_ms()))
-        self.intake.store([record], Order()).add_done_callback(self._will_stored)
+    def _publish_system_topics(self) -> None:
+        for topic, payload in system_messages(self.statistics()):
+            message = Message(topic, payload, retain=True)
+            self.retained.keep(message)
+            self.route(topic.encode()).send(message)
 
-    def _will_stored(self, future: "asyncio.Future[object]") -> None:
-        if future.cancelled() or future.exception() is not None:
-            self.counters.store_failures += 1
-            log.error("cannot store a will: %s", "cancelled" if future.cancelled() else future.exception())
-
-    def _forget(self, session: Session) -> None:
-        for topic_filter in list(session.filters):
-            self.unsubscribe(session, topic_filter)
-        self.counters.dropped += session.dropped
-        if self._sessions.get(session.client_id) is session:
-            del self._sessions[session.client_id]
-
-    def _bound_sessions(self) -> None:
-        if len(self._sessions) <= self.limits[MQTT_SESSIONS]:
+    def _subscribers_changed(self, topic_filter: str) -> None:
+        """The subscribers of a filter are others now."""
+        _, shared = mqtt.split_shared(topic_filter)
+        if "+" in shared or "#" in shared:
+            self.routes_changed()
             return
-        self.limits.hit(MQTT_SESSIONS)
-        oldest = next((session for session in self._sessions.values() if not session.attached), None)
-        if oldest is not None:
-            log.warning("forgot the session of MQTT client %r: too many sessions are kept", oldest.client_id)
-            self._forget(oldest)
+        topic = shared.encode()
+        if self.routes.pop(topic, None) is not None:
+            for path in (*self._fast.values(), *self._own_paths):
+                path.folds.pop(topic + path.pad, None)

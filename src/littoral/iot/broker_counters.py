@@ -12,15 +12,18 @@ class BrokerCounters(msgspec.Struct):
     """Bytes read from clients."""
     received_qos1: int = 0
     stored: int = 0
-    """QoS 1 publishes stored and acknowledged."""
+    """Publishes of QoS 1 and 2 stored and acknowledged."""
+    denied: int = 0
+    """Publishes and subscriptions that the client may not make."""
     store_failures: int = 0
-    """Batches of QoS 1 publishes that could not be stored; each closed its connection without an acknowledgement."""
+    """Batches of publishes, or of what sessions need, that could not be stored; each closed its connection without an
+    acknowledgement."""
     dropped: int = 0
     """Messages dropped for slow or absent subscribers."""
     refused: int = 0
     """CONNECTs refused."""
     closed: dict[str, int] = {}
-    """Connections closed, by reason: "disconnect", "lost", "takeover", "keep-alive", "protocol", "qos-2", ..."""
+    """Connections closed, by reason: "disconnect", "lost", "takeover", "keep-alive", "protocol", ..."""
 
 
 class BrokerStatistics(msgspec.Struct, frozen=True):

@@ -2,7 +2,14 @@
 
 from collections import deque
 
-from littoral.core.limits import MQTT_SEND_QUEUE_BYTES, Limits
+from littoral.core.limits import Limits
+from littoral.core.mqtt_limits import MQTT_SEND_QUEUE_BYTES
+
+
+class Kept(bytes):
+    """A QoS 0 message that must not be dropped: it says what a topic alias stands for."""
+
+    __slots__ = ()
 
 
 class Outbox:
@@ -45,7 +52,7 @@ class Outbox:
         kept: deque[bytes] = deque()
         while self._items and self.bytes > self._limit:
             frame = self._items.popleft()
-            if frame[0] & 0xF6 == 0x30:  # PUBLISH, QoS 0
+            if frame[0] & 0xF6 == 0x30 and type(frame) is not Kept:  # PUBLISH, QoS 0
                 self.bytes -= len(frame)
                 self.dropped += 1
             else:

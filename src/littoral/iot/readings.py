@@ -1,11 +1,13 @@
 """Raw readings as they are stored: the node's stream `readings`, which never leaves the node."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from littoral.core.errors import StorageCorrupt
 from littoral.core.names import StreamName
 from littoral.core.undecodable import UNDECODABLE
-from littoral.store.stream import StreamInfo
+from littoral.store.stream import Span, StreamInfo
 from littoral.store.transaction import Transaction
 
 READINGS = "readings"
@@ -31,6 +33,14 @@ def readings_stream(node: str) -> StreamName:
 def open_readings(tx: Transaction) -> StreamInfo:
     """The stream, created at first use."""
     return tx.open_stream(readings_stream(tx.node), content_type="application/msgpack", lane="telemetry", reach="node")
+
+
+def append_readings(tx: Transaction, records: Sequence[bytes]) -> Span:
+    """Add raw readings. Raises as `tx.append`."""
+    name = readings_stream(tx.node)
+    if tx.stream(name) is None:
+        open_readings(tx)
+    return tx.append(name, records)
 
 
 def decode_reading(record: bytes) -> RawReading:

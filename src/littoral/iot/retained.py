@@ -1,47 +1,150 @@
 """Retained messages: the last one of a topic, for whoever subscribes later (section 3.3.1.3)."""
 
-import msgspec
+from collections.abc import Iterator
+from typing import TypeAlias, cast
 
-from littoral.core.limits import MQTT_RETAINED, MQTT_RETAINED_BYTES, Limits
+from littoral.core.limits import Limits
+from littoral.core.mqtt_limits import MQTT_RETAINED, MQTT_RETAINED_BYTES
 from littoral.core.resources import topic_matches
+from littoral.iot.message import Message
 
-
-class RetainedMessage(msgspec.Struct, frozen=True, gc=False):
-    """What a new subscriber is sent."""
-
-    topic: str
-    payload: bytes
-    qos: int
+_Branch: TypeAlias = "dict[str | None, Message | _Branch]"
+"""What lies below each name: another branch, or a message, where only one has a topic that begins so: a million topics that differ
+in the last name but one need no branch each. The message of the topic that ends here is below None."""
 
 
 class Retained:
-    """The retained messages of one broker, in memory: they end with its process. Bounded in number and bytes; a message
-    over a bound is delivered, not retained, and counted."""
+    """The retained messages of one broker, in memory. Bounded in number and bytes; a message over a bound is delivered,
+    not retained, and counted."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._messages: dict[str, RetainedMessage] = {}
-        self._bytes = 0
+        self._root: _Branch = {}
+        self._count = 0
+        self.bytes = 0
+        """Of all payloads."""
 
     def __len__(self) -> int:
-        return len(self._messages)
+        return self._count
 
-    def keep(self, topic: str, payload: bytes, qos: int) -> None:
-        """Replace the message of `topic`; an empty payload removes it [MQTT-3.3.1-10]."""
-        old = self._messages.pop(topic, None)
-        if old is not None:
-            self._bytes -= len(old.payload)
-        if not payload:
-            return
-        if len(self._messages) >= self._limits[MQTT_RETAINED]:
+    def keep(self, message: Message) -> bool:
+        """Replace the message of its topic; an empty payload removes it [MQTT-3.3.1-6]. False where a bound is in the way:
+        the one before is gone all the same, as it is not the last any more."""
+        self._remove(message.topic)
+        if not message.payload:
+            return True
+        if self._count >= self._limits[MQTT_RETAINED]:
             self._limits.hit(MQTT_RETAINED)
-            return
-        if self._bytes + len(payload) > self._limits[MQTT_RETAINED_BYTES]:
+            return False
+        if self.bytes + len(message.payload) > self._limits[MQTT_RETAINED_BYTES]:
             self._limits.hit(MQTT_RETAINED_BYTES)
-            return
-        self._messages[topic] = RetainedMessage(topic, payload, qos)
-        self._bytes += len(payload)
+            return False
+        self.put(message)
+        return True
 
-    def match(self, topic_filter: str) -> list[RetainedMessage]:
+    def put(self, message: Message) -> None:
+        """Add the message of a topic that has none."""
+        self._count += 1
+        self.bytes += len(message.payload)
+        branch = self._root
+        others: list[str | None] = []
+        for depth, name in enumerate(message.topic.split("/"), 1):
+            held = branch.get(name)
+            if held is None:
+                branch[name] = message
+                return
+            if not isinstance(held, dict):
+                # One that was alone so far goes further down, and on with this one as long as their names are the same.
+                others = others or [*held.topic.split("/"), None]
+                held = branch[name] = {others[depth]: held}
+            branch = held
+        branch[None] = message
+
+    def get(self, topic: str) -> Message | None:
+        """The message of one topic."""
+        found: Message | _Branch | None = self._root
+        for name in topic.split("/"):
+            if not isinstance(found, dict):
+                break
+            found = found.get(name)
+        message = found.get(None) if isinstance(found, dict) else found
+        assert not isinstance(message, dict), topic
+        return message if message is not None and message.topic == topic else None
+
+    def forget(self, message: Message) -> bool:
+        """Remove exactly this message: it has expired. Whether it was there."""
+        if self.get(message.topic) is not message:
+            return False
+        self._remove(message.topic)
+        return True
+
+    def _remove(self, topic: str) -> None:
+        message = self.get(topic)
+        if message is None:
+            return
+        path: list[tuple[_Branch, str | None]] = []
+        found: Message | _Branch = self._root
+        for level in (*topic.split("/"), None):
+            if not isinstance(found, dict):
+                break
+            path.append((found, level))
+            found = found[level]
+        self._count -= 1
+        self.bytes -= len(message.payload)
+        for branch, name in reversed(path):
+            del branch[name]
+            if branch:
+                return
+
+    def match(self, topic_filter: str) -> list[Message]:
         """The messages a new subscription to `topic_filter` gets."""
-        return [message for topic, message in self._messages.items() if topic_matches(topic_filter, topic)]
+        names = topic_filter.split("/")
+        if "+" not in names and names[-1] != "#":
+            exact = self.get(topic_filter)
+            return [] if exact is None else [exact]
+        found: list[Message] = []
+        current: list[_Branch] = [self._root]
+        for depth, name in enumerate(names):
+            if name == "#":
+                for each in current:
+                    found.extend(_below(each, front=depth == 0))
+                return found
+            current, alone = _step(current, name, front=depth == 0)
+            found.extend(each for each in alone if topic_matches(topic_filter, each.topic))
+        found.extend(cast("Message", each[None]) for each in current if None in each)
+        return found
+
+
+def _step(current: list[_Branch], name: str, *, front: bool) -> tuple[list[_Branch], list[Message]]:
+    """What lies one level further down: branches, and messages that are alone there."""
+    branches: list[_Branch] = []
+    alone: list[Message] = []
+    for each in current:
+        if name != "+":
+            below = [each[name]] if name in each else []
+        else:
+            below = [value for key, value in each.items() if key is not None and not (front and key.startswith("$"))]
+        for found in below:
+            if isinstance(found, dict):
+                branches.append(found)
+            else:
+                alone.append(found)
+    return branches, alone
+
+
+def _below(start: _Branch, *, front: bool) -> Iterator[Message]:
+    """Every message from here on down; not the server's own, where the filter begins with a wildcard [MQTT-4.7.2-1]."""
+    waiting: list[Message | _Branch] = [start]
+    while waiting:
+        branch = waiting.pop()
+        if type(branch) is not dict:
+            yield cast("Message", branch)
+            continue
+        for key, value in branch.items():
+            if front and key is not None and key.startswith("$"):
+                continue
+            if type(value) is dict:
+                waiting.append(value)
+            else:
+                yield cast("Message", value)
+        front = False

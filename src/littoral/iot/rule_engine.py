@@ -10,7 +10,7 @@ from littoral.core.limits import Limits
 from littoral.core.order import Order
 from littoral.core.resources import Rule
 from littoral.core.tasks import Tasks
-from littoral.iot.readings import open_readings, readings_stream
+from littoral.iot.readings import append_readings
 from littoral.iot.rule_runner import Publish, RuleRunner, forget_rule
 from littoral.store.committer import OrderedJob
 from littoral.store.store import Store
@@ -95,12 +95,9 @@ class RuleEngine:
 
     def store(self, records: Sequence[bytes], order: Order) -> "asyncio.Future[object]":
         """See Intake.store."""
-        name = readings_stream(self._store.node)
 
         def append(tx: Transaction) -> object:
-            if tx.stream(name) is None:
-                open_readings(tx)
-            return tx.append(name, records)
+            return append_readings(tx, records)
 
         return cast("asyncio.Future[object]", self._store.submit(OrderedJob(append, order)))
 

@@ -29,7 +29,9 @@ from littoral.core.errors import (
     TooLarge,
 )
 from littoral.core.intake import Fold
-from littoral.core.limits import KV_KEY_BYTES, KV_VALUE_BYTES, MQTT_TOPICS, READ_BYTES, Limit, Limits
+from littoral.core.limit import Limit
+from littoral.core.limits import KV_KEY_BYTES, KV_VALUE_BYTES, READ_BYTES, Limits
+from littoral.core.mqtt_limits import MQTT_TOPICS
 from littoral.core.names import StreamName
 from littoral.core.resources import Rule, topic_matches
 from littoral.core.resources.model import Sink
@@ -354,7 +356,8 @@ class RuleRunner:
                 self._check_size("key", key, len(key.encode()), KV_KEY_BYTES)
                 self._check_size("value of key", key, len(document), KV_VALUE_BYTES)
                 held = tx.kv_get(sink.kv.namespace, key) if leaves is not None else None
-                if leaves is not None and held is not None and leaves(held.value):
+                value = held.value if held is not None and held.lives(tx.now_ms) else None
+                if leaves is not None and held is not None and leaves(value):
                     left.append(f"{sink.kv.namespace}/{key}")
                 else:
                     tx.kv_put(sink.kv.namespace, key, document)

@@ -198,11 +198,17 @@ class Follower:
         return None
 
     def _ends_otherwise(self, mark: peer.Mark) -> bool:
-        """Whether our copy ends where the parent's does, and holds something else."""
+        """Whether our copy reaches to where the parent's ends, and holds something else up to there."""
         info = self._store.stream(StreamName(mark.origin, mark.path))
-        if info is None or not mark.chain or (info.next, info.lineage) != (mark.next, mark.lineage):
+        if info is None or not mark.chain or info.lineage != mark.lineage or info.next < mark.next:
             return False
-        return info.chain != mark.chain
+        if info.next == mark.next:
+            return info.chain != mark.chain
+        if mark.next <= info.first:
+            return False  # What stood there is not kept.
+        # Ours is longer: the mark is older than what was read last; or the parent's was written anew, and is shorter.
+        last = self._store.read(info.name, mark.next - 1, 1)[0]
+        return last.next != mark.next or last.chain != mark.chain
 
     def _is_another(self, name: StreamName, mark: peer.Mark) -> bool:
         """Whether there is no copy of the stream here, or one of before its origin was restored: how much of that is

@@ -14,7 +14,8 @@ from littoral.core.resources import Rule
 from littoral.core.resources.model import Field, KvSink, Sink
 from littoral.fleet.kv_fold import KvFold
 from littoral.iot.readings import RawReading, readings_stream
-from littoral.node.letter_desk import Filter, LetterDesk, LetterEntry
+from littoral.node.letter_desk import Filter, LetterDesk
+from littoral.node.letter_messages import LetterEntry
 from littoral.node.retriers import Retriers
 from littoral.store.transaction import Transaction
 from tests.support.floor import TOPIC, Floor, play

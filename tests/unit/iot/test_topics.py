@@ -33,24 +33,24 @@ def cases(table):
 
 @pytest.mark.parametrize(("topic_filter", "topic"), cases(FITS))
 def test_a_filter_fits(topic_filter, topic):
-    tree: TopicTree[str] = TopicTree()
+    tree: TopicTree[str, int] = TopicTree()
     tree.add(topic_filter, "me", 1)
-    assert tree.match(topic) == {"me": 1}
+    assert tree.match(topic) == {"me": [1]}
 
 
 @pytest.mark.parametrize(("topic_filter", "topic"), cases(MISSES))
 def test_a_filter_does_not_fit(topic_filter, topic):
-    tree: TopicTree[str] = TopicTree()
+    tree: TopicTree[str, int] = TopicTree()
     tree.add(topic_filter, "me", 1)
     assert tree.match(topic) == {}
 
 
-def test_overlapping_filters_give_one_delivery_with_the_highest_qos():
-    tree: TopicTree[str] = TopicTree()
+def test_overlapping_filters_give_each_subscriber_once_with_all_its_terms():
+    tree: TopicTree[str, int] = TopicTree()
     tree.add("a/#", "me", 0)
     tree.add("a/+", "me", 1)
     tree.add("a/b", "you", 0)
-    assert tree.match("a/b") == {"me": 1, "you": 0}
+    assert tree.match("a/b") == {"me": [0, 1], "you": [0]}
 
 
 names = st.sampled_from(["a", "b", "", "$x"])
@@ -65,7 +65,7 @@ filters = st.lists(st.one_of(names, st.just("+")), min_size=1, max_size=3).flatm
     st.lists(names, min_size=1, max_size=4).map("/".join),
 )
 def test_the_tree_agrees_with_matching_every_filter(subscriptions, data, topic):
-    tree: TopicTree[int] = TopicTree()
+    tree: TopicTree[int, int] = TopicTree()
     model: dict[tuple[str, int], int] = {}
     for topic_filter, subscriber, qos in subscriptions:
         tree.add(topic_filter, subscriber, qos)
@@ -74,11 +74,11 @@ def test_the_tree_agrees_with_matching_every_filter(subscriptions, data, topic):
         for gone in data.draw(st.lists(st.sampled_from(sorted(model)), unique=True)):
             tree.remove(*gone)
             del model[gone]
-    expected: dict[int, int] = {}
-    for (topic_filter, subscriber), qos in model.items():
+    expected: dict[int, list[int]] = {}
+    for (topic_filter, subscriber), qos in sorted(model.items(), key=lambda item: item[1]):
         if topic_matches(topic_filter, topic):
-            expected[subscriber] = max(qos, expected.get(subscriber, 0))
-    assert tree.match(topic) == expected
+            expected.setdefault(subscriber, []).append(qos)
+    assert {subscriber: sorted(found) for subscriber, found in tree.match(topic).items()} == expected
     for remaining in list(model):
         tree.remove(*remaining)
     assert not tree._root.below, "a tree without subscriptions holds nothing"

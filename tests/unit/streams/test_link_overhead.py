@@ -8,10 +8,10 @@ import uvloop
 from littoral.core.http import AnyResponse, Request, Response
 from littoral.core.limits import Limits
 from littoral.drivers.clock import SystemClock
-from littoral.drivers.granian_server import TlsFiles
 from littoral.drivers.http_server import HttpServer
 from littoral.drivers.link import Target, WanLink
 from littoral.drivers.listeners import listen_tcp
+from littoral.drivers.tls_files import TlsFiles
 from littoral.drivers.transport import HttpTransport, Identity
 from littoral.security.tokens import TokenSigner
 from littoral.streams.bandwidth import CONNECTION_BYTES, REQUEST_BYTES

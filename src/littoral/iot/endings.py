@@ -1,0 +1,20 @@
+"""Why this side ends a connection, and how a client of MQTT 5 is told (section 3.14.2.1)."""
+
+from littoral.wire.mqtt import ReasonCode
+
+TAKEOVER = "takeover"
+KEEP_ALIVE = "keep-alive"
+SHUTDOWN = "shutdown"
+SEND_QUEUE = "send-queue"
+STORE_FAILED = "store-failed"
+KICKED = "kicked"
+
+CLOSING_REASONS = {
+    TAKEOVER: ReasonCode.SESSION_TAKEN_OVER,
+    KEEP_ALIVE: ReasonCode.KEEP_ALIVE_TIMEOUT,
+    SHUTDOWN: ReasonCode.SERVER_SHUTTING_DOWN,
+    SEND_QUEUE: ReasonCode.QUOTA_EXCEEDED,
+    STORE_FAILED: ReasonCode.SERVER_BUSY,
+    KICKED: ReasonCode.ADMINISTRATIVE_ACTION,
+}
+"""Those that are not an error of the client's protocol, which brings its own reason."""
