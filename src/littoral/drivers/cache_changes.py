@@ -20,7 +20,7 @@ from littoral.drivers.cache_index import (
     read_state,
     url_range,
 )
-from littoral.gateway.cache.key import MakeKey, key_maker
+from littoral.gateway.cache.key import SEPARATOR, MakeKey, key_maker, of_app
 from littoral.gateway.cache.meters import DiskMeter
 from littoral.gateway.cache.position import Position, is_put_back, outstanding
 from littoral.gateway.cache.purge import Aim, Purge, aim_of, decode_purge, encode_purge, tags_of
@@ -285,11 +285,25 @@ class IndexWriter:
 
 def _meant(aim: Aim) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Conditions, with their values, of the objects that a purge is meant for."""
+    for condition, values in _without_app(aim):
+        if aim.app:
+            number = len(values) + 1
+            ours = f"{of_app(aim.app)}{SEPARATOR}"
+            yield f"{condition} AND instr(key || char({ord(SEPARATOR)}), ?{number}) > 0", (*values, ours)
+        else:
+            yield condition, values
+
+
+def _without_app(aim: Aim) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Whosever answers they are."""
     if aim.everything:
         yield "true", ()
     if aim.tag is not None:
-        yield "id IN (SELECT id FROM tags WHERE tag = ?)", (aim.tag,)
+        yield "id IN (SELECT id FROM tags WHERE tag = ?1)", (aim.tag,)
     for url in aim.urls:
         yield BY_URL, url_range(url)
     for prefix in aim.prefixes:
-        yield "key >= ? AND key < ?", (prefix, prefix + LAST)
+        yield "key >= ?1 AND key < ?2", (prefix, prefix + LAST)
+    for path in aim.paths:
+        # As `path_of`: the first slash of "http://a/" has the ninth place, and that of "https://a/" a later one.
+        yield "substr(key, instr(substr(key, 9), '/') + 8, length(?1)) = ?1", (path,)

@@ -9,18 +9,15 @@ internals, and the version is pinned for it.
 import asyncio
 import logging
 import os
-import ssl
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import granian._futures
 import granian._granian
 from granian.http import HTTP1Settings, HTTP2Settings
 
-from littoral.core.errors import StartupError
 from littoral.core.limits import API_CONNECTIONS, API_HEAD_BYTES, API_IDLE_S, Limits
+from littoral.drivers.tls_files import TlsFiles
 
 BACKLOG = 1024
 PONG_S = 300
@@ -37,34 +34,6 @@ ClientGone: type[Exception] = _native.RSGIProtocolClosed
 """What sending raises once the connection is closed."""
 
 RsgiApp = Callable[[Any, Any], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True)
-class TlsFiles:
-    """What a TLS listener presents and demands, as PEM files."""
-
-    certificate: Path
-    """The listener's certificate, followed by the chain to its CA."""
-    key: Path
-    client_ca: Path | None = None
-    """If set, clients must present a certificate of this CA; without one the handshake is refused."""
-    minimum: Literal["tls1.2", "tls1.3"] = "tls1.3"
-    """The oldest TLS version that is spoken."""
-
-    def check(self) -> None:
-        """Raises StartupError where a file is missing or wrong: granian would panic in a thread of its own."""
-        try:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(self.certificate, self.key)
-            if self.client_ca is not None:
-                context.load_verify_locations(self.client_ca)
-        except (OSError, ssl.SSLError) as error:
-            raise StartupError(
-                "load TLS files",
-                f"{self.certificate}, {self.key}" + (f", {self.client_ca}" if self.client_ca else ""),
-                error.strerror or str(error),
-                "Check that the files exist, are PEM, belong together and can be read by this user",
-            ) from error
 
 
 class GranianServer:

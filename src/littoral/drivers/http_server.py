@@ -7,13 +7,17 @@ that stream frame their records, so a reader notices.
 """
 
 import logging
+from typing import TYPE_CHECKING
 
 from littoral.core.http import Handler
-from littoral.core.limits import API_BODY_BYTES, Limit, Limits
-from littoral.drivers.granian_server import TlsFiles
+from littoral.core.limit import Limit
+from littoral.core.limits import API_BODY_BYTES, Limits
 from littoral.drivers.plain_server import PlainServer
 from littoral.drivers.request_bodies import RequestBodies
-from littoral.drivers.tls_server import TlsServer
+from littoral.drivers.tls_files import TlsFiles
+
+if TYPE_CHECKING:
+    from littoral.drivers.tls_server import TlsServer
 
 STOP_GRACE_S = 5.0
 """How long requests in progress may take once the listener stops. Streams are ended at once: their readers reconnect."""
@@ -42,7 +46,7 @@ class HttpServer:
         if tls is None:
             self._server = PlainServer(listener_fd, handler, bodies, limits)
         else:
-            self._server = TlsServer(listener_fd, handler, bodies, limits, tls)
+            self._server = _tls_server(listener_fd, handler, bodies, limits, tls)
 
     @property
     def open_streams(self) -> int:
@@ -63,5 +67,14 @@ class HttpServer:
 
         Raises StartupError where a file is missing or wrong; the listener then goes on with the old ones.
         """
-        assert isinstance(self._server, TlsServer), "a listener without TLS has no certificate"
+        assert not isinstance(self._server, PlainServer), "a listener without TLS has no certificate"
         await self._server.reload(tls)
+
+
+def _tls_server(
+    listener_fd: int, handler: Handler, bodies: RequestBodies, limits: Limits, tls: TlsFiles
+) -> "TlsServer":
+    # A leaf of the tree has no such listener, and does not load granian.
+    from littoral.drivers.tls_server import TlsServer  # noqa: PLC0415
+
+    return TlsServer(listener_fd, handler, bodies, limits, tls)

@@ -1,4 +1,4 @@
-"""The MQTT broker on a listening socket.
+"""The MQTT broker on listening sockets.
 
 uvloop reads every connection into one receive buffer per loop and hands over a bytes object of what was read: one copy
 per read, after which each topic and payload is a plain slice. (Over a bytearray through memoryviews, as a
@@ -8,9 +8,11 @@ second looks at all.
 
 import asyncio
 import socket
-from typing import cast
+from collections.abc import Callable
+from typing import Protocol, cast
 
-from littoral.core.limits import MQTT_CONNECTIONS
+from littoral.core.limits import Limits
+from littoral.core.mqtt_limits import MQTT_CONNECTIONS
 from littoral.iot.broker import Broker
 from littoral.iot.outbox import Outbox
 
@@ -19,53 +21,89 @@ _HIGH_WATER_BYTES = 64 * 1024
 """How much a transport may hold; beyond it, output waits in the outbox, which can drop what is old."""
 
 
+class Acceptor(Protocol):
+    """Something that takes connections from a socket, and can stop to."""
+
+    def close(self) -> None:
+        """Take no more."""
+        ...
+
+
 class MqttListener:
-    """Serves a broker on one socket. Make it inside a running loop."""
+    """Serves a broker on one socket or on several. Make it inside a running loop."""
 
     def __init__(self, broker: Broker) -> None:
-        self._broker = broker
+        self.broker = broker
         self._loop = asyncio.get_running_loop()
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
+        self._acceptors: list[Acceptor] = []
         self._sweep: asyncio.TimerHandle | None = None
-        self._dirty: list[_Client] = []
+        self._dirty: list[MqttClient] = []
+        self._leaving: list[MqttClient] = []
+        self._left: list[MqttClient] = []
         self._open = 0
 
-    async def start(self, listening: socket.socket) -> None:
-        """Accept clients on a socket that is bound and listening already."""
-        self._server = await self._loop.create_server(self._client, sock=listening)
-        self._sweep = self._loop.call_later(SWEEP_S, self._tick)
+    @property
+    def limits(self) -> Limits:
+        """Of the node."""
+        return self.broker.limits
+
+    async def start(
+        self, listening: socket.socket, client: "Callable[[MqttListener], asyncio.Protocol] | None" = None
+    ) -> None:
+        """Accept clients on a socket that is bound and listening already. client: makes what carries each of them; None for
+        MQTT as it is."""
+        make = client or PlainClient
+        self._servers.append(await self._loop.create_server(lambda: make(self), sock=listening))
+        self._begin()
+
+    def add(self, acceptor: Acceptor) -> None:
+        """Something else accepts clients, and is stopped with this."""
+        self._acceptors.append(acceptor)
+        self._begin()
 
     async def stop(self) -> None:
         """Accept no more, and close every connection after what it has to be sent."""
         if self._sweep is not None:
             self._sweep.cancel()
-        if self._server is not None:
-            self._server.close()
-        self._broker.close()
-        if self._server is not None:
-            await self._server.wait_closed()
+        for each in (*self._servers, *self._acceptors):
+            each.close()
+        self.broker.close()
+        for client in (*self._left, *self._leaving):
+            client.leave()
+        for server in self._servers:
+            await server.wait_closed()
 
-    def _client(self) -> "_Client":
-        return _Client(self._broker, self)
+    def _begin(self) -> None:
+        if self._sweep is None:
+            self._sweep = self._loop.call_later(SWEEP_S, self._tick)
 
     def _tick(self) -> None:
-        self._broker.sweep()
+        self.broker.sweep()
+        for client in self._left:
+            client.leave()
+        self._left, self._leaving = self._leaving, []
         self._sweep = self._loop.call_later(SWEEP_S, self._tick)
 
     def opened(self) -> bool:
         """Count a connection; False if it is one too many."""
-        limits = self._broker.limits
+        limits = self.broker.limits
         self._open += 1
         if self._open > limits[MQTT_CONNECTIONS]:
             limits.hit(MQTT_CONNECTIONS)
             return False
         return True
 
+    def leave_later(self, client: "MqttClient") -> None:
+        """`client` has been told why it is closed: give it a second or two to read that and to go by itself. A socket that is
+        closed with something unread answers with a reset, which takes what was written last with it."""
+        self._leaving.append(client)
+
     def closed(self) -> None:
         """A connection that `opened` counted is gone."""
         self._open -= 1
 
-    def flush_later(self, client: "_Client") -> None:
+    def flush_later(self, client: "MqttClient") -> None:
         """Write what `client` has to be sent, once, when this turn of the loop has handled what it read."""
         if not self._dirty:
             self._loop.call_soon(self._flush)
@@ -77,17 +115,16 @@ class MqttListener:
             client.flush()
 
 
-class _Client(asyncio.Protocol):
+class MqttClient(asyncio.Protocol):
     """One connection: a protocol to the loop, a channel to the broker."""
 
-    def __init__(self, broker: Broker, listener: MqttListener) -> None:
+    def __init__(self, listener: MqttListener, certified: str | None = None) -> None:
+        """certified: see Broker.connect."""
         self._listener = listener
         self._transport: asyncio.Transport | None = None
         self._outbox: Outbox | None = None
         self._blocked = False
-        self._connection = broker.connect(self)
-        # The loop calls the broker with what it read, without a method of ours in between.
-        self.data_received = self._connection.receive  # type: ignore[method-assign]
+        self._connection = listener.broker.connect(self, certified)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -107,6 +144,15 @@ class _Client(asyncio.Protocol):
         self._blocked = False
         self.flush()
 
+    # --- What differs
+
+    def _write(self, transport: asyncio.Transport, data: bytes) -> None:
+        """Send bytes of MQTT."""
+        raise NotImplementedError
+
+    def _say_goodbye(self, transport: asyncio.Transport) -> None:
+        """What is sent before the connection is closed."""
+
     # --- Channel
 
     def wake(self, outbox: Outbox) -> None:
@@ -122,7 +168,7 @@ class _Client(asyncio.Protocol):
             return
         self._outbox = None
         if outbox is not None and outbox.bytes:
-            self._transport.write(outbox.take())
+            self._write(self._transport, outbox.take())
         if not self._blocked:
             self._connection.writable()
 
@@ -142,6 +188,31 @@ class _Client(asyncio.Protocol):
             # It does not read: waiting for it to take the rest would keep the socket for as long as it likes.
             self._transport.abort()
             return
-        if outbox.bytes:
-            self._transport.write(outbox.take())
-        self._transport.close()
+        said = bool(outbox.bytes)
+        if said:
+            self._write(self._transport, outbox.take())
+        self._say_goodbye(self._transport)
+        if said and self._transport.can_write_eof():
+            self._transport.write_eof()
+            self._transport.resume_reading()
+            self._listener.leave_later(self)
+        else:
+            self._transport.close()
+
+    def leave(self) -> None:
+        """Close what the client has not closed yet."""
+        if self._transport is not None:
+            self._transport.close()
+
+
+class PlainClient(MqttClient):
+    """MQTT as it is, on TCP or in TLS."""
+
+    def __init__(self, listener: MqttListener, certified: str | None = None) -> None:
+        """See MqttClient."""
+        super().__init__(listener, certified)
+        # The loop calls the broker with what it read, without a method of ours in between.
+        self.data_received = self._connection.receive  # type: ignore[method-assign]
+
+    def _write(self, transport: asyncio.Transport, data: bytes) -> None:
+        transport.write(data)

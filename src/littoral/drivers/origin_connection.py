@@ -17,14 +17,14 @@ from collections.abc import AsyncIterator
 from math import inf
 from typing import Protocol, cast
 
-from littoral.core.limits import (
+from littoral.core.gateway_limits import (
     ORIGIN_CONNECTION_S,
     ORIGIN_IDLE_CONNECTIONS,
     ORIGIN_IDLE_S,
     ORIGIN_READ_AHEAD_BYTES,
-    Limit,
-    Limits,
 )
+from littoral.core.limit import Limit
+from littoral.core.limits import Limits
 from littoral.drivers.origin_duplex import OriginDuplex
 from littoral.drivers.origin_framing import Framing
 from littoral.drivers.origin_reader import Inform, ResponseReader

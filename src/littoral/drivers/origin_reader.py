@@ -9,19 +9,43 @@ A response that comes whole in one read takes none of the steps that others take
 """
 
 from collections.abc import Callable
-from typing import cast
+from typing import NamedTuple, cast
 
 import httptools
 
-from littoral.core.limits import ORIGIN_FIELDS, ORIGIN_HEAD_BYTES, ORIGIN_INTERIM, Limit, Limits
+from littoral.core.gateway_limits import ORIGIN_FIELDS, ORIGIN_HEAD_BYTES, ORIGIN_INTERIM
+from littoral.core.limit import Limit
+from littoral.core.limits import Limits
 from littoral.drivers.origin_framing import BadFraming, Framing, framing_of
 from littoral.drivers.origin_parser import BEGIN, END, HEAD, Event, Field, Head, read_fields, response_parser
 from littoral.drivers.origin_response import OriginResponse
 from littoral.gateway.field_block import Fields
+from littoral.wire.http_fields import may_be_remembered
 
 Inform = Callable[[int, Fields], None]
 
 VERSIONS = frozenset({"1.1", "1.0"})
+HEADS_KEPT = 512
+
+
+class _Known(NamedTuple):
+    """The head of a response, read."""
+
+    status: int
+    version: str
+    fields: Fields
+    framing: Framing
+    """With a length."""
+
+
+_known: dict[bytes, _Known] = {}
+"""Heads of responses that came whole, as they came: until their date changes, many are the same."""
+
+
+def _remember(head: bytes, known: _Known) -> None:
+    if len(_known) >= HEADS_KEPT:
+        _known.clear()
+    _known[head] = known
 
 
 class ResponseReader:
@@ -67,13 +91,15 @@ class ResponseReader:
         and there is nothing else to look at. What the head says is given to the response in any case."""
         if response.method == "HEAD":
             self._read_head_only(response, data)
+        elif not self.has_begun and (known := self._known_head(response, data)) is not None:
+            return known
         else:
             error = None
             try:
                 self._feed(data)
             except (httptools.HttpParserError, httptools.HttpParserUpgrade) as raised:
                 error = raised
-            if error is None and not self.has_begun and (framing := self._read_whole(response, len(data))) is not None:
+            if error is None and not self.has_begun and (framing := self._read_whole(response, data)) is not None:
                 return framing
             self._sort(response, data, error)
         self.has_begun = True
@@ -96,10 +122,20 @@ class ResponseReader:
             return ()
         return read_fields(self._fields)
 
-    def _read_whole(self, response: OriginResponse, size: int) -> Framing | None:
+    def _known_head(self, response: OriginResponse, data: bytes) -> Framing | None:
+        """Of a whole response that begins as others did; the parser, which is between two responses, does not hear of it."""
+        end = data.find(b"\r\n\r\n") + 4
+        known = _known.get(data[:end])
+        if known is None or len(data) - end != known.framing.length or len(known.fields) > self._most_fields:
+            return None
+        response.status, response.version, response.fields = known.status, known.version, known.fields
+        response.length, response.whole = known.framing.length, data[end:]
+        return known.framing
+
+    def _read_whole(self, response: OriginResponse, data: bytes) -> Framing | None:
         """None if it has not come whole, or is remarkable in any way: then nothing is done."""
         events, heads = self._events, self._heads
-        if len(heads) != 1 or events[-1] != END or events[0] != BEGIN or size > self._head_most_bytes:
+        if len(heads) != 1 or events[-1] != END or events[0] != BEGIN or len(data) > self._head_most_bytes:
             return None
         body = events[-2]
         if body == HEAD:
@@ -113,7 +149,7 @@ class ResponseReader:
             return None
         if len(events) > self._most_fields or type(body) is not bytes:
             return None
-        fields = read_fields(cast("list[Field]", events[1:end]))
+        fields = tuple(read_fields(cast("list[Field]", events[1:end])))
         try:
             framing = framing_of(response.method, status, version, fields)
         except BadFraming:
@@ -124,6 +160,8 @@ class ResponseReader:
         heads.clear()
         response.status, response.version, response.fields = status, version, fields
         response.length, response.whole = framing[0], body
+        if framing[0] == len(body) and may_be_remembered(fields):
+            _remember(data[: len(data) - len(body)], _Known(status, version, fields, framing))
         return framing
 
     def _sort(self, response: OriginResponse, data: bytes, error: Exception | None) -> None:

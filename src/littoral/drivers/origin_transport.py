@@ -38,14 +38,15 @@ class ConnectionMeter(Struct):
 class HttpOriginTransport:
     """Implements `gateway.origins.transport.OriginTransport`. Close it with `aclose`."""
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(self, limits: Limits | None = None, contexts: TlsContexts | None = None) -> None:
+        """contexts: what is trusted, where several share it."""
         self.limits = limits or Limits()
         self.meter = ConnectionMeter()
         self._idle: dict[Endpoint, list[OriginConnection]] = {}
         self._open: set[OriginConnection] = set()
         self._connecting: set[asyncio.Timeout] = set()
         self._uploads: set[asyncio.Task[None]] = set()
-        self._contexts = TlsContexts()
+        self._contexts = contexts or TlsContexts()
         self._is_closed = False
         self._changed = asyncio.Event()
         """A connection, an attempt at one or an upload is no more."""
@@ -93,6 +94,12 @@ class HttpOriginTransport:
             connection = await self._opened(endpoint, timeouts.connect_s)
         response = await _head_of(connection.ask(head, request, timeouts, wants_switch=True))
         return response, connection.duplex
+
+    def close_idle(self, most: int) -> None:
+        """Keep so many connections for later, over all endpoints; those of the endpoints that were asked first go first."""
+        surplus = sum(map(len, self._idle.values())) - most
+        for connection in [each for idle in self._idle.values() for each in idle][: max(surplus, 0)]:
+            connection.close()
 
     async def aclose(self) -> None:
         """Close all connections. Requests under way fail; returns when nothing of them is left."""

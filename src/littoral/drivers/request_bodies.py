@@ -1,7 +1,8 @@
 """What the bodies of one listener's requests may take: each by itself, and all together."""
 
 from littoral.core.errors import LimitReached, RequestTimeout, TooLarge
-from littoral.core.limits import API_BODY_S, API_HELD_BYTES, Limit, Limits
+from littoral.core.limit import Limit
+from littoral.core.limits import API_BODY_S, API_HELD_BYTES, Limits
 
 _OPERATION = "read body of request"
 

@@ -31,10 +31,14 @@ class OpenFile:
     async def read(self, start: int, end: int) -> bytes:
         """See OpenFile.read."""
         size = min(end - start, PIECE_BYTES)
+        if self.facts.size <= SMALL_BYTES:
+            return self.read_now(start, size)
+        return await asyncio.to_thread(self.read_now, start, size)
+
+    def read_now(self, start: int, size: int) -> bytes:
+        """So many bytes from there on, or as many as there are. Raises StorageError."""
         try:
-            if self.facts.size <= SMALL_BYTES:
-                return os.pread(self._descriptor, size, start)
-            return await asyncio.to_thread(os.pread, self._descriptor, size, start)
+            return os.pread(self._descriptor, size, start)
         except OSError as error:
             raise storage_error("read file", self._path, error) from error
 
@@ -62,6 +66,16 @@ class StaticDirectory:
                 return None
             raise storage_error("open file", path, error) from error
         return self._checked(descriptor, path)
+
+    def start_of(self, name: str, size: int) -> bytes:
+        """See Directory.start_of."""
+        found = self.open((name,))
+        if found is None:
+            return b""
+        try:
+            return b"" if found.facts.is_directory else found.read_now(0, size)
+        finally:
+            found.close()
 
     def _open(self, parts: tuple[str, ...]) -> int:
         """Raises OSError."""

@@ -14,10 +14,11 @@ from urllib.parse import parse_qsl
 from littoral.core.errors import InvalidInput, LittoralError
 from littoral.core.http import AnyResponse, Handler, Request, Response, StreamingResponse
 from littoral.core.limits import PEER_STREAM_BYTES, Limits
-from littoral.drivers.granian_server import ClientGone, GranianServer, TlsFiles
+from littoral.drivers.granian_server import ClientGone, GranianServer
 from littoral.drivers.pieces import close_pieces
 from littoral.drivers.problem import unexpected_response
 from littoral.drivers.request_bodies import HeldBody, RequestBodies
+from littoral.drivers.tls_files import TlsFiles
 from littoral.wire.http_fields import flaw_of
 from littoral.wire.problem import answer, problem_response
 

@@ -16,7 +16,8 @@ from pyreqwest.response import ResponseBodyReader
 
 from littoral.core.errors import PeerUnreachable, StartupError
 from littoral.core.http import Headers, Request, Response
-from littoral.core.limits import PEER_ANSWER_BYTES, Limit, Limits
+from littoral.core.limit import Limit
+from littoral.core.limits import PEER_ANSWER_BYTES, Limits
 from littoral.core.transport import OpenStream
 
 CONNECT_TIMEOUT_S = 5.0

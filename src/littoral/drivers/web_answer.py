@@ -45,6 +45,7 @@ class Http1Carrier(Protocol):
     """Whether the client has not taken enough of what was written."""
     client: str
     scheme: str
+    tls: str
 
     @property
     def write(self) -> Callable[[bytes], None]:
@@ -88,6 +89,7 @@ class Http1Exchange(WebExchange):
         self.fields = section.fields
         self.scheme = carrier.scheme
         self.client = carrier.client
+        self.tls = carrier.tls
         self.ends_connection = section.close
         """Whether the client wants no more answered on it, or we."""
 

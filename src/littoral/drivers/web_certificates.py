@@ -1,11 +1,10 @@
-"""What a TLS listener of the gateway shows: the certificate with the name that was asked for."""
+"""What a TLS listener shows: the certificate with the name that was asked for."""
 
 import ssl
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from cryptography import x509
 from msgspec import Struct
 
 from littoral.core.errors import StartupError
@@ -22,12 +21,30 @@ class CertificateFiles(Struct, frozen=True):
     key: Path
 
 
+class ClientTrust(Struct, frozen=True):
+    """Clients show certificates, too."""
+
+    ca: Path
+    """PEM: who signs them."""
+    required: bool
+    """Whether a client without one is turned away."""
+
+
 class WebCertificates:
     """The names of each certificate are those it has itself; the first is shown to who asks for none of them."""
 
-    def __init__(self, files: Sequence[CertificateFiles], minimum: TlsVersion = "tls1.2") -> None:
-        """Raises StartupError where a file is missing or wrong."""
+    def __init__(
+        self,
+        files: Sequence[CertificateFiles],
+        minimum: TlsVersion = "tls1.2",
+        *,
+        protocols: Sequence[str] = ("h2", "http/1.1"),
+        clients: ClientTrust | None = None,
+    ) -> None:
+        """protocols: that may be agreed on (ALPN). Raises StartupError where a file is missing or wrong."""
         self._minimum = minimum
+        self._protocols = list(protocols)
+        self._clients = clients
         self._by_name: dict[str, ssl.SSLContext] = {}
         self._default = self._load(files)
         # Sockets are made from this one, and keep it: session tickets stay good whatever is shown.
@@ -40,7 +57,7 @@ class WebCertificates:
 
     def _load(self, files: Sequence[CertificateFiles]) -> ssl.SSLContext:
         if not files:
-            raise StartupError("load TLS files", "of the gateway", "there is no certificate", "Name one at least")
+            raise StartupError("load TLS files", "of a listener", "there is no certificate", "Name one at least")
         contexts = [self._new_context(each) for each in files]
         by_name: dict[str, ssl.SSLContext] = {}
         for each, context in zip(files, contexts, strict=True):
@@ -53,17 +70,29 @@ class WebCertificates:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = _VERSIONS[self._minimum]
         context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
-        context.set_alpn_protocols(["h2", "http/1.1"])
+        context.set_alpn_protocols(self._protocols)
+        named = f"{files.certificate}, {files.key}"
         try:
             context.load_cert_chain(files.certificate, files.key)
+            if self._clients is not None:
+                named = str(self._clients.ca)
+                self._trust(context, self._clients)
         except (OSError, ssl.SSLError) as error:
             raise StartupError(
                 "load TLS files",
-                f"{files.certificate}, {files.key}",
+                named,
                 error.strerror or str(error),
                 "Check that the files exist, are PEM, belong together and can be read by this user",
             ) from error
         return context
+
+    @staticmethod
+    def _trust(context: ssl.SSLContext, clients: ClientTrust) -> None:
+        context.load_verify_locations(clients.ca)
+        context.verify_mode = ssl.CERT_REQUIRED if clients.required else ssl.CERT_OPTIONAL
+        # Who resumes a session is not looked at again.
+        context.num_tickets = 0
+        context.options |= ssl.OP_NO_TICKET
 
     def _choose(self, connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
         asked = (name or "").lower().rstrip(".")
@@ -73,6 +102,9 @@ class WebCertificates:
 
 def _names(files: CertificateFiles) -> list[str]:
     """Those that the certificate is for, in lower case; "*.example.org" is for one label more (RFC 9525, section 6.3)."""
+    # Many gateways have no TLS of their own: without this they start a tenth sooner.
+    from cryptography import x509  # noqa: PLC0415
+
     certificate = x509.load_pem_x509_certificate(files.certificate.read_bytes())
     try:
         said = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value

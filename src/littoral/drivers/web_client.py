@@ -3,7 +3,7 @@
 import asyncio
 from typing import cast
 
-from littoral.core.limits import GATEWAY_CONNECTIONS
+from littoral.core.gateway_limits import GATEWAY_CONNECTIONS
 from littoral.drivers.web_host import Ticked, WebHost
 
 
@@ -13,6 +13,7 @@ class ClientConnection(asyncio.Protocol):
     _transport: asyncio.Transport
     client: str
     scheme: str
+    tls = ""
 
     def __init__(self, listener: WebHost) -> None:
         self.listener = listener
@@ -33,6 +34,9 @@ class ClientConnection(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         self.client = str(peer[0]) if isinstance(peer, tuple) else ""
         self.scheme = "http" if transport.get_extra_info("sslcontext") is None else "https"
+        if self.scheme == "https":
+            cipher = transport.get_extra_info("cipher")
+            self.tls = f"{cipher[1]} {cipher[0]}" if cipher else ""
         self._transport.set_write_buffer_limits(self.listener.bounds.send_bytes)
         if self.listener.opened(connection):
             return True

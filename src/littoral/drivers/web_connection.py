@@ -19,13 +19,8 @@ more has come than one buffer holds, and no request is looked at while the clien
 
 import asyncio
 
-from littoral.core.limits import (
-    API_WRITE_S,
-    GATEWAY_FIELDS,
-    GATEWAY_HEAD_S,
-    GATEWAY_IDLE_S,
-    GATEWAY_UNREAD_BYTES,
-)
+from littoral.core.gateway_limits import GATEWAY_FIELDS, GATEWAY_HEAD_S, GATEWAY_IDLE_S, GATEWAY_UNREAD_BYTES
+from littoral.core.limits import API_WRITE_S
 from littoral.drivers.web_answer import Http1Exchange, refusal
 from littoral.drivers.web_body import IncomingBytes
 from littoral.drivers.web_client import ClientConnection

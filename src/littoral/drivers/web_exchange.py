@@ -5,13 +5,12 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from http import HTTPStatus
-from typing import cast
 
 from littoral.core.errors import LittoralError
 from littoral.core.http import Response
 from littoral.drivers.web_body import IncomingBytes
 from littoral.drivers.web_host import WebHost
-from littoral.gateway.exchange import BodyBroken, ClientGone, Duplex
+from littoral.gateway.exchange import Answering, BodyBroken, ClientGone, Duplex, Later
 from littoral.gateway.field_block import FieldBlock, Fields
 from littoral.gateway.notes import Notes
 from littoral.wire.http_fields import BODILESS
@@ -30,6 +29,7 @@ class WebExchange(ABC):
     scheme: str
     version: str
     client: str
+    tls = ""
     fields: Fields
     has_body = False
     body_length: int | None = None
@@ -49,7 +49,7 @@ class WebExchange(ABC):
     _is_bodiless = False
     """Whether the pieces of the body are not sent: HEAD, 204, 304."""
     _incoming: IncomingBytes | None = None
-    _task: "asyncio.Task[None] | None" = None
+    _task: "asyncio.Task[None] | Later | None" = None
     _when_gone: tuple[Callable[[], None], ...] = ()
     _listener: WebHost
 
@@ -60,12 +60,17 @@ class WebExchange(ABC):
         except Exception as error:  # noqa: BLE001 -- the boundary of a request: whatever it is, it is logged and answered
             self._failed(error)
             return
-        if waiting is not None:
-            self._task = task = cast("asyncio.Task[None]", asyncio.ensure_future(waiting))
-            self._listener.run(task)
-            task.add_done_callback(self._done)
+        if isinstance(waiting, Later):
+            self._task = waiting
+        elif waiting is not None:
+            self.go_on(waiting)
         elif not self.complete:
             self._failed(RuntimeError("a request was not answered"))
+
+    def go_on(self, answering: Answering) -> None:
+        """See Exchange."""
+        self._task = task = self._listener.run(answering)
+        task.add_done_callback(self._done)
 
     def lose(self) -> None:
         """The client has gone, or does not hear what it would be answered."""
@@ -185,6 +190,7 @@ class WebExchange(ABC):
 
     def _done(self, task: "asyncio.Task[None]") -> None:
         self._task = None
+        self._listener.ran(task)
         if self._incoming is not None and self.complete:
             self._incoming.drop(BodyBroken("the request has been answered"))
         if task.cancelled():

@@ -7,12 +7,13 @@ So they are accepted here: what servers of asyncio say of a connection they say 
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable
-from typing import Protocol, cast
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol, cast
 
 from msgspec import Struct
 
-from littoral.core.limits import GATEWAY_CONNECTIONS, GATEWAY_HANDSHAKE_S, Limit
+from littoral.core.gateway_limits import GATEWAY_CONNECTIONS, GATEWAY_HANDSHAKE_S
+from littoral.core.limit import Limit
 from littoral.drivers.web_host import Refused, Ticked
 
 NO_FILES_S = 1.0
@@ -43,7 +44,11 @@ class HandshakeHost(Protocol):
         """HTTP goes on in place of a handshake."""
         ...
 
-    def run(self, task: "asyncio.Task[None]") -> None:
+    def run(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        """See WebHost."""
+        ...
+
+    def ran(self, task: "asyncio.Task[None]") -> None:
         """See WebHost."""
         ...
 
@@ -104,8 +109,8 @@ class _Handshake:
         accepted.setblocking(False)
         accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._listener = listener
-        self._task = asyncio.get_running_loop().create_task(self._agree(accepted, terms))
-        listener.run(self._task)
+        self._task = listener.run(self._agree(accepted, terms))
+        self._task.add_done_callback(listener.ran)
 
     async def _agree(self, accepted: socket.socket, terms: TlsTerms) -> None:
         try:

@@ -1,13 +1,12 @@
 """What connections of the gateway know of their listener."""
 
 import asyncio
-from typing import Literal, Protocol
+from collections.abc import Coroutine
+from typing import Any, Literal, Protocol
 
 from msgspec import Struct
 
-from littoral.core.http import Response
-from littoral.core.limits import (
-    API_WRITE_S,
+from littoral.core.gateway_limits import (
     GATEWAY_BODY_RATE,
     GATEWAY_BODY_S,
     GATEWAY_CONTROL_FRAMES,
@@ -22,9 +21,10 @@ from littoral.core.limits import (
     GATEWAY_STREAMS,
     GATEWAY_TARGET_BYTES,
     GATEWAY_UNREAD_BYTES,
-    Limit,
-    Limits,
 )
+from littoral.core.http import Response
+from littoral.core.limit import Limit
+from littoral.core.limits import API_WRITE_S, Limits
 from littoral.gateway.exchange import Serve
 
 Refused = Literal["connections", "malformed", "head", "unsupported", "late", "unread", "idle", "flood"]
@@ -129,8 +129,12 @@ class WebHost(Protocol):
         """Another protocol goes on with the transport of a connection; data: what was read from it."""
         ...
 
-    def run(self, task: "asyncio.Task[None]") -> None:
-        """Hold the task until it is done."""
+    def run(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        """Begin it. Tell of its end by `ran`."""
+        ...
+
+    def ran(self, task: "asyncio.Task[None]") -> None:
+        """It has ended."""
         ...
 
     def refused(self, why: Refused, limit: Limit | None = None) -> None:

@@ -29,8 +29,7 @@ from h2.exceptions import H2Error
 from h2.settings import SettingCodes, Settings
 from hyperframe.frame import GoAwayFrame
 
-from littoral.core.limits import (
-    API_WRITE_S,
+from littoral.core.gateway_limits import (
     GATEWAY_BODY_S,
     GATEWAY_CONTROL_FRAMES,
     GATEWAY_FIELDS,
@@ -39,6 +38,7 @@ from littoral.core.limits import (
     GATEWAY_STREAMS,
     GATEWAY_TARGET_BYTES,
 )
+from littoral.core.limits import API_WRITE_S
 from littoral.drivers.web_client import ClientConnection
 from littoral.drivers.web_host import WebHost
 from littoral.drivers.web_stream import Http2Exchange

@@ -3,11 +3,14 @@
 import asyncio
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from email.utils import formatdate
+from typing import Any
 
+from littoral.core.gateway_limits import GATEWAY_CONNECTIONS, GATEWAY_HANDSHAKE_S, GATEWAY_LINGER_S
 from littoral.core.http import Response
-from littoral.core.limits import GATEWAY_CONNECTIONS, GATEWAY_HANDSHAKE_S, GATEWAY_LINGER_S, Limit, Limits
+from littoral.core.limit import Limit
+from littoral.core.limits import Limits
 from littoral.drivers.peer_certificates import PeerCertificates
 from littoral.drivers.problem import unexpected_response
 from littoral.drivers.web_certificates import WebCertificates
@@ -53,6 +56,7 @@ class WebListener:
         self._most = limits[GATEWAY_CONNECTIONS]
         self._tls = tls
         self._listener_fd = listener_fd
+        self._loop = asyncio.get_running_loop()
         self._server: asyncio.Server | TlsAcceptor | None = None
         self._connections: dict[Ticked, None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -160,10 +164,16 @@ class WebListener:
         if data:
             protocol.data_received(data)
 
-    def run(self, task: "asyncio.Task[None]") -> None:
+    def run(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         """See WebHost."""
+        # Not `ensure_future`, which asks the system which process this is, and does not need to.
+        task = self._loop.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def ran(self, task: "asyncio.Task[None]") -> None:
+        """See WebHost."""
+        self._tasks.discard(task)
 
     def refused(self, why: Refused, limit: Limit | None = None) -> None:
         """See WebHost."""

@@ -14,6 +14,7 @@ class PeerHost:
         self.opened = host.opened
         self.closed = host.closed
         self.run = host.run
+        self.ran = host.ran
         self.fault = host.fault
         self.refused = host.refused
         self.reached = host.reached

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from littoral.core.limits import GATEWAY_BODY_RATE, GATEWAY_BODY_S, Limit
+from littoral.core.gateway_limits import GATEWAY_BODY_RATE, GATEWAY_BODY_S
+from littoral.core.limit import Limit
 from littoral.drivers.web_body import IncomingBytes
 from littoral.drivers.web_host import WebBounds
 from littoral.wire.chunked_body import ChunkedBody

@@ -39,6 +39,7 @@ class Http2Carrier(Protocol):
     blocked: bool
     client: str
     scheme: str
+    tls: str
 
     def flush(self) -> None:
         """Send the frames that were made."""
@@ -71,6 +72,7 @@ class Http2Exchange(WebExchange):
         self.stream_id = stream_id
         self.scheme = carrier.scheme
         self.client = carrier.client
+        self.tls = carrier.tls
         self.method = self.target = self.host = ""
         self.fields = ()
         self.has_body = not has_ended

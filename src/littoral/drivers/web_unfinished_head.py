@@ -1,6 +1,6 @@
 """A request's head of HTTP/1 that has not come whole yet, or never will (RFC 9112, sections 2 and 3). No I/O."""
 
-from littoral.core.limits import GATEWAY_HEAD_BYTES, GATEWAY_TARGET_BYTES
+from littoral.core.gateway_limits import GATEWAY_HEAD_BYTES, GATEWAY_TARGET_BYTES
 from littoral.drivers.web_host import WebHost
 from littoral.wire.request_head import REQUEST_LINE, RefusedRequest, flaw_in_part, refused_line
 

@@ -163,6 +163,27 @@ def test_what_was_purged_no_process_gives(tmp_path: Path, purge: Purge) -> None:
     play(scenario)
 
 
+@pytest.mark.parametrize(
+    "purge",
+    [Purge("all", app="shop"), Purge("tag", "a", app="shop"), Purge("path", "/a", app="shop"), Purge("path", "/a")],
+    ids=lambda purge: f"{purge.kind} {purge.app}",
+)
+def test_what_an_app_purges_is_gone_of_its_own_answers(tmp_path: Path, purge: Purge) -> None:
+    async def scenario(stream: PurgeStream) -> None:
+        answers = [page(f"{each}".encode(), ("cache-tag", "a")) for each in range(2)]
+        shop, other = DiskEdge(tmp_path, *answers, app="shop"), DiskEdge(tmp_path, *answers, app="other")
+        async with running(shop, stream), running(other, stream):
+            for edge in (shop, other):
+                await edge.ask("/a/b")
+            stream.purges.append(purge)
+            assert await shop.hear(stream) == [1 if purge.app else 2]
+            await other.hear(stream)
+            both = [(await edge.ask("/a/b")).sent for edge in (shop, other)]
+            assert both == [b"1", b"0" if purge.app else b"1"]
+
+    play(scenario)
+
+
 def test_what_is_purged_while_nobody_runs_is_not_given_afterwards(tmp_path: Path) -> None:
     async def scenario(stream: PurgeStream) -> None:
         async with running(DiskEdge(tmp_path, page(b"1", ("cache-tag", "a")), page(b"1")), stream) as first:
@@ -279,6 +300,7 @@ def test_an_index_that_is_found_damaged_meanwhile_costs_no_request_and_is_begun_
                 await asyncio.sleep(0.001)  # What is written later would cover the damage.
             before = inode(tmp_path / "index.db")
             connection = apsw.Connection(str(tmp_path / "index.db"))
+            connection.set_busy_timeout(10_000)  # The writers' threads may still be at it.
             connection.execute("SELECT * FROM state").fetchall()
             connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
             connection.close()

@@ -15,6 +15,7 @@ import uvloop
 
 from littoral.core.errors import Conflict, PeerUnreachable, StartupError
 from littoral.core.http import AnyResponse, Handler, Headers, Request, Response, StreamingResponse
+from littoral.core.limit import Limit
 from littoral.core.limits import (
     API_BODY_BYTES,
     API_BODY_S,
@@ -23,13 +24,12 @@ from littoral.core.limits import (
     JOIN_BODY_BYTES,
     PEER_ANSWER_BYTES,
     PEER_STREAM_BYTES,
-    Limit,
     Limits,
 )
 from littoral.drivers import granian_server
-from littoral.drivers.granian_server import TlsFiles
 from littoral.drivers.http_server import HttpServer
 from littoral.drivers.listeners import listen_tcp
+from littoral.drivers.tls_files import TlsFiles
 from littoral.drivers.transport import HttpTransport, Identity
 from tests.support.certificates import TestCa
 

@@ -12,6 +12,7 @@ import pytest
 import uvloop
 
 from littoral.core.http import AnyResponse, Handler, Request, Response, StreamingResponse
+from littoral.core.limit import Limit
 from littoral.core.limits import (
     API_BODY_BYTES,
     API_BODY_S,
@@ -21,7 +22,6 @@ from littoral.core.limits import (
     API_IDLE_S,
     API_PIPELINED,
     API_WRITE_S,
-    Limit,
     Limits,
 )
 from littoral.core.waiting import while_client_waits

@@ -5,13 +5,8 @@ from typing import Any
 
 import pytest
 
-from littoral.core.limits import (
-    ORIGIN_FIELDS,
-    ORIGIN_HEAD_BYTES,
-    ORIGIN_INTERIM,
-    ORIGIN_READ_AHEAD_BYTES,
-    Limits,
-)
+from littoral.core.gateway_limits import ORIGIN_FIELDS, ORIGIN_HEAD_BYTES, ORIGIN_INTERIM, ORIGIN_READ_AHEAD_BYTES
+from littoral.core.limits import Limits
 from littoral.gateway.origins.transport import OriginFailed, OriginRequest, OriginTimeouts
 from tests.support.origins import GET, OK, TIMEOUTS, against, answer_all, answering, drive, read_all
 
@@ -60,7 +55,7 @@ def test_a_response_that_comes_at_once_is_whole():
         async with against(answering(b"HTTP/1.1 200 OK\r\nX: Y\r\ncontent-length: 2\r\n\r\nok")) as (origin, transport):
             answer = await transport.send(origin.endpoint, GET, TIMEOUTS)
             assert (answer.status, answer.version, answer.whole, answer.length) == (200, "1.1", b"ok", 2)
-            assert answer.fields == [("x", "Y"), ("content-length", "2")]
+            assert answer.fields == (("x", "Y"), ("content-length", "2"))
             assert await answer.read() == b"ok"
             assert await answer.read() == b""
             answer.close()

@@ -4,7 +4,9 @@ import asyncio
 
 import pytest
 
-from littoral.core.limits import ORIGIN_FIELDS, Limits
+from littoral.core.gateway_limits import ORIGIN_FIELDS
+from littoral.core.limits import Limits
+from littoral.drivers import origin_reader
 from littoral.drivers.origin_parser import BEGIN, END, HEAD
 from littoral.drivers.origin_reader import ResponseReader
 from littoral.drivers.origin_response import OriginResponse
@@ -34,6 +36,41 @@ def test_a_response_that_comes_at_once_leaves_nothing_behind():
         framing = reader.read(response, b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
         assert framing is not None
         assert (framing.length, response.whole, reader.has_begun, reader._events) == (len(body), body, False, [])
+
+
+def test_a_head_that_came_before_is_known_and_is_not_mistaken_for_the_head_of_another_body():
+    head = b"HTTP/1.1 200 OK\r\nx-known: %d\r\ncontent-length: 2\r\n\r\n"
+    reader, response = reading()
+    for _ in range(2):
+        framing = reader.read(response, head % 1 + b"ok")
+        assert framing is not None
+        assert (response.status, response.whole, dict(response.fields)["x-known"]) == (200, b"ok", "1")
+    assert head % 1 in origin_reader._known
+    # More than it announces, less than it announces, in two reads: as ever.
+    assert reader.read(response, head % 1 + b"okHTTP/1.1 200 OK\r\n") is None
+    assert reader.has_excess
+    reader, response = reading()
+    assert reader.read(response, head % 1 + b"o") is None
+    assert reader.read(response, b"k") is None
+    assert (reader.is_complete, reader.take_body()) == (True, b"ok")
+    reader, response = reading("HEAD")
+    assert reader.read(response, head % 1) is None
+    assert reader.is_complete
+
+
+@pytest.mark.parametrize("field", [b"set-cookie: id=1", b"x: " + b"long" * 1000])
+def test_what_is_for_one_or_is_long_is_not_known_again(field):
+    reader, response = reading()
+    data = b"HTTP/1.1 200 OK\r\n" + field + b"\r\ncontent-length: 2\r\n\r\nok"
+    assert reader.read(response, data) is not None
+    assert data[:-2] not in origin_reader._known
+
+
+def test_known_heads_are_not_without_bound():
+    reader, response = reading()
+    for number in range(2 * origin_reader.HEADS_KEPT):
+        assert reader.read(response, b"HTTP/1.1 200 OK\r\nn: %d\r\ncontent-length: 0\r\n\r\n" % number) is not None
+        assert len(origin_reader._known) <= origin_reader.HEADS_KEPT
 
 
 def test_one_that_does_not_is_the_same_in_the_end():

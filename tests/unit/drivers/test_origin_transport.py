@@ -7,7 +7,8 @@ import ssl
 import pytest
 
 from littoral.core.errors import InvalidInput
-from littoral.core.limits import ORIGIN_CONNECTION_S, ORIGIN_IDLE_CONNECTIONS, ORIGIN_IDLE_S, Limits
+from littoral.core.gateway_limits import ORIGIN_CONNECTION_S, ORIGIN_IDLE_CONNECTIONS, ORIGIN_IDLE_S
+from littoral.core.limits import Limits
 from littoral.drivers.clock import SystemClock
 from littoral.drivers.random import SystemRandom
 from littoral.gateway.origins.caller import OriginCaller

@@ -11,7 +11,8 @@ import uvloop
 from cryptography import x509
 
 from littoral.core.errors import StartupError
-from littoral.core.limits import GATEWAY_HANDSHAKE_S, Limits
+from littoral.core.gateway_limits import GATEWAY_HANDSHAKE_S
+from littoral.core.limits import Limits
 from littoral.drivers.listeners import listen_tcp
 from littoral.drivers.web_certificates import CertificateFiles, WebCertificates
 from littoral.drivers.web_listener import WebListener

@@ -10,8 +10,7 @@ import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from littoral.core.limits import (
-    API_WRITE_S,
+from littoral.core.gateway_limits import (
     GATEWAY_BODY_RATE,
     GATEWAY_BODY_S,
     GATEWAY_FIELDS,
@@ -22,11 +21,11 @@ from littoral.core.limits import (
     GATEWAY_SEND_BYTES,
     GATEWAY_TARGET_BYTES,
     GATEWAY_UNREAD_BYTES,
-    Limits,
 )
+from littoral.core.limits import API_WRITE_S, Limits
 from littoral.drivers.web_connection import Http1Connection
 from littoral.drivers.web_listener import WebListener
-from littoral.gateway.exchange import BodyBroken, ClientGone, Duplex, Exchange
+from littoral.gateway.exchange import BodyBroken, ClientGone, Duplex, Exchange, Later
 from tests.support.web import DEADLINE_S, PLAIN, WebClient, connected, echo, play, until
 
 H = b"Host: h\r\n"
@@ -69,6 +68,95 @@ def test_what_is_at_hand_is_answered_without_a_task():
         assert head.startswith("HTTP/1.1 200 OK\r\ndate: ")
         assert "\r\ncontent-type: text/plain\r\nage: 1\r\ncontent-length: 2\r\n\r\n" in head
         assert tasks == [before]
+
+    play(serve, story)
+
+
+class Called(Later):
+    """An answer that this test gives."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self.exchange = exchange
+        self.cancelled = 0
+
+    def cancel(self) -> None:
+        self.cancelled += 1
+
+
+def test_an_answer_that_comes_in_a_callback_needs_no_task():
+    asked: list[Called] = []
+
+    def serve(exchange: Exchange) -> Later:
+        asked.append(Called(exchange))
+        return asked[-1]
+
+    async def story(client: WebClient, listener: WebListener) -> None:
+        before = len(asyncio.all_tasks())
+        client.get("/1")
+        client.get("/2")
+        await until(lambda: bool(asked))
+        assert len(asyncio.all_tasks()) == before
+        for number in (1, 2):
+            await until(lambda: len(asked) == number)  # noqa: B023 -- it is waited for here
+            asked[-1].exchange.respond(200, PLAIN, (), asked[-1].exchange.target.encode())
+            assert (await client.answer())[1] == b"/%d" % number
+        client.leave()
+        await until(lambda: not listener.connections)
+        assert [each.cancelled for each in asked] == [0, 0]
+
+    play(serve, story)
+
+
+def test_an_answer_that_comes_in_a_callback_is_cancelled_when_its_client_goes():
+    asked: list[Called] = []
+
+    def serve(exchange: Exchange) -> Later:
+        asked.append(Called(exchange))
+        return asked[-1]
+
+    async def story(client: WebClient, listener: WebListener) -> None:
+        client.get()
+        await until(lambda: bool(asked))
+        client.leave()
+        await until(lambda: not listener.connections)
+        assert [each.cancelled for each in asked] == [1]
+        asked[0].exchange.respond(200, PLAIN, (), b"dropped")
+
+    play(serve, story)
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+def test_what_is_left_of_an_answer_that_came_in_a_callback_goes_on_in_a_task(*, leaves: bool):
+    ended: list[str] = []
+
+    async def rest(exchange: Exchange) -> None:
+        try:
+            await exchange.begin(200, PLAIN, ())
+            await exchange.send(b"one")
+            while leaves:
+                await asyncio.sleep(1)
+            await exchange.end()
+        except asyncio.CancelledError:
+            ended.append("cancelled")
+            raise
+        ended.append("whole")
+
+    def serve(exchange: Exchange) -> Later:
+        later = Called(exchange)
+        assert exchange.go_on is not None
+        asyncio.get_running_loop().call_soon(exchange.go_on, rest(exchange))
+        return later
+
+    async def story(client: WebClient, listener: WebListener) -> None:
+        client.get()
+        assert "transfer-encoding: chunked" in await client.head()
+        if leaves:
+            client.leave()
+            await until(lambda: not listener.connections and not listener._tasks)
+        else:
+            await until(lambda: bool(ended))
+            client.get("/again")
+        assert ended[0] == ("cancelled" if leaves else "whole")
 
     play(serve, story)
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from littoral.core.limits import GATEWAY_CONNECTIONS, GATEWAY_HANDSHAKE_S, Limits
+from littoral.core.gateway_limits import GATEWAY_CONNECTIONS, GATEWAY_HANDSHAKE_S
+from littoral.core.limits import Limits
 from littoral.drivers.listeners import listen_tcp
 from littoral.drivers.web_certificates import CertificateFiles, WebCertificates
 from littoral.drivers.web_listener import WebListener

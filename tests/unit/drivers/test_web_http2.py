@@ -13,8 +13,7 @@ from hyperframe.frame import ContinuationFrame, HeadersFrame
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from littoral.core.limits import (
-    API_WRITE_S,
+from littoral.core.gateway_limits import (
     GATEWAY_BODY_S,
     GATEWAY_CONTROL_FRAMES,
     GATEWAY_FIELDS,
@@ -22,8 +21,8 @@ from littoral.core.limits import (
     GATEWAY_READ_BYTES,
     GATEWAY_STREAM_RESETS,
     GATEWAY_STREAMS,
-    Limits,
 )
+from littoral.core.limits import API_WRITE_S, Limits
 from littoral.drivers.clock import SystemClock
 from littoral.drivers.random import SystemRandom
 from littoral.drivers.web_listener import WebListener

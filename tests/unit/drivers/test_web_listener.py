@@ -4,7 +4,8 @@ import asyncio
 
 import uvloop
 
-from littoral.core.limits import GATEWAY_CONNECTIONS, GATEWAY_FIELDS, Limits
+from littoral.core.gateway_limits import GATEWAY_CONNECTIONS, GATEWAY_FIELDS
+from littoral.core.limits import Limits
 from littoral.drivers.web_listener import WebListener
 from littoral.gateway.exchange import ClientGone, Exchange
 from tests.support.web import DEADLINE_S, PLAIN, WebClient, echo, listening, play, until

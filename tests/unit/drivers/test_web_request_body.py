@@ -2,7 +2,9 @@
 
 import pytest
 
-from littoral.core.limits import GATEWAY_BODY_RATE, GATEWAY_BODY_S, Limit, Limits
+from littoral.core.gateway_limits import GATEWAY_BODY_RATE, GATEWAY_BODY_S
+from littoral.core.limit import Limit
+from littoral.core.limits import Limits
 from littoral.drivers.web_host import WebBounds
 from littoral.drivers.web_request_body import RequestBody
 from littoral.wire.chunked_body import BrokenChunks

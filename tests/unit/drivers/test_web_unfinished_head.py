@@ -4,7 +4,8 @@ from typing import cast
 
 import pytest
 
-from littoral.core.limits import GATEWAY_HEAD_BYTES, GATEWAY_TARGET_BYTES, Limits
+from littoral.core.gateway_limits import GATEWAY_HEAD_BYTES, GATEWAY_TARGET_BYTES
+from littoral.core.limits import Limits
 from littoral.drivers.web_host import WebBounds, WebHost
 from littoral.drivers.web_unfinished_head import UnfinishedHead, without_empty_line
 from littoral.wire.request_head import RefusedRequest
