@@ -8,12 +8,14 @@ import msgspec
 import zstandard
 
 from littoral.core.errors import InvalidInput, TooLarge
-from littoral.core.limits import APP_BUNDLE_BYTES
+from littoral.core.function_limits import APP_BUNDLE_BYTES
 from littoral.core.undecodable import UNDECODABLE
 from littoral.wire.compression import Undecodable, decompress
 
 UNPACKED_MOST_BYTES = 16 * APP_BUNDLE_BYTES.default
 """A bundle that claims to hold more is refused before it is unpacked."""
+REMAINS_A_BUNDLE_BYTES = 128 << 10
+"""Code that is not larger, unpacked, travels in its record: for a blob a node would have to ask once more."""
 REVISION_CHARACTERS = 16
 
 _encode = msgspec.msgpack.Encoder(order="deterministic").encode
@@ -26,7 +28,7 @@ def pack_bundle(app: str, files: Mapping[str, bytes]) -> bytes:
     Raises: InvalidInput for a path that leaves the folder, TooLarge.
     """
     for path in files:
-        _check_path(app, path)
+        check_path(app, path)
     packed = zstandard.ZstdCompressor(level=10).compress(_encode(dict(files)))
     if len(packed) > APP_BUNDLE_BYTES.default:
         raise TooLarge(
@@ -45,7 +47,7 @@ def unpack_bundle(app: str, bundle: bytes) -> dict[str, bytes]:
     except (Undecodable, *UNDECODABLE) as error:
         raise InvalidInput("unpack app", app, f"its bundle is damaged ({error})", "Apply it again") from error
     for path in files:
-        _check_path(app, path)
+        check_path(app, path)
     return files
 
 
@@ -58,7 +60,8 @@ def revision_of(*parts: bytes) -> str:
     return digest.hexdigest()[:REVISION_CHARACTERS]
 
 
-def _check_path(app: str, path: str) -> None:
+def check_path(app: str, path: str) -> None:
+    """Raises InvalidInput for what is no path of a file below an app's folder."""
     pure = PurePosixPath(path)
     if pure.is_absolute() or ".." in pure.parts or not pure.parts or "\0" in path or str(pure) != path:
         raise InvalidInput("pack app", app, f"{path!r} is no plain path below its folder")

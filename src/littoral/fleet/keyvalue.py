@@ -11,16 +11,9 @@ import msgspec
 
 from littoral.core.clock import Clock
 from littoral.core.errors import InvalidInput, NotFound, TooLarge, Unavailable
-from littoral.core.kv import KvEntry, KvPage
-from littoral.core.limits import (
-    KV_CACHE_BYTES,
-    KV_CACHE_ENTRIES,
-    KV_KEY_BYTES,
-    KV_LIST_KEYS,
-    KV_VALUE_BYTES,
-    Limit,
-    Limits,
-)
+from littoral.core.kv import EXPIRES_MOST_S, METADATA_MOST_BYTES, KvEntry, KvPage, KvValue
+from littoral.core.limit import Limit
+from littoral.core.limits import KV_CACHE_BYTES, KV_CACHE_ENTRIES, KV_KEY_BYTES, KV_LIST_KEYS, KV_VALUE_BYTES, Limits
 from littoral.core.resources import Namespace
 from littoral.core.resources.units import parse_duration_ms
 from littoral.fleet.kv_calls import KvCalls
@@ -28,8 +21,8 @@ from littoral.store.store import Store
 
 
 class _Cached(msgspec.Struct):
-    value: bytes | None
-    until_s: float
+    value: KvValue | None
+    fetched_s: float
 
 
 class KeyValueService:
@@ -60,24 +53,40 @@ class KeyValueService:
 
     async def get(self, namespace: str, key: str) -> bytes | None:
         """See KeyValue.get."""
+        found = await self.read(namespace, key)
+        return None if found is None else found.value
+
+    async def read(self, namespace: str, key: str, cache_ttl_s: int | None = None) -> KvValue | None:
+        """See KeyValue.read."""
         spec = self._namespace(namespace)
         self._check_key(key)
         if self._local(spec):
             entry = self._store.kv_get(namespace, key)
-            return entry.value if entry else None
-        return await self._read_through(spec, key)
+            if entry is None or entry.value is None or not entry.lives(self._clock.wall_ms()):
+                return None
+            return KvValue(entry.value, entry.expires_s, entry.metadata)
+        found = await self._read_through(spec, key, cache_ttl_s)
+        # The parent's clock may have been behind, and what is in memory may have expired since.
+        return found if found is None or not self._has_passed(found.expires_s) else None
 
-    async def put(self, namespace: str, key: str, value: bytes) -> KvEntry:
+    async def put(self, namespace: str, key: str, value: bytes, *, expires_s: int = 0, metadata: str = "") -> KvEntry:
         """See KeyValue.put."""
+        if (size := len(metadata.encode())) > METADATA_MOST_BYTES:
+            cause = f"its metadata has {size} bytes as JSON; at most {METADATA_MOST_BYTES} are allowed"
+            raise TooLarge("put key", key[:60], cause, "Put into the value what is longer")
+        if not 0 <= expires_s <= EXPIRES_MOST_S or (expires_s and self._has_passed(expires_s)):
+            cause = f"its expiration, {expires_s} seconds since the epoch, is not in the future"
+            raise InvalidInput("put key", key[:60], cause, "Give a later one, in seconds")
         if len(value) > self._limits[KV_VALUE_BYTES]:
             self._limits.hit(KV_VALUE_BYTES)
             raise TooLarge(
                 "put key",
-                key,
-                f"{len(value)} bytes; at most {self._limits[KV_VALUE_BYTES]} are allowed",
+                key[:60],
+                f"its value has {len(value)} bytes; at most {self._limits[KV_VALUE_BYTES]} are allowed, the limit"
+                f" {KV_VALUE_BYTES.name} of this node",
                 "Split the value over several keys",
             )
-        return await self._write(namespace, key, value)
+        return await self._write(namespace, key, value, expires_s, metadata)
 
     async def delete(self, namespace: str, key: str) -> KvEntry:
         """See KeyValue.delete."""
@@ -88,16 +97,18 @@ class KeyValueService:
         spec = self._namespace(namespace)
         limit = max(1, min(limit, self._limits[KV_LIST_KEYS]))
         if self._local(spec):
-            return self._store.kv_page(namespace, prefix, cursor, limit)
+            return self._store.kv_page(namespace, prefix, cursor, limit, self._clock.wall_ms())
         return await self._parent(namespace).list(namespace, prefix, cursor, limit)
 
-    async def _write(self, namespace: str, key: str, value: bytes | None) -> KvEntry:
+    async def _write(
+        self, namespace: str, key: str, value: bytes | None, expires_s: int = 0, metadata: str = ""
+    ) -> KvEntry:
         spec = self._namespace(namespace)
         self._check_key(key)
         if self._local(spec):
-            return await self._store.submit(lambda tx: tx.kv_put(namespace, key, value))
-        entry = await self._parent(namespace).write(namespace, key, value)
-        self._remember(spec, key, value)
+            return await self._store.submit(lambda tx: tx.kv_put(namespace, key, value, expires_s, metadata))
+        entry = await self._parent(namespace).write(namespace, key, value, expires_s, metadata)
+        self._remember(spec, key, None if value is None else KvValue(value, expires_s, metadata))
         return entry
 
     def _local(self, spec: Namespace) -> bool:
@@ -110,13 +121,17 @@ class KeyValueService:
             )
         return spec.spec.mode == "replicated" or self._calls is None
 
-    async def _read_through(self, spec: Namespace, key: str) -> bytes | None:
+    def _has_passed(self, expires_s: int) -> bool:
+        return 0 < expires_s * 1000 <= self._clock.wall_ms()
+
+    async def _read_through(self, spec: Namespace, key: str, cache_ttl_s: int | None) -> KvValue | None:
         name = spec.metadata.name
         cached = self._cache.get((name, key))
-        if cached is not None and self._clock.monotonic_s() < cached.until_s:
+        most_s = parse_duration_ms(spec.spec.cache_ttl) / 1000 if cache_ttl_s is None else cache_ttl_s
+        if cached is not None and self._clock.monotonic_s() < cached.fetched_s + most_s:
             return cached.value
         try:
-            value = await self._parent(name).get(name, key)
+            value = await self._parent(name).read(name, key)
         except Unavailable:
             if cached is None:
                 raise
@@ -126,11 +141,10 @@ class KeyValueService:
         self._remember(spec, key, value)
         return value
 
-    def _remember(self, spec: Namespace, key: str, value: bytes | None) -> None:
-        until_s = self._clock.monotonic_s() + parse_duration_ms(spec.spec.cache_ttl) / 1000
+    def _remember(self, spec: Namespace, key: str, value: KvValue | None) -> None:
         self._forget(self._cache.pop((spec.metadata.name, key), None))
-        self._cache[(spec.metadata.name, key)] = _Cached(value, until_s)
-        self._cached_bytes += len(value or b"")
+        self._cache[(spec.metadata.name, key)] = _Cached(value, self._clock.monotonic_s())
+        self._cached_bytes += _size(value)
         while (reached := self._cache_limit()) is not None:
             self._limits.hit(reached)
             self._forget(self._cache.popitem(last=False)[1])
@@ -142,7 +156,7 @@ class KeyValueService:
 
     def _forget(self, cached: _Cached | None) -> None:
         if cached is not None:
-            self._cached_bytes -= len(cached.value or b"")
+            self._cached_bytes -= _size(cached.value)
 
     def _namespace(self, name: str) -> Namespace:
         spec = self._namespaces(name)
@@ -165,5 +179,14 @@ class KeyValueService:
         if not 0 < size <= self._limits[KV_KEY_BYTES]:
             self._limits.hit(KV_KEY_BYTES)
             raise InvalidInput(
-                "use key", repr(key[:60]), f"{size} bytes; 1 to {self._limits[KV_KEY_BYTES]} are allowed", "Shorten it"
+                "use key",
+                repr(key[:60]),
+                f"it has {size} bytes; 1 to {self._limits[KV_KEY_BYTES]} are allowed, the limit {KV_KEY_BYTES.name}",
+                "Shorten it" if size else "Give it a name",
             )
+        if key in {".", ".."}:
+            raise InvalidInput("use key", repr(key), "URLs cannot name it", "Use another")
+
+
+def _size(value: KvValue | None) -> int:
+    return 0 if value is None else len(value.value) + len(value.metadata)

@@ -5,9 +5,9 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from littoral.core.errors import Forbidden
+from littoral.core.errors import Forbidden, Unavailable
 from littoral.core.http import Request, Response
-from littoral.core.kv import KeyValue, KvEntry, KvPage
+from littoral.core.kv import ExpiresS, KeyValue, KvEntry, KvPage, KvValue, Metadata
 from littoral.wire import peer
 
 KV_CALL = "/v1/peer/kv"
@@ -23,6 +23,8 @@ class KvCall(msgspec.Struct, frozen=True, omit_defaults=True):
     value: bytes | None = None
     cursor: str | None = None
     limit: int = 1000
+    expires_s: ExpiresS = 0
+    metadata: Metadata = ""
 
 
 class KvAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -31,6 +33,9 @@ class KvAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     value: bytes | None = None
     page: KvPage | None = None
     entry: KvEntry | None = None
+    expires_s: ExpiresS = 0
+    """Of `value`. A parent that does not say knows of none."""
+    metadata: Metadata = ""
 
 
 class ParentCall(Protocol):
@@ -45,19 +50,31 @@ class KvCalls:
     def __init__(self, call: ParentCall) -> None:
         self._call = call
 
-    async def get(self, namespace: str, key: str) -> bytes | None:
-        """The value at the root, or None."""
-        return (await self._ask(KvCall("get", namespace, key))).value
+    async def read(self, namespace: str, key: str) -> KvValue | None:
+        """What the root has, or None."""
+        answer = await self._ask(KvCall("get", namespace, key))
+        return None if answer.value is None else KvValue(answer.value, answer.expires_s, answer.metadata)
 
     async def list(self, namespace: str, prefix: str, cursor: str | None, limit: int) -> KvPage:
         """A page of the root's listing."""
         page = (await self._ask(KvCall("list", namespace, prefix, cursor=cursor, limit=limit))).page
         return page or KvPage([], None)
 
-    async def write(self, namespace: str, key: str, value: bytes | None) -> KvEntry:
-        """Write at the root."""
-        entry = (await self._ask(KvCall("delete" if value is None else "put", namespace, key, value))).entry
+    async def write(
+        self, namespace: str, key: str, value: bytes | None, expires_s: int = 0, metadata: str = ""
+    ) -> KvEntry:
+        """Write at the root. Raises Unavailable where a node above knows nothing of expirations and metadata."""
+        operation: Literal["put", "delete"] = "delete" if value is None else "put"
+        call = KvCall(operation, namespace, key, value, expires_s=expires_s, metadata=metadata)
+        entry = (await self._ask(call)).entry
         assert entry is not None
+        if (entry.expires_s, entry.metadata) != (expires_s, metadata):
+            raise Unavailable(
+                "put key",
+                key,
+                "it was written without its expiration and metadata: a node above is of a version that has none",
+                "Update the parent, then write the key again",
+            )
         return entry
 
     async def _ask(self, call: KvCall) -> KvAnswer:
@@ -76,11 +93,15 @@ async def answer_kv_call(keyvalue: KeyValue, request: Request, may_ask: Callable
             "Place the namespace on that node",
         )
     if call.operation == "get":
-        answer = KvAnswer(value=await keyvalue.get(call.namespace, call.key))
+        found = await keyvalue.read(call.namespace, call.key)
+        answer = KvAnswer() if found is None else KvAnswer(found.value, None, None, found.expires_s, found.metadata)
     elif call.operation == "list":
         answer = KvAnswer(page=await keyvalue.list(call.namespace, call.key, call.cursor, call.limit))
     elif call.operation == "delete" or call.value is None:
         answer = KvAnswer(entry=await keyvalue.delete(call.namespace, call.key))
     else:
-        answer = KvAnswer(entry=await keyvalue.put(call.namespace, call.key, call.value))
+        entry = await keyvalue.put(
+            call.namespace, call.key, call.value, expires_s=call.expires_s, metadata=call.metadata
+        )
+        answer = KvAnswer(entry=entry)
     return peer.answer(answer)

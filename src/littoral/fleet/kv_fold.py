@@ -28,7 +28,7 @@ from littoral.core.undecodable import UNDECODABLE
 from littoral.fleet.desired import DesiredFold, desired_in, is_desired
 from littoral.fleet.registry import MEMBERS, SUBTREE, is_placed_among
 from littoral.store.dead_letters import append_dead_letters, dead_letters
-from littoral.store.kv import kv_namespace, stand_in
+from littoral.store.kv import encode_entry, kv_namespace, stand_in
 from littoral.store.stream import StreamInfo
 from littoral.store.transaction import Transaction
 from littoral.wire.peer import Member
@@ -65,7 +65,7 @@ def put_write_aside(tx: Transaction, source: str, namespace: str, entry: KvEntry
         f" forgotten deletions up to {_when(horizon)}",
         "Write it again if it is still wanted",
     )
-    append_dead_letters(tx, dead_letters(source, str(refused), _encode(entry), tx.now_ms, f"{WRITE}/{namespace}"))
+    append_dead_letters(tx, dead_letters(source, str(refused), encode_entry(entry), tx.now_ms, f"{WRITE}/{namespace}"))
 
 
 def _outdoes(tx: Transaction, namespace: str, entry: KvEntry) -> bool:
@@ -155,7 +155,7 @@ class KvFold:
         outdoes = _outdoes(tx, namespace, entry)
         merged = tx.kv_merge_from_below(namespace, [entry])
         if outdoes or merged.doubtful or stand_in(entry) in merged.buried:
-            fresh = tx.kv_put(namespace, entry.key, entry.value)
+            fresh = tx.kv_put(namespace, entry.key, entry.value, entry.expires_s, entry.metadata)
             anew = WrittenAnew(entry.hlc, entry.node, fresh.hlc)
             tx.put_state(ANEW, f"{namespace}/{entry.key}", _encode(anew))
             return f"written anew by {tx.node}"

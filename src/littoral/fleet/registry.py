@@ -140,6 +140,10 @@ class Registry:
         """This node (`own`) and everybody known below it."""
         return [own, *self._below()]
 
+    def member(self, node: str) -> Member | None:
+        """A node below, as it describes itself."""
+        return next((member for member in self._below() if member.node == node), None)
+
     def below(self) -> set[str]:
         """The names of those known below this node."""
         return {member.node for member in self._below()}

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from littoral.core.kv import KvEntry
 from littoral.core.names import StreamName
 from littoral.core.undecodable import UNDECODABLE
 from littoral.fleet.desired import DESIRED, DesiredFold, DesiredRecord
@@ -10,7 +11,7 @@ from littoral.fleet.purges import PURGES, PurgeFold, purges_part
 from littoral.fleet.registry import SUBTREE
 from littoral.store.dead_letters import append_dead_letters, dead_letters
 from littoral.store.folder import apply_or_put_aside
-from littoral.store.kv import KvRow, kv_down_stream, kv_namespace, kv_stream
+from littoral.store.kv import KvRow, kv_down_stream, kv_namespace, kv_stream, said
 from littoral.store.store import Store
 from littoral.store.stream import StreamInfo
 from littoral.store.transaction import Transaction
@@ -29,7 +30,7 @@ ARRIVING = "desired-arriving"
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(DesiredRecord).decode
-_decode_rows = msgspec.msgpack.Decoder(list[KvRow]).decode
+_decode_entries = msgspec.msgpack.Decoder(list[KvEntry]).decode
 
 
 class FoldSnapshots:
@@ -65,7 +66,7 @@ class FoldSnapshots:
         if namespace is None:
             return self._desired_part(cursor, most_bytes)
         rows, complete, horizon = self._store.kv_snapshot(namespace, cursor or "", ENTRIES_AT_ONCE, most_bytes)
-        return SnapshotPart(_encode(rows), None if complete else rows[-1][0], horizon)
+        return SnapshotPart(_encode([said(row) for row in rows]), None if complete else rows[-1][0], horizon)
 
     def _desired_part(self, cursor: str | None, most_bytes: int) -> SnapshotPart:
         values, complete = self._store.state_part(DESIRED, cursor or "", most_bytes)
@@ -183,6 +184,6 @@ class FoldSnapshots:
 def _rows(items: bytes) -> list[KvRow] | None:
     """The entries of a part; None where one of them is none."""
     try:
-        return _decode_rows(items)
+        return [msgspec.structs.astuple(entry) for entry in _decode_entries(items)]
     except UNDECODABLE:
         return None

@@ -3,7 +3,7 @@ import pytest
 import zstandard
 
 from littoral.core.errors import InvalidInput, TooLarge
-from littoral.core.limits import APP_BUNDLE_BYTES
+from littoral.core.function_limits import APP_BUNDLE_BYTES
 from littoral.fleet.bundles import UNPACKED_MOST_BYTES, pack_bundle, revision_of, unpack_bundle
 from littoral.testing.random import SeededRandom
 

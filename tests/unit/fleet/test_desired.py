@@ -10,6 +10,7 @@ from littoral.core.errors import InvalidInput
 from littoral.core.resources import Namespace, Rule
 from littoral.core.resources.model import Window
 from littoral.core.resources.part import Metadata
+from littoral.fleet.bundles import revision_of
 from littoral.fleet.desired import (
     DesiredFold,
     DesiredRecord,
@@ -46,6 +47,15 @@ def test_the_newest_record_of_each_resource_counts_and_a_withdrawn_one_is_gone(s
         await tree.stop()
 
     run(main, seed=seed)
+
+
+def test_records_from_before_code_could_be_a_blob_are_read_and_named_as_they_were():
+    new = record_of(RULE, None)
+    old = {"kind": new.kind, "name": new.name, "revision": new.revision, "document": new.document, "bundle": None}
+    read = msgspec.msgpack.decode(msgspec.msgpack.encode(old), type=DesiredRecord)
+    assert read == new
+    assert read.named_rightly()
+    assert new.revision == revision_of(new.document or b"", b"")
 
 
 def _submit(records: list[DesiredRecord], tx: Transaction) -> int:

@@ -4,6 +4,7 @@ import asyncio
 import base64
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import Any
 
 import msgspec
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from littoral.core.errors import Forbidden, InvalidInput, NotFound, TooLarge, Unavailable
 from littoral.core.hlc import hlc_at
 from littoral.core.http import Request, Response
-from littoral.core.kv import KvEntry
+from littoral.core.kv import KvDetails, KvEntry, KvValue
 from littoral.core.names import StreamName
 from littoral.core.resources import Namespace
 from littoral.core.resources.model import NamespaceSpec
@@ -157,13 +158,102 @@ def test_the_cache_is_bounded_in_entries_and_in_bytes(seed: int):
     play(story, seed, kv_cache_entries=4, kv_cache_bytes=1000)
 
 
+def test_a_key_expires_everywhere_also_where_the_way_is_cut(seed: int):
+    async def story(tree: SimTree, root: SimNode, region: SimNode, site: SimNode) -> None:
+        everybody = (root, region, site)
+        expires_s = root.running.seams.clock.wall_ms() // 1000 + 100
+        for space in ("lines", "central"):
+            await site.running.keyvalue.put(space, "k", b"v", expires_s=expires_s, metadata='"m"')
+        await tree.until(lambda: all(held(node, "k") == b"v" for node in everybody))
+        for node in everybody:
+            assert await node.running.keyvalue.read("lines", "k") == KvValue(b"v", expires_s, '"m"')
+            assert await node.running.keyvalue.read("central", "k") == KvValue(b"v", expires_s, '"m"')
+            page = await node.running.keyvalue.list("central")
+            assert page.details == {"k": KvDetails(expires_s, '"m"')}
+        tree.network.link("plant-a", region.peer_url).cut(reset=True)
+        await asyncio.sleep(101)
+        assert held(site, "k") == b"v", "not swept yet"
+        for node in everybody:
+            assert await node.running.keyvalue.get("lines", "k") is None
+            assert (await node.running.keyvalue.list("lines")).keys == []
+            assert await node.running.keyvalue.get("central", "k") is None, "not even an old value while the way is cut"
+        await tree.until(lambda: all(held(node, "k") is None for node in everybody))
+        tree.network.link("plant-a", region.peer_url).restore()
+        await asyncio.sleep(60)
+        assert len({node.running.store.kv_get("lines", "k") for node in everybody}) == 1
+
+    play(story, seed)
+
+
+def test_expiration_and_metadata_reach_a_new_node_in_a_snapshot(seed: int):
+    async def story(tree: SimTree, root: SimNode, region: SimNode, site: SimNode) -> None:
+        expires_s = root.running.seams.clock.wall_ms() // 1000 + 10_000
+        await root.running.keyvalue.put("lines", "k", b"v", expires_s=expires_s, metadata='{"a":1}')
+        await root.running.keyvalue.put("lines", "plain", b"v")
+        later = await tree.start_child("plant-c", "site", root)
+        await tree.until(lambda: later.hub is not None and held(later, "plain") == b"v")
+        assert await later.running.keyvalue.read("lines", "k") == KvValue(b"v", expires_s, '{"a":1}')
+        assert later.running.store.kv_get("lines", "k") == root.running.store.kv_get("lines", "k")
+
+    play(story, seed)
+
+
+def test_a_value_may_be_taken_from_memory_for_as_long_as_its_reader_says(seed: int):
+    async def story(tree: SimTree, root: SimNode, region: SimNode, site: SimNode) -> None:
+        service = region.running.keyvalue
+        await service.put("central", "k", b"1")
+        await root.running.keyvalue.put("central", "k", b"2")
+        await asyncio.sleep(61)
+        found = await service.read("central", "k", 3600)
+        assert found == KvValue(b"1")
+        assert await service.read("central", "k") == KvValue(b"2")
+
+    play(story, seed)
+
+
+def test_a_parent_that_knows_nothing_of_expirations_is_no_place_for_them():
+    async def main() -> None:
+        async def call(method: str, path: str, body: bytes) -> Response:
+            # As such a node decodes and answers it.
+            asked = msgspec.msgpack.decode(body)
+            return peer.answer({"entry": [asked["key"], asked["value"], 5, "cloud"]})
+
+        calls = KvCalls(call)
+        assert await calls.write("central", "k", b"v") == KvEntry("k", b"v", 5, "cloud")
+        with pytest.raises(Unavailable, match="written without its expiration and metadata.* Update the parent"):
+            await calls.write("central", "k", b"v", 2_000_000_000)
+
+    run(main)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "said"),
+    [
+        ({"expires_s": -1}, InvalidInput, "-1 seconds since the epoch, is not in the future"),
+        ({"expires_s": 1_600_000_000}, InvalidInput, "is not in the future"),
+        ({"expires_s": 1 << 60}, InvalidInput, "is not in the future"),
+        ({"metadata": '"' + "é" * 512 + '"'}, TooLarge, "its metadata has 1026 bytes as JSON; at most 1024"),
+    ],
+)
+def test_what_stands_beside_a_value_has_bounds(options: dict[str, Any], error: type[Exception], said: str):
+    async def main() -> None:
+        sim = SimStore("cloud")
+        service = KeyValueService(sim.open(), lambda _: LINES, lambda _: True, None, sim.clock, sim.limits)
+        with pytest.raises(error, match=said):
+            await service.put("lines", "k", b"v", **options)
+
+    run(main)
+
+
 @pytest.mark.parametrize(
     ("key", "value", "error", "said"),
     [
         ("", b"", InvalidInput, "0 bytes; 1 to 512 are allowed"),
         ("é" * 257, b"", InvalidInput, "514 bytes; 1 to 512 are allowed"),
         ("\ud800", b"", InvalidInput, "it is no Unicode text"),
-        ("k", b"x" * (1024 * 1024 + 1), TooLarge, "at most 1048576 are allowed"),
+        (".", b"", InvalidInput, "URLs cannot name it"),
+        ("..", b"", InvalidInput, "URLs cannot name it"),
+        ("k", b"x" * (1024 * 1024 + 1), TooLarge, "at most 1048576 are allowed, the limit kv-value-bytes"),
     ],
 )
 def test_keys_and_values_have_bounds(key: str, value: bytes, error: type[Exception], said: str):
@@ -187,16 +277,16 @@ def test_calls_reach_the_parents_keyvalue_and_come_back():
         calls = KvCalls(call)
         entry = await calls.write("central", "k", b"v")
         assert (entry.key, entry.value, entry.node) == ("k", b"v", "cloud")
-        assert await calls.get("central", "k") == b"v"
+        assert await calls.read("central", "k") == KvValue(b"v")
         assert (await calls.list("central", "", None, 10)).keys == ["k"]
         assert (await calls.write("central", "k", None)).value is None
-        assert await calls.get("central", "k") is None
+        assert await calls.read("central", "k") is None
         with pytest.raises(InvalidInput, match="read key-value call"):
             await call("POST", KV_CALL, b"\xc1")
         with pytest.raises(InvalidInput, match="Invalid enum value 'drop'"):
             await call("POST", KV_CALL, peer.encode({"operation": "drop", "namespace": "central"}))
         with pytest.raises(Forbidden, match="Place the namespace on that node"):
-            await calls.get("sites", "k")
+            await calls.read("sites", "k")
 
     run(main)
 
@@ -244,7 +334,9 @@ def test_a_doubtful_write_of_a_childs_is_put_aside_and_the_parents_is_not():
             " node knows no longer which keys were deleted since: it has forgotten deletions up to"
             " 2023-11-14T22:13:20+00:00. Write it again if it is still wanted"
         )
-        assert base64.b64decode(letter["record"]) == late
+        assert msgspec.msgpack.decode(base64.b64decode(letter["record"]), type=KvEntry) == KvEntry(
+            "k", b"late", now + 4, "plant-a"
+        )
         assert (fold.refused_entries, fold.merged_entries) == (1, 0)
         await store.submit(lambda tx: fold.apply(tx, name("cloud/kv/lines"), 0, [late]))
         other = msgspec.msgpack.encode(KvEntry("other", b"late", now + 4, "plant-a"))
@@ -348,7 +440,7 @@ def test_a_child_reads_through_only_what_is_placed_on_it_or_below(seed: int):
             await other.running.keyvalue.get("own", "k")
         asking = KvCalls(uplink_of(other).call)
         with pytest.raises(Forbidden):
-            await asking.get("own", "k")
+            await asking.read("own", "k")
         with pytest.raises(Forbidden):
             await asking.write("own", "k", b"forged")
 

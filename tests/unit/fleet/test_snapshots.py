@@ -15,6 +15,7 @@ from littoral.fleet.snapshots import ENTRIES_AT_ONCE, FoldSnapshots
 from littoral.store.store import Store
 from littoral.store.transaction import Transaction
 from littoral.streams.bootstrap import SnapshotPart
+from littoral.testing.clock import EPOCH_MS
 from littoral.testing.loop import run
 from littoral.testing.tree import SimTree
 from tests.support.stores import SimStore, name, records_of
@@ -104,6 +105,24 @@ def test_what_was_deleted_at_the_parent_does_not_live_here_for_an_older_tombston
         assert held is not None
         assert held.value is None
         await site.close()
+
+    run(main)
+
+
+def test_a_part_is_what_nodes_say_that_know_of_no_expirations_where_there_are_none():
+    async def main() -> None:
+        root, site = SimStore("cloud").open(), SimStore("plant-a").open()
+        stream = name("cloud/kv/lines")
+        await root.submit(partial(put, 1))
+        theirs = snapshots_of(root, "").part(stream, None, 1000)
+        former = msgspec.msgpack.decode(theirs.items, type=list[tuple[str, bytes | None, int, str]])
+        assert [row[0] for row in former] == ["k01"]
+        await root.submit(lambda tx: tx.kv_put("lines", "late", b"v", EPOCH_MS // 1000 + 60, '"m"'))
+        theirs = snapshots_of(root, "").part(stream, None, 1000)
+        await site.submit(lambda tx: snapshots_of(site).take(tx, stream, theirs, None))
+        assert site.kv_entries("lines", "", 10) == root.kv_entries("lines", "", 10)
+        for store in (root, site):
+            await store.close()
 
     run(main)
 
