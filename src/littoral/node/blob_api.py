@@ -24,50 +24,19 @@ from littoral.core.http import AnyResponse, Request, Response, StreamingResponse
 from littoral.core.limits import BLOB_PIECE_BYTES, BLOBS_LISTED, Limits
 from littoral.core.offload import Offload
 from littoral.core.undecodable import UNDECODABLE
+from littoral.node.blob_messages import PATH, Announcement, BlobEntry, BlobPage
 from littoral.store.blob_rows import ALGORITHM, BlobRow, blob_digest, blob_name
 from littoral.store.blobs import Blobs
 from littoral.streams.blob_fetcher import BlobFetcher
 from littoral.wire.answers import NO_STORE, json_answer, method_not_allowed
 from littoral.wire.byte_range import Unsatisfiable, byte_range
-from littoral.wire.peer import BlobMark, BlobSize
+from littoral.wire.peer import BlobMark
 from littoral.wire.query import whole_number
 
-PATH = "/v1/blobs"
 PATIENCE_S = 60.0
 """How long a reader waits for bytes that are fetched from above: a few tries of a request that is not answered."""
 LOOK_AGAIN_S = 0.1
 """How often it is looked whether a blob that has come is right."""
-
-
-class Announcement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Body of POST /v1/blobs."""
-
-    digest: str
-    size: BlobSize
-    send: Literal["", "up"] = ""
-
-
-class BlobEntry(msgspec.Struct, frozen=True):
-    """One line of GET /v1/blobs."""
-
-    digest: str
-    size: int
-    have: int
-    """Bytes that are here."""
-    state: Literal["coming", "here", "sending", "above", "refused"]
-    """here: nowhere else, as far as this node knows. above: the parent has it too."""
-    created_ms: int
-    used_ms: int
-    refused: str
-    """Why the parent does not take it."""
-
-
-class BlobPage(msgspec.Struct, frozen=True):
-    """Answer of GET /v1/blobs."""
-
-    blobs: list[BlobEntry]
-    cursor: str | None
-    """Give it to the next call; None at the end."""
 
 
 class BlobApi:

@@ -30,7 +30,7 @@ class BlobParts:
         tasks: Tasks,
     ) -> None:
         """link, sender: to the parent; None at the root. tasks: what fetches run in."""
-        fetcher = BlobFetcher(
+        self.fetcher = fetcher = BlobFetcher(
             blobs, link, tasks, seams.clock, lambda: Backoff(seams.random, limits[RETRY_DELAY_MS]), limits
         )
         self._blobs = blobs

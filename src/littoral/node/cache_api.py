@@ -14,7 +14,8 @@ from littoral.core.http import Request, Response
 from littoral.core.undecodable import UNDECODABLE
 from littoral.gateway.cache.purge import Purge, read_place
 from littoral.node.cache_top import TOP_MOST, TopObject, merged
-from littoral.node.purge_desk import CachedObject, PurgeDesk
+from littoral.node.purge_desk import PurgeDesk
+from littoral.node.purge_messages import CachedObject
 from littoral.wire.answers import json_answer, method_not_allowed
 from littoral.wire.query import whole_number
 

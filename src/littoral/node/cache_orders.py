@@ -14,7 +14,7 @@ from littoral.gateway.cache.memory import MemoryTier
 from littoral.gateway.cache.position import Position
 from littoral.gateway.cache.purge import EVERYTHING, Aim, Purge, aim_of
 from littoral.node.cache_top import most_given
-from littoral.node.purge_desk import CachedObject
+from littoral.node.purge_messages import CachedObject
 from littoral.wire.caching.selection import variant_fields
 from littoral.wire.caching.serving import age_s
 from littoral.wire.caching.storing import Stored
@@ -25,7 +25,7 @@ no more."""
 
 
 class CacheOrders:
-    """Implements `littoral.node.control.GatewayCaches`."""
+    """Implements `littoral.node.control_client.GatewayCaches`."""
 
     def __init__(self, tier: MemoryTier, clock: Clock, disk: DiskTier | None = None) -> None:
         self.tier = tier

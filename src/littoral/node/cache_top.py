@@ -9,7 +9,7 @@ import msgspec
 
 from littoral.gateway.cache.entry import Entry
 from littoral.gateway.cache.memory import Shelf
-from littoral.node.purge_desk import CachedObject
+from littoral.node.purge_messages import CachedObject
 
 TOP_MOST = 100
 """Asked for at a time."""

@@ -5,6 +5,7 @@ import subprocess
 from dataclasses import dataclass, field
 
 FIRST_DELAY_S = 0.05
+NEVER_S = float("inf")
 
 
 @dataclass(slots=True)
@@ -20,3 +21,5 @@ class Child:
     due_s: float = 0.0
     """When to start it next; meaningful while there is no process."""
     delay_s: float = FIRST_DELAY_S
+    is_on_demand: bool = False
+    """Whether it runs only when somebody wants it, and ends when nobody does."""

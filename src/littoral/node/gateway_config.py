@@ -9,7 +9,7 @@ import msgspec
 from littoral.core.resources.access_log import AccessLog
 from littoral.core.resources.part import RouteMatch
 from littoral.core.resources.web import OriginSpec, RouteSpec
-from littoral.functions.client import FunctionTarget
+from littoral.functions.calls.client import FunctionTarget
 from littoral.gateway.routes import Route
 from littoral.node.layout import write_file
 
@@ -50,6 +50,8 @@ class GatewayConfig(msgspec.Struct, frozen=True):
     """As the node's document has it."""
     affinity_key: bytes = b""
     """Secret, with which the marks are made that bring clients back to their targets: the same in all gateways of the node."""
+    country_header: str = ""
+    """In which the proxy before the gateways says where its client is; empty for none."""
     node: str = ""
     """The node's name."""
     identity: IdentityFiles | None = None

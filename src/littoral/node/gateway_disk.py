@@ -4,7 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from littoral.core.clock import Clock
-from littoral.core.limits import GATEWAY_DISK_BYTES, GATEWAY_DISK_OBJECT_BYTES, GATEWAY_DISK_QUEUE_BYTES, Limits
+from littoral.core.gateway_limits import GATEWAY_DISK_BYTES, GATEWAY_DISK_OBJECT_BYTES, GATEWAY_DISK_QUEUE_BYTES
+from littoral.core.limits import Limits
 from littoral.core.random import Random
 from littoral.core.tasks import Tasks
 from littoral.drivers.cache_disk import CacheDisk

@@ -6,13 +6,17 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from littoral.core.asset_rules import FILE_BYTES, AssetRules, asset_rules
 from littoral.core.clock import Clock
-from littoral.core.limits import GATEWAY_CACHE_BYTES, Limits
+from littoral.core.gateway_limits import GATEWAY_CACHE_BYTES
+from littoral.core.limits import Limits
 from littoral.core.random import Random
+from littoral.core.resources.app_assets import Assets
 from littoral.core.resources.web import Cache, OriginSpec, RouteSpec
 from littoral.core.tasks import Tasks
 from littoral.drivers.static_directory import StaticDirectory
-from littoral.gateway.app_calls import AppCalls, AppSender, FunctionCall
+from littoral.gateway.app_assets import AppAssets
+from littoral.gateway.app_calls import AppCalls, AppSender, FunctionAsk, FunctionCall
 from littoral.gateway.cache.cache import RouteCache, Sender
 from littoral.gateway.cache.meters import CacheMeter
 from littoral.gateway.gateway import Handler
@@ -45,6 +49,7 @@ class _Served(Struct):
 
     spec: RouteSpec
     origin: OriginSpec | None
+    assets: Assets | None
     limits: dict[str, int]
     handler: Handler
 
@@ -56,6 +61,7 @@ class GatewayHandlers:
         self,
         transport: OriginTransport,
         call: FunctionCall,
+        ask: FunctionAsk,
         clock: Clock,
         random: Random,
         tasks: Tasks,
@@ -63,7 +69,7 @@ class GatewayHandlers:
         orders: CacheOrders,
         shield: Shield,
     ) -> None:
-        """call: reaches apps. tasks: those of the process. orders: which have the cache, and purge it. shield: the way to the
+        """call, ask: reach apps. tasks: those of the process. orders: which have the cache, and purge it. shield: the way to the
         parent."""
         self._shield = shield
         self._node = ""
@@ -71,6 +77,7 @@ class GatewayHandlers:
         self.tier = orders.tier
         self._transport = transport
         self._call = call
+        self._ask = ask
         self._clock = clock
         self._random = random
         self._tasks = tasks
@@ -79,6 +86,10 @@ class GatewayHandlers:
         """Until a configuration says which."""
         self._origins: dict[str, _Origin] = {}
         self._served: dict[str, _Served] = {}
+        self._country_header = ""
+        self._assets: dict[str, Assets | None] = {}
+        self._asset_rules: dict[str, AssetRules] = {}
+        """By the directory of an app's files, once somebody has asked for one of them."""
 
     def configure(self, config: GatewayConfig, limits: Limits) -> Mapping[str, Handler]:
         """The handlers for a configuration, by what its routes lead to."""
@@ -94,17 +105,22 @@ class GatewayHandlers:
             self._origins[name] = known
         for gone in before.values():
             gone.tasks.abandon()
-        apps = {function.app for function in config.functions}
+        self._country_header = config.country_header
+        self._assets = {function.app: function.assets for function in config.functions}
+        directories = {assets.directory for assets in self._assets.values() if assets is not None}
+        self._asset_rules = {path: rules for path, rules in self._asset_rules.items() if path in directories}
         handlers: dict[str, Handler] = {
-            f"app/{app}": AppCalls(AppSender(app, self._call, limits, self._meters)) for app in sorted(apps)
+            f"app/{app}": self._with_assets(app, AppCalls(self._sender(app, limits))) for app in sorted(self._assets)
         }
         self._orders.use(route.cache.key for route in config.web.values() if route.cache is not None)
         routes, self._served = self._served, {}
         for name, route in config.web.items():
             origin = config.origins[route.origin] if route.origin is not None else None
             served = routes.get(name)
-            if served is None or (served.spec, served.origin, served.limits) != (route, origin, config.limits):
-                served = _Served(route, origin, config.limits, self._handler(name, route, limits))
+            assets = self._assets.get(route.app) if route.app is not None else None
+            known_by = (route, origin, assets, config.limits)
+            if served is None or (served.spec, served.origin, served.assets, served.limits) != known_by:
+                served = _Served(*known_by, self._handler(name, route, limits))
             self._served[name] = served
             handlers[f"route/{name}"] = served.handler
         return handlers
@@ -133,10 +149,11 @@ class GatewayHandlers:
 
     def _handler(self, name: str, route: RouteSpec, limits: Limits) -> Handler:
         if route.app is not None:
-            answers = AppSender(route.app, self._call, limits, self._meters, route.strip_prefix or "")
+            answers = self._sender(route.app, limits, route.strip_prefix or "")
             if route.cache is None or not route.cache.enabled:
-                return AppCalls(answers)
-            return AppCalls(answers, self._cache(name, route.cache, limits, answers))
+                return self._with_assets(route.app, AppCalls(answers), route.strip_prefix or "")
+            cached = AppCalls(answers, self._cache(name, route.cache, limits, answers, route.app))
+            return self._with_assets(route.app, cached, route.strip_prefix or "")
         if route.static is not None:
             directory = StaticDirectory(Path(route.static.directory))
             return StaticFiles(directory, route.static, route.strip_prefix or "", self._clock)
@@ -153,7 +170,28 @@ class GatewayHandlers:
             asked = ShieldedSender(name, sender, self._shield, self._clock, meter)
         return OriginCalls(sender, self._cache(name, spec, limits, asked), limits)
 
-    def _cache(self, name: str, spec: Cache, limits: Limits, sender: Sender) -> RouteCache:
+    def _sender(self, app: str, limits: Limits, strip_prefix: str = "") -> AppSender:
+        return AppSender(app, self._call, limits, self._meters, strip_prefix, self._country_header, self._ask)
+
+    def _with_assets(self, app: str, calls: AppCalls, strip_prefix: str = "") -> Handler:
+        """The app behind the files that travel with it."""
+        assets = self._assets.get(app)
+        if assets is None:
+            return calls
+        path, directory = assets.directory, StaticDirectory(Path(assets.directory))
+
+        def rules() -> AssetRules:
+            found = self._asset_rules.get(path)
+            if found is None:
+                found = asset_rules(lambda name: directory.start_of(name, FILE_BYTES))
+                # What is not there yet says nothing of what will be.
+                if Path(path).is_dir():
+                    self._asset_rules[path] = found
+            return found
+
+        return AppAssets(calls, directory, path, assets, strip_prefix, self._clock, rules)
+
+    def _cache(self, name: str, spec: Cache, limits: Limits, sender: Sender, app: str = "") -> RouteCache:
         meter = self._meters.caches.setdefault(name, CacheMeter())
-        settings = cache_settings(spec, limits, self._node)
+        settings = cache_settings(spec, limits, self._node, app)
         return RouteCache(settings, self.tier, sender, self._clock, self._tasks, meter, self._orders.disk)

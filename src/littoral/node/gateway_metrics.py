@@ -121,6 +121,10 @@ class GatewayMetrics:
         yield counter("littoral_access_log_lines", "Lines of the access log that were written.", total.log_lines)
         text = "Lines of the access log that were dropped: the disk did not take them, or not in time."
         yield counter("littoral_access_log_dropped", text, total.log_dropped)
+        streams = sum(report.meters.app_streams for report in self._reports.values())
+        yield gauge("littoral_function_streams", "Answers of functions under way that come in pieces.", streams)
+        sockets = sum(report.meters.web_sockets for report in self._reports.values())
+        yield gauge("littoral_function_web_sockets", "WebSockets of functions that are open.", sockets)
 
     def _caches(self) -> Iterator[Family]:
         reports = [report.meters for report in self._reports.values()]

@@ -13,26 +13,31 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import msgspec
 import uvloop
 
 from littoral.core.garbage import keep_for_life
-from littoral.core.limits import GATEWAY_CACHE_BYTES, GATEWAY_DRAIN_S, Limits
+from littoral.core.gateway_limits import GATEWAY_CACHE_BYTES, GATEWAY_DRAIN_S
+from littoral.core.limits import Limits
 from littoral.core.resources.web import GatewayTls
 from littoral.core.tasks import Tasks
 from littoral.drivers.clock import SystemClock
 from littoral.drivers.origin_transport import HttpOriginTransport
 from littoral.drivers.random import SystemRandom
 from littoral.drivers.web_listener import WebListener
-from littoral.functions.client import FunctionClients, FunctionRequest
+from littoral.functions.calls.client import FunctionRequest
+from littoral.functions.inline.inline import InlineClients
+from littoral.gateway.app_calls import AppAsked, AppAsking, AppStream, Registrar
 from littoral.gateway.cache.memory import MemoryTier
 from littoral.gateway.gateway import Gateway
 from littoral.gateway.routes import RouteTable
 from littoral.gateway.tracing import TraceAsk, Tracer, TraceReport
 from littoral.node.cache_orders import CacheOrders
-from littoral.node.control import ControlClient
+from littoral.node.control_client import ControlClient
 from littoral.node.control_messages import GatewayReport
 from littoral.node.gateway_certificates import GatewayCertificates
 from littoral.node.gateway_config import read_config
@@ -83,12 +88,21 @@ class GatewayProcess:
         self._control = ControlClient(
             run_dir, self._report, self._load, orders, self._tasks, self._neighbours, trace=self._trace
         )
-        self._functions = FunctionClients(self._control.kill_worker, self._tasks)
+        self._functions = InlineClients(
+            self._control.kill_worker,
+            self._tasks,
+            self._control.want_worker,
+            partial(self._control.want_inline, index),
+            partial(self._control.say_lines, index),
+            log,
+            asyncio.to_thread,
+        )
+        self._control.functions = self._functions
         self._tracer = Tracer(self._gateway.serve, clock, index)
         self._watches = GatewayWatches(run_dir.parent / DIRECTORY, index, clock, log)
         meters = self._gateway.meters
         self._handlers = GatewayHandlers(
-            self._transport, self._call, clock, random, self._tasks, meters, orders, self._neighbours.shield
+            self._transport, self._call, self._ask, clock, random, self._tasks, meters, orders, self._neighbours.shield
         )
         self._listener: WebListener | None = None
         self._certificates = GatewayCertificates(tls) if tls is not None else None
@@ -120,6 +134,7 @@ class GatewayProcess:
             await self._leave(self._listener)
         await stop_both(self._listener, self._neighbours, STOP_GRACE_S)
         self._functions.stop()
+        await self._functions.ended()
         if self._disk is not None:
             await self._disk.tier.close()
         await self._tasks.stop()
@@ -162,15 +177,28 @@ class GatewayProcess:
         meters.log_lines, meters.log_dropped = self._watches.written, self._watches.dropped
         if self._listener is not None:
             meters.refused = self._listener.refusals
-        return GatewayReport(self._index, os.getpid(), meters)
+        return GatewayReport(self._index, os.getpid(), meters, self._functions.news(), self._functions.states())
 
     async def _trace(self, ask: TraceAsk) -> TraceReport:
         return await self._tracer.trace(ask)
 
     async def _call(
-        self, app: str, method: str, url: str, headers: list[tuple[str, str]], body: bytes, request_id: str
-    ) -> tuple[int, list[tuple[str, str]], bytes]:
-        return await self._functions.call(app, FunctionRequest(method, url, headers, body, request_id))
+        self,
+        app: str,
+        method: str,
+        url: str,
+        headers: list[tuple[str, str]],
+        body: bytes | AsyncIterator[bytes] | None,
+        request_id: str,
+        when_gone: Registrar | None = None,
+    ) -> tuple[int, list[tuple[str, str]], bytes | AppStream]:
+        request = FunctionRequest(method, url, headers, body, request_id, when_gone=when_gone)
+        return await self._functions.call(app, request)
+
+    def _ask(
+        self, app: str, method: str, url: str, headers: list[tuple[str, str]], request_id: str, who: AppAsking
+    ) -> AppAsked:
+        return self._functions.ask(app, FunctionRequest(method, url, headers, b"", request_id), who)
 
 
 def _tls(text: str) -> GatewayTls:

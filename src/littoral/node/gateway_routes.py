@@ -1,6 +1,7 @@
 """From the documents of routes and origins to what serves them in a gateway process."""
 
-from littoral.core.limits import GATEWAY_CACHE_OBJECT_BYTES, Limits
+from littoral.core.gateway_limits import GATEWAY_CACHE_OBJECT_BYTES
+from littoral.core.limits import Limits
 from littoral.core.resources.units import parse_duration_ms
 from littoral.core.resources.web import Affinity, Cache, HashBy, OriginSpec
 from littoral.core.resources.web import Target as TargetSpec
@@ -34,8 +35,8 @@ def is_shielded(spec: Cache, origin: OriginSpec) -> bool:
     return spec.enabled and spec.shield and origin.affinity is None
 
 
-def cache_settings(spec: Cache, limits: Limits, node: str = "") -> CacheSettings:
-    """A route's cache, as its document has it. node: the name of the one that it is at."""
+def cache_settings(spec: Cache, limits: Limits, node: str = "", app: str = "") -> CacheSettings:
+    """A route's cache, as its document has it. node: the name of the one that it is at. app: what the route leads to, if that is one."""
     policy = CachePolicy(
         heuristic_fraction=0.1 if spec.heuristic else 0.0,
         ttl_by_status_s={int(status): _seconds(text) for status, text in spec.status_ttl.items()},
@@ -49,7 +50,7 @@ def cache_settings(spec: Cache, limits: Limits, node: str = "") -> CacheSettings
         honour_request_directives=spec.obey_clients,
         name=cache_name(node),
     )
-    return CacheSettings(policy, key_maker(spec.key), limits[GATEWAY_CACHE_OBJECT_BYTES], spec.collapse)
+    return CacheSettings(policy, key_maker(spec.key, app), limits[GATEWAY_CACHE_OBJECT_BYTES], spec.collapse)
 
 
 def origin_pool(name: str, spec: OriginSpec) -> OriginPool:

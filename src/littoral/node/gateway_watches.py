@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from littoral.core.clock import Clock
-from littoral.core.limits import ACCESS_LOG_FILE_BYTES, ACCESS_LOG_FILES, ACCESS_LOG_WAITING_BYTES, Limits
+from littoral.core.gateway_limits import ACCESS_LOG_FILE_BYTES, ACCESS_LOG_FILES, ACCESS_LOG_WAITING_BYTES
+from littoral.core.limits import Limits
 from littoral.core.resources.access_log import AccessLog
 from littoral.core.resources.web import RouteSpec
 from littoral.drivers.access_log_file import AccessLogFile, LogPlace
@@ -17,6 +18,11 @@ DIRECTORY = "log"
 """Of access logs, below a node's data directory."""
 
 
+def log_name(index: int) -> str:
+    """The name of a gateway's file."""
+    return f"access-{index}.jsonl"
+
+
 class GatewayWatches:
     """Those of one process. The file is opened with the first line that is written to it; end it with `close`."""
 
@@ -24,7 +30,7 @@ class GatewayWatches:
         """directory: for the log, where the node's document names none. index: which of the node's gateways this is. warn: is
         told, by another thread, that the log cannot be written."""
         self._directory = directory
-        self._name = f"access-{index}.jsonl"
+        self._name = log_name(index)
         self._clock = clock
         self._warn = warn
         self._file: AccessLogFile | None = None

@@ -19,6 +19,7 @@ from littoral.core.resources import Namespace, Node, placement_matches
 from littoral.core.resources.model import Parent
 from littoral.core.tasks import Tasks
 from littoral.fleet.desired import DESIRED, DesiredFold
+from littoral.fleet.expired_keys import ExpiredKeys
 from littoral.fleet.inbox import is_inbox
 from littoral.fleet.keyvalue import KeyValueService
 from littoral.fleet.kv_calls import KvCalls
@@ -28,9 +29,13 @@ from littoral.fleet.registry import Registry
 from littoral.fleet.snapshots import FoldSnapshots
 from littoral.fleet.tombstones import Tombstones
 from littoral.iot.broker import Broker
+from littoral.iot.durable_sessions import DurableSessions
 from littoral.iot.rule_engine import RuleEngine
+from littoral.node.app_api import AppApi
+from littoral.node.app_logs import AppLogs
 from littoral.node.blob_parts import BlobParts
 from littoral.node.cache_api import CacheApi
+from littoral.node.code_source import CodeBlobs
 from littoral.node.desired_state import Apps, DesiredState, Routes
 from littoral.node.enrolment import (
     JOIN_CA,
@@ -50,15 +55,19 @@ from littoral.node.hub_metrics import (
 )
 from littoral.node.inboxes import Inboxes
 from littoral.node.join_api import JoinApi
+from littoral.node.kv_api import KvApi
 from littoral.node.letter_api import LetterApi
 from littoral.node.letter_desk import LetterDesk
-from littoral.node.mqtt_login import MqttLogin
-from littoral.node.operator_api import OperatorApi, ResourceEntry
+from littoral.node.mqtt_access import MqttAccess
+from littoral.node.mqtt_api import MqttApi
+from littoral.node.operator_api import OperatorApi
+from littoral.node.operator_messages import ResourceEntry
 from littoral.node.peer_api import PeerApi
 from littoral.node.public_streams import PublicStreams
 from littoral.node.purge_desk import PurgeDesk
 from littoral.node.retriers import Retriers
 from littoral.node.seams import Seams
+from littoral.node.secret_parts import SecretParts
 from littoral.node.signing import ParentSigner, RootSigner, Signer
 from littoral.node.status_report import ProcessFacts, StatusReport
 from littoral.node.stream_desk import StreamDesk
@@ -118,6 +127,7 @@ class Hub:
         self.failures: list[BaseException] = []
         """Background work that ended with an unexpected exception: a fault of ours, and the process must end."""
         self.failed = asyncio.Event()
+        self._code_needed = asyncio.Event()
         self._facts = facts
         self._tasks = Tasks(self.note_failure)
         self.operator_token = load_or_create_operator_token(seams.disk, seams.random)
@@ -132,20 +142,23 @@ class Hub:
         self._snapshots = FoldSnapshots(store, self.kv_fold, self._desired_fold, self._purge_fold)
         self.purges = PurgeDesk(store, seams.clock, parent)
         self.uplink = self._make_uplink()
+        self.expired_keys = ExpiredKeys(store, seams.clock, self.warn)
         self.tombstones = Tombstones(store, self.uplink.outbox if self.uplink else None, seams.clock, limits, self.warn)
         calls = KvCalls(self.uplink.call) if self.uplink else None
         self.keyvalue = KeyValueService(store, self.desired.namespace, self._holds, calls, seams.clock, limits)
         self.rules = RuleEngine(store, limits, seams.clock.wall_ms, self.note_failure)
-        login = MqttLogin(config.spec.mqtt, seams.random)
-        self.broker = Broker(self.rules, seams.clock, limits, login, self._tasks)
-        self.rules.attach(self.broker.publish, self.broker.routes_changed)
-        retriers = Retriers(store, self.kv_fold, self.rules)
+        self._mqtt_sessions = DurableSessions(store, self.rules)
+        self.broker = self._make_broker()
+        retriers = Retriers(store, self.kv_fold, self.rules, limits)
         self.dead_letters = LetterDesk(store, limits, retriers, seams.clock.wall_ms, self.warn)
         self.retention = Retention(store, seams.clock, limits, self.warn, seams.offload)
         self.peers = PeerServer(store, limits, self.registry, self._snapshots)
         self.peers.relay_port = int(facts.addresses().get("relay", "0").rpartition(":")[2])
         self.inboxes = Inboxes(self)
         self.blob_parts = self._make_blob_parts()
+        self.secrets = SecretParts(self, self._tasks)
+        self.code = CodeBlobs(store, blobs, self.blob_parts.fetcher, limits)
+        self.app_logs = AppLogs(seams.clock, limits)
         self.subscriptions = Subscriptions(
             store, config.spec.streams, seams.webhooks, seams.disk, seams.clock, seams.random, limits
         )
@@ -167,6 +180,15 @@ class Hub:
         seams, namespace = self.seams, self.desired.namespace
         changed, gone = self._subtree_changed, self._end_session
         return Registry(self.store, parent, namespace, seams.clock, seams.random, self.limits, changed, gone)
+
+    def _make_broker(self) -> Broker:
+        seams, spec = self.seams, self.config.spec.mqtt
+        access = MqttAccess(spec, seams.random, seams.clock, self.warn)
+        sessions, reject_new = self._mqtt_sessions, spec.full_queue == "reject-new"
+        broker = Broker(self.rules, seams.clock, self.limits, access, self._tasks, sessions, reject_new=reject_new)
+        broker.restore()
+        self.rules.attach(broker.publish, broker.routes_changed)
+        return broker
 
     def _make_uplink(self) -> Uplink | None:
         parent = self.config.spec.parent
@@ -221,6 +243,7 @@ class Hub:
             self.registry,
             signer,
             self.blob_parts.server,
+            self.secrets.keys,
         )
         self.join_api = JoinApi(
             self.name, self.identity.ca_pem, ParentFacts(node=self.name), self.registry, signer, clock
@@ -229,6 +252,16 @@ class Hub:
         self.answer_join = telling_time(self.join_api.handle, clock)
         self.streams = StreamServer(self.store, clock, self.seams.random, self.limits)
         self.public_streams = PublicStreams(self.streams, spec.streams, self.subscriptions.api)
+        self.app_api = AppApi(
+            self.code,
+            self.store,
+            lambda: self.desired.wanted,
+            self._facts.apps,
+            self.app_logs,
+            clock,
+            self.limits,
+            is_root=spec.parent is None,
+        )
         self.operator_api = OperatorApi(
             self.store,
             self.operator_token,
@@ -238,10 +271,14 @@ class Hub:
             metrics=self.metrics.text,
             create_token=self.create_token if spec.listen.join else None,
             resources=self._resources,
-            keyvalue=self.keyvalue,
+            kv=KvApi(self.keyvalue, clock),
+            secrets=self.secrets.api,
             letters=LetterApi(self.dead_letters),
+            apps=self.app_api,
+            code=self.code,
             blobs=self.blob_parts.api,
             caches=CacheApi(self.purges),
+            mqtt=MqttApi(self.broker),
             inbox=self.inboxes.api,
             commands=self.inboxes.commands,
             stream_desk=StreamDesk(self.store, self.limits, clock.wall_ms),
@@ -270,8 +307,11 @@ class Hub:
             self._tasks.start(self.purges.begin_anew(self.warn), "purges after a restore")
         self._tasks.start(self._renew_in_time(), "renewal")
         self._tasks.start(self.retention.run(), "retention")
+        self._tasks.start(self._mqtt_sessions.run(), "mqtt sessions")
         self._tasks.start(self.blobs.run(), "blobs")
+        self._tasks.start(self._forget_code(), "code of apps")
         self._tasks.start(self.tombstones.run(), "tombstones")
+        self._tasks.start(self.expired_keys.run(), "expired keys")
         self._tasks.start(self.dead_letters.run(), "dead letters")
         self._tasks.start(self.streams.run(self.warn), "expiry")
         self._tasks.start(self.subscriptions.run(self._tasks.start, self.warn), "subscriptions")
@@ -285,6 +325,7 @@ class Hub:
     async def stop(self) -> None:
         """End background work, commit what is queued, close the store."""
         self.broker.close()
+        await self._mqtt_sessions.finish()
         await self._tasks.stop()
         await self.rules.stop()
         await self.store.close()
@@ -305,6 +346,18 @@ class Hub:
     def _desired_changed(self) -> None:
         self.desired.refresh()
         self.peers.review()
+        self._code_needed.set()
+        self.app_logs.forget({key.removeprefix("App/") for key in self.desired.wanted if key.startswith("App/")})
+
+    async def _forget_code(self) -> None:
+        """Drop the blobs of apps' code that nothing needs any more, now and whenever the desired state has changed."""
+        while True:
+            try:
+                await self.code.forget(lambda: self.desired.wanted)
+            except LittoralError as error:
+                self.warn(str(error))
+            self._code_needed.clear()
+            await self._code_needed.wait()
 
     def _subtree_changed(self, child: str) -> None:
         self.peers.review(child)
@@ -315,7 +368,12 @@ class Hub:
         self.peers.end_session(child)
 
     def _kv_metrics(self) -> Iterator[Family]:
-        return kv_metrics(self.tombstones.forgotten, self.kv_fold.refused_entries, self._snapshots.dropped_entries)
+        return kv_metrics(
+            self.tombstones.forgotten,
+            self.kv_fold.refused_entries,
+            self._snapshots.dropped_entries,
+            self.expired_keys.swept,
+        )
 
     def _holds(self, namespace: Namespace) -> bool:
         """Whether a namespace is held or read through here: it is placed here or below, or this is the root, the system

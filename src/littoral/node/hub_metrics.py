@@ -73,8 +73,9 @@ def subscription_metrics(state: SubscriptionState) -> Iterator[Family]:
     yield counter("littoral_subscription_leases_expired", "Wakes that nobody finished in time.", counters.expired)
 
 
-def kv_metrics(forgotten: int, refused: int, dropped: int) -> Iterator[Family]:
-    """What is counted of deletions that are long past."""
+def kv_metrics(forgotten: int, refused: int, dropped: int, expired: int) -> Iterator[Family]:
+    """What is counted of keys that are gone."""
+    yield counter("littoral_kv_expired_keys", "Keys whose expiration came, and whose values were removed.", expired)
     yield counter("littoral_kv_forgotten_tombstones", "Tombstones older than kv-tombstone-seconds.", forgotten)
     yield counter(
         "littoral_kv_refused_writes",
@@ -87,14 +88,17 @@ def kv_metrics(forgotten: int, refused: int, dropped: int) -> Iterator[Family]:
 def broker_metrics(counters: BrokerCounters) -> Iterator[Family]:
     """What the broker counts."""
     yield counter("littoral_mqtt_received_bytes", "Bytes read from MQTT clients.", counters.received_bytes)
-    yield counter("littoral_mqtt_stored", "QoS 1 publishes stored and acknowledged.", counters.stored)
+    yield counter("littoral_mqtt_stored", "Publishes of QoS 1 and 2 stored and acknowledged.", counters.stored)
     yield counter(
         "littoral_mqtt_store_failures",
-        "Batches of QoS 1 publishes that could not be stored and were not acknowledged.",
+        "Batches of publishes, or of what sessions need, that could not be stored and were not acknowledged.",
         counters.store_failures,
     )
     yield counter("littoral_mqtt_dropped", "Messages dropped for slow or absent subscribers.", counters.dropped)
     yield counter("littoral_mqtt_refused", "Connections refused.", counters.refused)
+    yield counter(
+        "littoral_mqtt_denied", "Publishes and subscriptions of clients that may not make them.", counters.denied
+    )
     closed = [Sample(float(count), {"reason": reason}) for reason, count in counters.closed.items()]
     yield Family("littoral_mqtt_closed", "counter", "Connections closed, by reason.", closed)
 
@@ -210,6 +214,8 @@ def _apps(status: NodeStatus) -> Iterator[Family]:
     yield Family("littoral_function_workers", "gauge", "Workers ready.", workers)
     starts = [Sample(app.starts, {"app": name}) for name, app in status.apps.items()]
     yield Family("littoral_function_starts", "counter", "Workers started.", starts)
+    cold = [Sample(app.cold_starts, {"app": name}) for name, app in status.apps.items()]
+    yield Family("littoral_function_cold_starts", "counter", "Workers started while requests waited for them.", cold)
     restarts = [Sample(app.restarts, {"app": name}) for name, app in status.apps.items()]
     yield Family(
         "littoral_function_restarts", "counter", "Workers that ended unasked and were started again.", restarts

@@ -36,27 +36,53 @@ from littoral.core.resources import Node
 from littoral.core.tasks import Tasks
 from littoral.drivers.clock import SystemClock
 from littoral.drivers.disk import LocalDisk, storage_error
-from littoral.drivers.granian_server import TlsFiles
 from littoral.drivers.http_server import HttpServer
 from littoral.drivers.listeners import adopt_listener
 from littoral.drivers.mqtt import MqttListener
 from littoral.drivers.problem import unexpected_response
-from littoral.drivers.process import ask_supervisor_to_reload, leave, resident_bytes
+from littoral.drivers.process import (
+    ask_supervisor_for_inference,
+    ask_supervisor_to_reload,
+    leave,
+    proportional_bytes,
+    resident_bytes,
+)
 from littoral.drivers.random import SystemRandom
+from littoral.drivers.tls_files import TlsFiles
 from littoral.drivers.transport import HttpTransport
 from littoral.drivers.transport import Identity as TransportIdentity
 from littoral.drivers.webhooks import HttpWebhooks
-from littoral.functions.bindings import BindingServer, Credentials
-from littoral.functions.runtime import FunctionRuntime
-from littoral.node.apps import PlacedApps, prune_revisions
+from littoral.functions.hub.bindings import BindingServer, Credentials
+from littoral.functions.hub.cache_bindings import CacheBindings
+from littoral.functions.hub.kv_bindings import KvBindings
+from littoral.functions.hub.runtime import FunctionRuntime
+from littoral.functions.places import BINDINGS
+from littoral.functions.worker.exceptions import KIND as EXCEPTION
+from littoral.node.app_figures import FiguresDesk
+from littoral.node.app_purges import AppPurges
+from littoral.node.apps import PlacedApps
 from littoral.node.code_place import code_place, remove_plain_code
-from littoral.node.control import ControlServer
+from littoral.node.control_messages import GatewayReport
+from littoral.node.control_server import ControlServer
+from littoral.node.egress_meters import EgressMetrics
+from littoral.node.event_parts import EventParts
 from littoral.node.gateway_config import GatewayConfig
 from littoral.node.gateway_metrics import GatewayMetrics
+from littoral.node.gateway_watches import DIRECTORY, log_name
 from littoral.node.hub import Hub, open_hub
-from littoral.node.layout import EXIT_STARTUP, JOIN_TOKEN_VARIABLE, RUN, read_addresses, read_node_file
+from littoral.node.inference_meters import InferenceMetrics
+from littoral.node.layout import (
+    EXIT_STARTUP,
+    JOIN_TOKEN_VARIABLE,
+    RUN,
+    SHOW_ERRORS_VARIABLE,
+    read_addresses,
+    read_node_file,
+)
+from littoral.node.mqtt_sockets import listener_names
 from littoral.node.placed_routes import PlacedRoutes
 from littoral.node.relay_desk import RelayDesk
+from littoral.node.request_lines import RequestLines
 from littoral.node.route_api import RouteApi
 from littoral.node.route_desk import RouteDesk
 from littoral.node.seams import Seams
@@ -215,32 +241,68 @@ class HubProcess:
     def _make_functions(self) -> "_Functions":
         credentials = Credentials(self._kept_key(BINDINGS_KEY))
         runtime = FunctionRuntime(self._run_dir, self._limits, credentials, _log_fault)
+        runtime.node = self._config.metadata.name
         encrypted = self._store_key is not None
         code = LocalDisk(code_place(self._disk.root, os.environ, encrypted=encrypted))
         if encrypted:
             remove_plain_code(self._disk.root)
-        self._apps = PlacedApps(code, self._limits, runtime, _log_fault)
+        self._apps = PlacedApps(code, self._limits, runtime, _log_fault, self._config.spec.inline_apps)
         self._routes = PlacedRoutes(
             self._apps.config, self._config.spec.static_roots, self._config.metadata.labels.get("region", "")
         )
-        return _Functions(credentials, runtime, self._apps, code)
+        return _Functions(credentials, runtime, self._apps)
 
     async def _start_functions(self, hub: Hub, functions: "_Functions", stack: contextlib.AsyncExitStack) -> None:
         runtime, apps = functions.runtime, functions.apps
-        prune_revisions(functions.code.root, hub.desired.wanted)
+        apps.code.source = hub.code
+        runtime.log = hub.app_logs.note
+        requests = RequestLines(self._access_logs(), hub.app_logs.note_request)
+        hub.app_logs.asked = requests.ask
+        self._tasks.start(requests.run(), "request lines")
+        runtime.shows_errors = bool(os.environ.get(SHOW_ERRORS_VARIABLE))
+        apps.secrets = hub.secrets.apps
+        hub.secrets.apps.arrived = apps.refresh
         metrics = self._gateway_metrics
         hub.metrics.add(metrics.families)
+        egress = EgressMetrics()
+        hub.metrics.add(egress.families)
+        inference = InferenceMetrics()
+        hub.metrics.add(inference.families)
+        runtime.inference.start = ask_supervisor_for_inference
+        events = EventParts(hub.store, hub.seams.clock, hub.seams.random, self._limits, runtime, _log_fault)
+        apps.placed = events.apply
+        hub.operator_api.events = events.api
+        hub.metrics.add(events.metrics)
+        hub.app_api.caller = events.calls
+        figures = self._figures_desk(hub, runtime, events)
+        hub.app_api.figures = figures
+        hub.metrics.add(figures.families)
+
+        def take_report(report: GatewayReport) -> None:
+            metrics.take(report)
+            figures.take(report)
+            apps.take_inline(report.index, report.inline)
+
+        clock = hub.seams.clock
         bindings = BindingServer(
-            self._run_dir / "bindings.sock",
-            hub.keyvalue,
+            self._run_dir / BINDINGS,
+            {
+                "kv": KvBindings(hub.keyvalue, runtime.namespaces, clock, self._limits),
+                EXCEPTION: hub.app_api.exceptions,
+                "cache": CacheBindings(clock, self._limits, AppPurges(hub.purges, clock, self._limits)),
+                "ai": runtime.inference,
+                **events.bindings,
+            },
             functions.credentials,
-            runtime.namespaces,
             self._limits,
             _log_fault,
         )
         relays = self._relay_desk(hub)
         config = partial(self._gateway_config, self._kept_key(AFFINITY_KEY), relays)
-        control = ControlServer(self._run_dir, runtime.kill, metrics.take, config, hub.purges.since)
+        control = ControlServer(self._run_dir, runtime.kill, take_report, config, hub.purges.since, runtime)
+        runtime.listeners.append(control.tell_workers)
+        control.on_egress = egress.take
+        control.on_inference = inference.take
         hub.purges.attach(control)
         assert self._routes is not None
         routes = RouteDesk(partial(self._shown_config, relays), self._routes.statuses)
@@ -251,11 +313,24 @@ class HubProcess:
         runtime.start()
         stack.push_async_callback(runtime.stop)
         stack.push_async_callback(apps.stop)
+        stack.push_async_callback(events.stop)
         with _sockets_in(self._run_dir):
             await control.start()
         stack.push_async_callback(control.stop)
         apps.publish = self._routes.publish = control.publish
         hub.subtree.relay_changed = hub.registry.children_changed = partial(_tell_of_neighbours, control, hub)
+
+    def _figures_desk(self, hub: Hub, runtime: FunctionRuntime, events: EventParts) -> FiguresDesk:
+        by_hub, seams = events.calls.meters, hub.seams
+        return FiguresDesk(lambda: runtime.pools, by_hub, seams.clock, seams.offload, proportional_bytes, self._tasks)
+
+    def _access_logs(self) -> list[Path]:
+        """The files that the gateways write."""
+        log = self._config.spec.access_log
+        directory = (
+            Path(log.directory) if log is not None and log.directory is not None else self._disk.root / DIRECTORY
+        )
+        return [directory / log_name(index) for index in range(self._config.spec.gateways)]
 
     def _relay_desk(self, hub: Hub) -> RelayDesk:
         children = hub.registry.admitted if "relay" in self._addresses else list
@@ -264,8 +339,13 @@ class HubProcess:
 
     def _gateway_config(self, affinity_key: bytes, relays: RelayDesk) -> GatewayConfig:
         """What gateways are told, and nobody else: the key is in nothing that is shown."""
-        log = self._config.spec.access_log
-        return msgspec.structs.replace(self._shown_config(relays), affinity_key=affinity_key, access_log=log)
+        spec = self._config.spec
+        return msgspec.structs.replace(
+            self._shown_config(relays),
+            affinity_key=affinity_key,
+            access_log=spec.access_log,
+            country_header=spec.country_header.lower(),
+        )
 
     def _shown_config(self, relays: RelayDesk) -> GatewayConfig:
         """What operators may see of that."""
@@ -286,10 +366,23 @@ class HubProcess:
             self._servers[name] = server
             await server.start()
             stack.push_async_callback(server.stop)
+        await self._listen_mqtt(hub, stack)
+
+    async def _listen_mqtt(self, hub: Hub, stack: contextlib.AsyncExitStack) -> None:
+        more = listener_names(self._config.spec.mqtt)
+        if "mqtt" not in self._descriptors and not more:
+            return
+        listener = MqttListener(hub.broker)
+        stack.push_async_callback(listener.stop)
         if "mqtt" in self._descriptors:
-            listener = MqttListener(hub.broker)
             await listener.start(adopt_listener(self._descriptors["mqtt"]))
-            stack.push_async_callback(listener.stop)
+        for name, each in more.items():
+            # TLS and WebSocket take longer to import than the broker, and few nodes listen so.
+            from littoral.node.mqtt_listeners import serve  # noqa: PLC0415
+
+            certificates = await serve(each, adopt_listener(self._descriptors[name]), listener)
+            if certificates is not None:
+                self._tasks.start(certificates.keep(hub.warn), f"certificates of {name}")
 
     def _tls(self, *, mutual: bool) -> TlsFiles:
         root = self._disk.root
@@ -299,10 +392,8 @@ class HubProcess:
 class _Functions:
     """What runs functions, made before the hub and started after it."""
 
-    def __init__(self, credentials: Credentials, runtime: FunctionRuntime, apps: PlacedApps, code: LocalDisk) -> None:
-        """code: where apps are unpacked."""
+    def __init__(self, credentials: Credentials, runtime: FunctionRuntime, apps: PlacedApps) -> None:
         self.credentials = credentials
-        self.code = code
         self.runtime = runtime
         self.apps = apps
 

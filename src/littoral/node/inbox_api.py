@@ -17,7 +17,7 @@ import re
 from collections.abc import Mapping
 
 from littoral.core.clock import Clock
-from littoral.core.errors import Conflict, InvalidInput, LittoralError, NotFound
+from littoral.core.errors import Conflict, Forbidden, InvalidInput, LittoralError, NotFound
 from littoral.core.http import AnyResponse, Handler, Headers, Request, Response
 from littoral.core.limits import INBOX_LISTED, Limits
 from littoral.core.names import check_node_name
@@ -26,6 +26,7 @@ from littoral.core.waiting import while_client_waits
 from littoral.fleet.inbox import DEADLINE_MOST_MS, Message
 from littoral.fleet.registry import Registry, not_below
 from littoral.node.asking import AskedPage, Asking
+from littoral.node.secret_api import PATH as SECRET_PATH
 from littoral.wire.answers import json_answer, method_not_allowed
 from littoral.wire.inbox import (
     ASKED_PATH,
@@ -95,6 +96,9 @@ class InboxApi:
         """Make a request at another node, or here."""
         if target == self._node:
             return await self._here(_stripped(request))
+        if SECRET_PATH in request.path:
+            # What is asked travels as a record, which is kept on each node on the way.
+            raise Forbidden("use secrets of", target, "they are set at the root only", "Ask the root itself")
         message = self._message_of(target, request)
         id_ = await self._asking.ask(message)
         told = ((MESSAGE_HEADER, id_), (NODE_HEADER, target))

@@ -22,6 +22,8 @@ APPS = "apps"
 
 EXIT_STARTUP = 3
 """A process of a node that ends so cannot start as configured: starting it again would not help."""
+SHOW_ERRORS_VARIABLE = "LITTORAL_SHOW_ERRORS"
+"""Set for the node of a developer: clients see the tracebacks of apps."""
 JOIN_TOKEN_VARIABLE = "LITTORAL_JOIN_TOKEN"
 
 

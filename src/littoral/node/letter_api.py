@@ -11,24 +11,13 @@ source and reason: only letters that contain these texts there.
 
 from collections.abc import Mapping
 
-import msgspec
-
 from littoral.core.errors import InvalidInput, NotFound
 from littoral.core.http import Request, Response
 from littoral.core.limits import DEAD_LETTERS_AT_ONCE
 from littoral.node.letter_desk import Filter, LetterDesk
+from littoral.node.letter_messages import PATH, Outcome
 from littoral.wire.answers import json_answer, method_not_allowed
 from littoral.wire.query import is_whole_number, whole_number
-
-PATH = "/v1/dead-letters"
-
-
-class Outcome(msgspec.Struct, frozen=True):
-    """Answer of a retry or drop of one letter."""
-
-    offset: int
-    outcome: str
-    """What came of it, in words."""
 
 
 class LetterApi:

@@ -25,7 +25,8 @@ from littoral.core.errors import PeerUnreachable, StartupError, Unauthenticated
 from littoral.core.limits import Limits
 from littoral.core.random import Random
 from littoral.core.resources import Node, Tier
-from littoral.core.resources.model import Listen, Mqtt, MqttUser, NodeSpec, Parent
+from littoral.core.resources.model import Listen, NodeSpec, Parent
+from littoral.core.resources.mqtt import Mqtt, MqttUser
 from littoral.core.resources.part import Metadata
 from littoral.core.transport import Transport
 from littoral.drivers.http_server import HttpServer

@@ -1,4 +1,4 @@
-"""Who may connect to this node's broker."""
+"""Who may connect to this node's broker with a user name and a password."""
 
 import asyncio
 import hashlib
@@ -6,7 +6,7 @@ import hmac
 from collections.abc import Awaitable
 
 from littoral.core.random import Random
-from littoral.core.resources.model import Mqtt
+from littoral.core.resources.mqtt import Mqtt
 from littoral.security.passwords import check_password_hash, hash_password, verify_password
 
 AT_ONCE = 2
@@ -14,26 +14,32 @@ AT_ONCE = 2
 
 
 class MqttLogin:
-    """Checks user name and password against the node's document.
+    """Checks user name and password against the node's document, and the logins of a file.
 
-    A password that was right is remembered as a keyed hash, so that only the first login of each user pays for scrypt:
+    A password that was right is remembered as a keyed hash, so that only the first login of each user pays for hashing:
     a thousand devices that come back after a restart must not keep a gateway busy for a minute.
     """
 
     def __init__(self, config: Mqtt, random: Random) -> None:
         """Raises InvalidInput for a password hash that is none."""
         self._anonymous = config.anonymous
-        self._hashes = {user.username: user.password_hash for user in config.users}
-        for each in self._hashes.values():
+        self._written = {user.username: user.password_hash for user in config.users}
+        for each in self._written.values():
             check_password_hash(each)
+        self._hashes = self._written
         self._key = random.token_bytes(32)
-        self._proved: dict[str, bytes] = {}
+        self._proved: dict[str, tuple[str, bytes]] = {}
+        """By user: the hash that it had then, and the keyed hash of the password."""
         self._random = random
         self._hashing = asyncio.Semaphore(AT_ONCE)
         self._decoy = ""
         """Checked for users there are none of, so that the answer takes the same time."""
 
-    def __call__(self, client_id: str, username: str | None, password: bytes | None) -> bool | Awaitable[bool]:
+    def replace_more(self, hashes: dict[str, str]) -> None:
+        """Let these in too, by name. Where the document has the same name, it says who that is."""
+        self._hashes = hashes | self._written
+
+    def __call__(self, username: str | None, password: bytes | None) -> bool | Awaitable[bool]:
         """Whether a client may connect. What takes time runs beside the event loop."""
         if username is None:
             return self._anonymous
@@ -55,13 +61,13 @@ class MqttLogin:
             stored = self._hashes.get(username)
             right = await asyncio.to_thread(verify_password, text, stored or self._decoy)
             if right and stored is not None:
-                self._proved[username] = self._digest(shown)
+                self._proved[username] = stored, self._digest(shown)
                 return True
             return False
 
     def _is_proved(self, username: str, shown: bytes) -> bool:
-        proved = self._proved.get(username)
-        return proved is not None and hmac.compare_digest(proved, self._digest(shown))
+        stored, digest = self._proved.get(username, ("", b""))
+        return stored == self._hashes.get(username) and hmac.compare_digest(digest, self._digest(shown))
 
     def _digest(self, password: bytes) -> bytes:
         return hashlib.blake2b(password, key=self._key).digest()

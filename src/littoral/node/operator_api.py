@@ -8,42 +8,55 @@ POST   /v1/commands         {command}       see littoral.node.commands
 POST   /v1/tokens           {node, ttlS}    a join token for a child
 GET    /v1/resources                        the desired state
 POST   /v1/resources        [Submission]    change it; at the root only
-GET    /v1/kv/NAMESPACE?prefix&cursor&limit GET|PUT|DELETE /v1/kv/NAMESPACE/KEY
+*      /v1/kv/...                           key-value: see littoral.node.kv_api
+*      /v1/secrets/...                      apps' secrets: see littoral.node.secret_api
 *      /v1/dead-letters                     what could not be applied: see littoral.node.letter_api
+*      /v1/apps/...                         apps and their revisions: see littoral.node.app_api
 *      /v1/blobs                            large files: see littoral.node.blob_api
 *      /v1/cache/...                        the HTTP cache: see littoral.node.cache_api
+*      /v1/mqtt/...                         clients of the MQTT broker: see littoral.node.mqtt_api
 GET    /v1/routes /v1/routes/test            who answers which requests: see littoral.node.route_desk
 POST   /v1/routes/trace                     make a request, and say what it does: see littoral.node.trace_desk
+*      /v1/crons                            what calls apps besides clients: see littoral.node.event_api
 GET    /v1/stream-list /v1/stream-view/...  streams, page by page, and the end of one: see littoral.node.stream_desk
 *      /v1/streams/ORIGIN/PATH              the Durable Streams protocol; /v1/stream/PATH for this node's own
 *      /v1/stream/__ds/...                  subscriptions to streams: see littoral.streams.subscriptions.api
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Annotated
 
 import msgspec
-from msgspec import Meta
 
 from littoral.core.errors import Conflict, InvalidInput, NotFound, Unauthenticated
 from littoral.core.http import AnyResponse, Handler, Request, Response
-from littoral.core.kv import KeyValue
-from littoral.core.limits import KV_LIST_KEYS
 from littoral.core.names import check_node_name
 from littoral.core.undecodable import UNDECODABLE
 from littoral.fleet.desired import DesiredRecord, check_record, submit_desired
-from littoral.node.blob_api import PATH as BLOBS
+from littoral.node.app_api import AppApi
+from littoral.node.app_messages import PATH as APPS
 from littoral.node.blob_api import BlobApi
+from littoral.node.blob_messages import PATH as BLOBS
 from littoral.node.cache_api import PATH as CACHE
 from littoral.node.cache_api import CacheApi
+from littoral.node.code_source import CodeBlobs
 from littoral.node.commands import Commands
+from littoral.node.event_api import PREFIXES as EVENT_PATHS
+from littoral.node.event_api import EventApi
 from littoral.node.inbox_api import InboxApi
-from littoral.node.letter_api import PATH as LETTERS
+from littoral.node.kv_api import PATH as KV_PATH
+from littoral.node.kv_api import KvApi
 from littoral.node.letter_api import LetterApi
+from littoral.node.letter_messages import PATH as LETTERS
+from littoral.node.mqtt_api import MqttApi
+from littoral.node.mqtt_messages import PATH as MQTT
+from littoral.node.operator_messages import Applied, ResourceEntry, TokenOrder
 from littoral.node.route_api import PATHS as ROUTE_PATHS
 from littoral.node.route_api import RouteApi
+from littoral.node.secret_api import PATH as SECRET_PATH
+from littoral.node.secret_api import SecretApi
 from littoral.node.status import NodeStatus
-from littoral.node.stream_desk import LIST, VIEW, StreamDesk
+from littoral.node.stream_desk import StreamDesk
+from littoral.node.stream_messages import LIST, VIEW
 from littoral.security.operator import is_operator
 from littoral.store.store import Store
 from littoral.streams.access import AccessList
@@ -53,39 +66,11 @@ from littoral.streams.subscriptions.record import Owner
 from littoral.streams.subscriptions.rights import Caller
 from littoral.wire.answers import NO_STORE, json_answer, method_not_allowed
 from littoral.wire.inbox import ASKED_PATH, COMMANDS_PATH, NODES_PATH
-from littoral.wire.query import whole_number
 
-TOKEN_TTL_S = 3600
-TOKEN_TTL_MOST_S = 30 * 86_400
-"""A token is a secret that lies about until it is used."""
 OPERATOR = Caller(Owner(operator=True), AccessList([]))
 OPEN_PATHS = ("/healthz", "/metrics")
 STREAM_PATHS = (PREFIX, OWN_PREFIX)
 INBOX_PATHS = (NODES_PATH, f"{ASKED_PATH}/")
-LETTER_PATHS = f"{LETTERS}/"
-BLOB_PATHS = f"{BLOBS}/"
-CACHE_PATHS = f"{CACHE}/"
-
-
-class TokenOrder(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
-    """Body of POST /v1/tokens."""
-
-    node: str
-    ttl_s: Annotated[int, Meta(ge=1, le=TOKEN_TTL_MOST_S)] = TOKEN_TTL_S
-
-
-class Applied(msgspec.Struct, frozen=True):
-    """Answer of POST /v1/resources."""
-
-    changed: int
-
-
-class ResourceEntry(msgspec.Struct, frozen=True):
-    """One line of GET /v1/resources."""
-
-    kind: str
-    name: str
-    revision: str
 
 
 class OperatorApi:
@@ -102,10 +87,14 @@ class OperatorApi:
         metrics: Callable[[], bytes],
         create_token: Callable[[str, int], Awaitable[str]] | None,
         resources: Callable[[], Sequence[ResourceEntry]],
-        keyvalue: KeyValue,
+        kv: KvApi,
+        secrets: SecretApi,
         letters: LetterApi,
+        apps: AppApi,
+        code: CodeBlobs,
         blobs: BlobApi,
         caches: CacheApi,
+        mqtt: MqttApi,
         inbox: InboxApi,
         commands: Commands,
         stream_desk: StreamDesk,
@@ -121,17 +110,26 @@ class OperatorApi:
         self._metrics = metrics
         self._create_token = create_token
         self._resources = resources
-        self._keyvalue = keyvalue
-        self._letters = letters
-        self._blobs = blobs
-        self._caches = caches
+        self._code = code
         self._inbox = inbox
         self._commands = commands
-        self._stream_desk = stream_desk
+        self._parts: list[tuple[str | None, str, Handler]] = [
+            (None, KV_PATH, kv.handle),
+            (None, SECRET_PATH, secrets.handle),
+            (LETTERS, f"{LETTERS}/", letters.handle),
+            (APPS, f"{APPS}/", apps.handle),
+            (BLOBS, f"{BLOBS}/", blobs.handle),
+            (None, f"{CACHE}/", caches.handle),
+            (None, f"{MQTT}/", mqtt.handle),
+            (LIST, VIEW, stream_desk.handle),
+        ]
+        """A path, and what those below it begin with, by who answers."""
         self._streams = streams
         self._subscriptions = subscriptions
         self.routes: RouteApi | None = None
         """None where this node has no gateway."""
+        self.events: EventApi | None = None
+        """Likewise."""
 
     async def handle(self, request: Request) -> AnyResponse:
         """Answer one request. Raises LittoralError."""
@@ -172,31 +170,25 @@ class OperatorApi:
             return self._commands.handle(request)
         if path.startswith(INBOX_PATHS) or path == ASKED_PATH:
             return await self._inbox.handle(request)
-        if path.startswith("/v1/kv/"):
-            return await self._kv(request)
-        if path == LETTERS or path.startswith(LETTER_PATHS):
-            return await self._letters.handle(request)
-        if path == BLOBS or path.startswith(BLOB_PATHS):
-            return await self._blobs.handle(request)
-        if path.startswith(CACHE_PATHS):
-            return await self._caches.handle(request)
-        if path == LIST or path.startswith(VIEW):
-            return await self._stream_desk.handle(request)
-        if path in ROUTE_PATHS:
-            return await self._route_api(path).handle(request)
+        for whole, below, handle in self._parts:
+            if path == whole or path.startswith(below):
+                return await handle(request)
         return await self._plain(request)
 
-    def _route_api(self, path: str) -> RouteApi:
-        if self.routes is None:
+    def _of_gateway(self, path: str) -> Handler:
+        api = self.routes if path in ROUTE_PATHS else self.events
+        if api is None:
             raise Conflict("call", path, f"node {self._store.node} has no gateway", "Give it spec.listen.gateway")
-        return self.routes
+        return api.handle
 
     def _open(self, path: str) -> Response:
         if path == "/healthz":
             return Response(200, [("content-type", "text/plain"), NO_STORE], b"ok\n")
         return Response(200, [("content-type", "text/plain; version=0.0.4"), NO_STORE], self._metrics())
 
-    async def _plain(self, request: Request) -> Response:
+    async def _plain(self, request: Request) -> AnyResponse:
+        if request.path in ROUTE_PATHS or request.path.startswith(EVENT_PATHS):
+            return await self._of_gateway(request.path)(request)
         match (request.method, request.path):
             case ("GET", "/v1/status"):
                 return json_answer(self._status())
@@ -243,28 +235,6 @@ class OperatorApi:
             ) from error
         for record in records:
             check_record(record)
-        changed = await self._store.submit(lambda tx: submit_desired(tx, records))
+            self._code.check(record)
+        changed = await self._store.submit(lambda tx: submit_desired(tx, records, self._code.revisions_most))
         return json_answer(Applied(changed))
-
-    async def _kv(self, request: Request) -> Response:
-        namespace, slash, key = request.path.removeprefix("/v1/kv/").partition("/")
-        if not slash:
-            if request.method != "GET":
-                raise method_not_allowed(request)
-            query = request.query
-            limit = whole_number(query, "limit", "list keys of", namespace, KV_LIST_KEYS.default)
-            page = await self._keyvalue.list(namespace, query.get("prefix", ""), query.get("cursor"), limit)
-            return json_answer({"keys": page.keys, "cursor": page.cursor})
-        match request.method:
-            case "GET" | "HEAD":
-                value = await self._keyvalue.get(namespace, key)
-                if value is None:
-                    raise NotFound("get key", f"{namespace}/{key}", "there is no such key")
-                return Response(200, [("content-type", "application/octet-stream"), NO_STORE], value)
-            case "PUT":
-                await self._keyvalue.put(namespace, key, request.body)
-                return Response(204)
-            case "DELETE":
-                await self._keyvalue.delete(namespace, key)
-                return Response(204)
-        raise method_not_allowed(request)

@@ -15,6 +15,7 @@ from littoral.core.errors import LittoralError
 from littoral.core.names import StreamName
 from littoral.fleet.purges import PURGES, PurgeFold
 from littoral.gateway.cache.purge import Purge, decode_purge
+from littoral.node.purge_messages import BeforeParent
 from littoral.store.database import STORAGE_ERRORS
 from littoral.store.store import Store
 from littoral.wire.relay import PurgesKnown
@@ -23,21 +24,6 @@ REMEMBERED_MOST = 1000
 REMEMBERED_BYTES = 256 * 1024
 """Of the values of these: they go into one frame."""
 READ_BYTES = 512 * 1024
-
-
-class BeforeParent(msgspec.Struct, frozen=True, array_like=True):
-    """What is told of them."""
-
-    known: PurgesKnown
-    """Of the parent's."""
-    own: list[Purge]
-    """In order. `at_ms` says when each was ordered."""
-    is_all: bool
-    """Whether these are all that are remembered; else those that have come since."""
-    before_ms: int
-    """With all: there were others until then."""
-    now_ms: int
-    """By the same clock."""
 
 
 class OwnPurges:
@@ -103,8 +89,8 @@ class OwnPurges:
     def _keep(self, purge: Purge) -> None:
         assert self._kept is not None
         self._kept.append(purge)
-        self._kept_bytes += len(purge.value)
+        self._kept_bytes += len(purge.value) + len(purge.app)
         while len(self._kept) > REMEMBERED_MOST or self._kept_bytes > REMEMBERED_BYTES:
             gone = self._kept.popleft()
-            self._kept_bytes -= len(gone.value)
+            self._kept_bytes -= len(gone.value) + len(gone.app)
             self._before_ms = max(self._before_ms, gone.at_ms)

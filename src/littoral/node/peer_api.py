@@ -6,6 +6,7 @@ from littoral.core.http import AnyResponse, Request, Response
 from littoral.core.kv import KeyValue
 from littoral.fleet.kv_calls import KV_CALL, answer_kv_call
 from littoral.fleet.registry import Registry
+from littoral.fleet.secret_keys import SECRET_KEY, KeyAsk, SecretKeys
 from littoral.node.signing import SIGN, Signer
 from littoral.security.bearer import bearer
 from littoral.security.enrolment import SignRequest
@@ -27,6 +28,7 @@ class PeerApi:
         registry: Registry,
         signer: Signer,
         blobs: BlobServer,
+        secrets: SecretKeys,
     ) -> None:
         self._verifier = verifier
         self._streams = streams
@@ -34,6 +36,7 @@ class PeerApi:
         self._registry = registry
         self._signer = signer
         self._blobs = blobs
+        self._secrets = secrets
 
     async def handle(self, request: Request) -> AnyResponse:
         """Answer one request. Raises LittoralError."""
@@ -44,6 +47,9 @@ class PeerApi:
             return await answer_kv_call(self._keyvalue, request, partial(self._registry.may_ask, child))
         if request.path == SIGN:
             return await self._sign(child, request)
+        if request.path == SECRET_KEY:
+            ask = peer.decode(request.body, KeyAsk, "question for the key of secrets")
+            return peer.answer(await self._secrets.answer(ask, child))
         if request.path.startswith(peer.BLOB):
             return await self._blobs.handle(child, request)
         return await self._streams.handle(child, request)

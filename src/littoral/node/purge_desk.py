@@ -8,7 +8,7 @@ since        a gateway that connects says up to where it knows the stream, and i
 
 from collections import deque
 from collections.abc import Callable
-from typing import Literal, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -19,7 +19,8 @@ from littoral.core.names import StreamName
 from littoral.fleet.purges import PURGES, submit_purge
 from littoral.gateway.cache.position import Position
 from littoral.gateway.cache.purge import EVERYTHING, Purge, check_purge, decode_purge
-from littoral.node.own_purges import BeforeParent, OwnPurges
+from littoral.node.own_purges import OwnPurges
+from littoral.node.purge_messages import CachedObject, PurgeOutcome, Told
 from littoral.node.replies import Replies
 from littoral.store.database import STORAGE_ERRORS
 from littoral.store.replica import lineage_of
@@ -39,18 +40,8 @@ PURGE_BYTES = 64
 WAITED_FOR_MOST = 64
 
 
-class Told(msgspec.Struct, frozen=True, array_like=True):
-    """Purges that a gateway has not heard of, in order."""
-
-    purges: list[Purge]
-    until: Position
-    """Up to where the stream is known then."""
-    before_parent: BeforeParent | None = None
-    """What there is to know before the parent is asked; None where there is none."""
-
-
 class Caches(Protocol):
-    """The gateways of the node, as many as are connected (littoral.node.control)."""
+    """The gateways of the node, as many as are connected (littoral.node.control_server)."""
 
     def purge(self, told: Told) -> Replies[list[int]]:
         """Tell all. Each says how many objects each purge was meant for."""
@@ -63,37 +54,6 @@ class Caches(Protocol):
     def top(self, count: int) -> "Replies[list[CachedObject]]":
         """Ask all what they have given most often."""
         ...
-
-
-class CachedObject(msgspec.Struct, frozen=True):
-    """What a gateway holds, for people."""
-
-    url: str
-    key: list[str]
-    """What else belongs to its key: fields, cookies, kinds of devices."""
-    variant: dict[str, str | None]
-    """The fields of the request by which it varies; None for one that was absent."""
-    status: int
-    age_s: int
-    ttl_s: int | None
-    """Negative where it is stale; None where it is not to be given without the origin's word, as after a soft purge."""
-    bytes: int
-    hits: int
-    tags: list[str]
-    tier: Literal["memory", "disk"] = "memory"
-
-
-class PurgeOutcome(msgspec.Struct, frozen=True):
-    """What came of a purge at the node that was asked."""
-
-    number: int
-    """Its offset in the node's stream `purges`."""
-    gateways: int
-    """That have confirmed it."""
-    objects: int
-    """That it was meant for, in all of these together."""
-    unconfirmed: int
-    """Gateways that have not confirmed it in time. They do it before they hear of anything else."""
 
 
 class _Batch(NamedTuple):
@@ -211,7 +171,7 @@ class PurgeDesk:
                     at = batch.next
         except (LittoralError, *STORAGE_ERRORS):
             return [EVERYTHING]
-        size = sum(PURGE_BYTES + len(purge.value) for purge in purges)
+        size = sum(PURGE_BYTES + len(purge.value) + len(purge.app) for purge in purges)
         return purges[: end - first] if size <= TOLD_BYTES else [EVERYTHING]
 
 

@@ -5,13 +5,13 @@ at with each request: connections last.
 """
 
 import hashlib
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from littoral.core.errors import Forbidden
-from littoral.gateway.exchange import Exchange, Serve
+from littoral.gateway.exchange import Answering, Exchange, Serve
 from littoral.gateway.relay import Relay
 from littoral.security.ca import node_of
 
@@ -35,7 +35,7 @@ class RelayChildren:
         """How the requests are served of whoever has shown that certificate (DER), which the tree's CA has signed."""
         node, digest = _identity(certificate)
 
-        def serve(exchange: Exchange) -> Awaitable[None] | None:
+        def serve(exchange: Exchange) -> Answering | None:
             if self.known.get(node) == digest:
                 return self._relay.serve(exchange)
             cause = "its certificate is of no child of this node, or of one that was expelled"

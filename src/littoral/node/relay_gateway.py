@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from littoral.core.clock import Clock
 from littoral.core.errors import StartupError
@@ -18,13 +19,15 @@ from littoral.gateway.shield_parent import ParentWay, ShieldParent
 from littoral.gateway.shield_purges import ShieldPurges
 from littoral.node.cache_orders import CacheOrders
 from littoral.node.gateway_config import GatewayConfig, IdentityFiles
-from littoral.node.purge_desk import Told
-from littoral.node.relay_children import RelayChildren
+from littoral.node.purge_messages import Told
 from littoral.wire.relay import PurgesKnown
+
+if TYPE_CHECKING:
+    from littoral.node.relay_children import RelayChildren
 
 
 class GatewayNeighbours:
-    """Implements `littoral.node.control.Neighbours`."""
+    """Implements `littoral.node.control_client.Neighbours`."""
 
     def __init__(
         self,
@@ -48,7 +51,7 @@ class GatewayNeighbours:
         self._place: ShieldParent | None = None
         self._limits = Limits()
         self._relay = Relay(gateway.serve, gateway.find, self._heard, clock, self._limits, gateway.meters.relay)
-        self._children = RelayChildren(self._relay)
+        self._children: RelayChildren | None = None
         self._listener: WebListener | None = None
 
     # Purges
@@ -72,12 +75,13 @@ class GatewayNeighbours:
         """Go by this from now on."""
         self._limits = self._relay.limits = limits
         self.shield.purges.look_again()
-        self._children.known = config.children
         self._use_parent(config, limits)
         if self._listener is not None:
             self._listener.configure(limits)
         elif self._descriptor is not None and config.identity is not None:
             self._listen(self._descriptor, config.identity)
+        if self._children is not None:
+            self._children.known = config.children
 
     def _use_parent(self, config: GatewayConfig, limits: Limits) -> None:
         place, files = None, config.identity
@@ -97,6 +101,10 @@ class GatewayNeighbours:
         except StartupError as error:
             self._log(f"{error}. Gateways of children are not answered until then")
             return
+        # What reads certificates is a tenth of a gateway's start, and most have no children.
+        from littoral.node.relay_children import RelayChildren  # noqa: PLC0415
+
+        self._children = RelayChildren(self._relay)
         serve_of = self._children.serve_of
         self._listener = WebListener(descriptor, self._relay.serve, self._limits, certificates, serve_of=serve_of)
         self._tasks.start(self._listener.start(), "relay listener")

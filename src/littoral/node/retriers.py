@@ -4,6 +4,7 @@ fold/kv          a neighbour's write that the key-value fold refused
 write/NAMESPACE  a write that came too late to be sure that its key was not deleted since
 window/RULE      a result that a sink of the rule refused; alert/RULE likewise
 reading/RULE     a reading that the rule could not use: the rule folds it again, where it was stored (QoS 1)
+queue/QUEUE      a message that its consumer failed with too often: it is sent to the queue again
 fold/desired     nobody: what is desired may be another thing since
 (nothing)        nobody: it tells of damage or of loss, or was put aside by a version that did not say by whom
 """
@@ -12,6 +13,7 @@ import asyncio
 from collections.abc import Callable
 
 from littoral.core.errors import Conflict, Gone, InvalidInput, NotFound
+from littoral.core.limits import Limits
 from littoral.core.names import parse_stream_name
 from littoral.fleet.desired import DesiredFold
 from littoral.fleet.kv_fold import WRITE, KvFold
@@ -19,6 +21,7 @@ from littoral.iot.readings import RawReading, decode_reading, readings_stream
 from littoral.iot.rule_engine import RuleEngine
 from littoral.iot.rule_runner import RuleRunner
 from littoral.iot.rules.output import ALERT, READING, WINDOW
+from littoral.node.queue_log import LETTER, send_again
 from littoral.store.dead_letters import head_text
 from littoral.store.letter_reader import Letter
 from littoral.store.store import Store
@@ -34,10 +37,11 @@ Done = Callable[[Transaction], bool]
 class Retriers:
     """All that a node can apply again."""
 
-    def __init__(self, store: Store, kv: KvFold, rules: RuleEngine) -> None:
+    def __init__(self, store: Store, kv: KvFold, rules: RuleEngine, limits: Limits | None = None) -> None:
         self._store = store
         self._kv = kv
         self._rules = rules
+        self._limits = limits or Limits()
 
     def retry(self, letter: Letter, done: Done) -> "asyncio.Future[str]":
         """Apply `letter` again; the future says what came of it. It must not be cancelled: what it stands for is under
@@ -87,6 +91,8 @@ class Retriers:
             return lambda tx: self._kv.retry(tx, source, record)
         if kind == WRITE:
             return lambda tx: self._kv.retry_write(tx, name, record)
+        if kind == LETTER:
+            return lambda tx: send_again(tx, name, record, self._limits)
         if kind in (WINDOW, ALERT):
             runner = self._runner(letter, name)
             return lambda tx: runner.store_again(tx, kind, record)

@@ -122,7 +122,7 @@ class RouteDesk:
             str(target),
             found,
             leads_to(spec),
-            cache_key=key_maker(cache.key)(_Asked(scheme, host, fields), target) if is_cached else "",
+            cache_key=key_maker(cache.key, spec.app or "")(_Asked(scheme, host, fields), target) if is_cached else "",
             sent=stripped(str(target), spec.strip_prefix or ""),
             targets=[each.url for each in origin.targets] if origin is not None else [],
             asks_first=config.parent.node if is_asked and config.parent is not None else "",

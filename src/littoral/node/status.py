@@ -120,6 +120,14 @@ class AppStatus(msgspec.Struct, frozen=True):
     starts: int
     restarts: int
     problem: str = ""
+    progress: str = ""
+    """What is being done before it can run: its code is being fetched, or unpacked."""
+    running: str = ""
+    """The revision that answers requests, or would: another than `revision` as long as that has not started."""
+    isolation: str = ""
+    """Its level, and what of that level this node cannot do."""
+    cold_starts: int = 0
+    """Starts that requests waited for, since the hub started."""
 
 
 class RouteStatus(msgspec.Struct, frozen=True):

@@ -3,7 +3,9 @@
     supervisor
      ├─ hub               python -m littoral.node.hub_process
      ├─ gateway × N       python -m littoral.node.gateway_process     where spec.listen.gateway is set
-     ├─ functions         python -m littoral.functions.zygote         likewise
+     ├─ functions         python -m littoral.functions.zygote.zygote         likewise
+     ├─ egress            python -m littoral.node.egress_process      likewise
+     ├─ inference         python -m littoral.node.inference_process   likewise, while somebody has models run
      └─ dashboard         python -m littoral.dashboard                where spec.listen.dashboard is set
 
 Rules:
@@ -12,6 +14,7 @@ Rules:
   next one, and no other program can take the port.
 - A child that ends is started again, with a backoff that grows while it keeps ending early. A hub that ends with
   EXIT_STARTUP before one was ever well ends the node: its configuration is wrong, and it has said so.
+- SIGUSR1 has the process started that runs models, if it does not run. When it ends of itself, nobody wants it any more.
 - SIGHUP replaces the gateways one after another, and cuts nobody off (littoral.node.rollover).
 - Children die with the supervisor (PR_SET_PDEATHSIG), so a restart of the node never meets its own ghosts.
 
@@ -31,16 +34,17 @@ from pathlib import Path
 import msgspec
 
 from littoral.core.errors import LittoralError, StorageError
-from littoral.core.limits import CHILDREN, CONTROL_FRAME_BYTES, MQTT_CONNECTIONS, RESTART_DELAY_MS, Limits
+from littoral.core.function_limits import FUNCTION_FIRST_USER, FUNCTION_SPARES
+from littoral.core.limits import CHILDREN, CONTROL_FRAME_BYTES, RESTART_DELAY_MS, Limits
+from littoral.core.mqtt_limits import MQTT_CONNECTIONS
 from littoral.core.resources import Node
 from littoral.drivers.cache_place import remove_content
 from littoral.drivers.clock import SystemClock
 from littoral.drivers.disk import LocalDisk, storage_error
 from littoral.drivers.listeners import listen_tcp
 from littoral.drivers.process import die_with_parent, raise_open_files
-from littoral.node.child import FIRST_DELAY_S, Child
+from littoral.node.child import FIRST_DELAY_S, NEVER_S, Child
 from littoral.node.code_place import remove_code
-from littoral.node.gateway_certificates import GatewayCertificates
 from littoral.node.layout import (
     API_FILE,
     CACHE,
@@ -52,6 +56,7 @@ from littoral.node.layout import (
     write_json,
 )
 from littoral.node.lock import locked
+from littoral.node.mqtt_sockets import certificates_of, listener_names
 from littoral.node.rollover import LOOK_S, READY_OPTION, Rollover
 from littoral.node.store_key import take_variable
 
@@ -63,9 +68,10 @@ GATEWAY = "gateway"
 """What the names of gateways begin with."""
 OTHERS = frozenset({GATEWAY, "relay", "dashboard"})
 """Listeners that are not the hub's."""
+LONGEST_WAIT_S = 3600.0
 STOP_S = 12.0
 """How long children may take to end before they are killed."""
-_SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 
 
 class Supervisor:
@@ -102,6 +108,8 @@ class Supervisor:
                 self._stop()
                 if self._config.spec.encryption is not None:
                     remove_code(self._data_dir, os.environ)
+                # One that came too late would end this process in the midst of its end.
+                signal.signal(signal.SIGUSR1, signal.SIG_IGN)
                 signal.pthread_sigmask(signal.SIG_SETMASK, old)
                 for listener in self._listeners.values():
                     listener.close()
@@ -112,7 +120,7 @@ class Supervisor:
         """Say so where the system allows fewer connections than the node's limits do."""
         listen, limits = self._config.spec.listen, self._limits
         children = limits[CHILDREN] if listen.peer else 0
-        clients = limits[MQTT_CONNECTIONS] if listen.mqtt else 0
+        clients = limits[MQTT_CONNECTIONS] if listen.mqtt or self._config.spec.mqtt.listeners else 0
         if allowed < children + clients + OTHER_FILES:
             self._say(
                 f"this system lets a process open {allowed} files, fewer than {children} children and {clients} MQTT"
@@ -123,6 +131,7 @@ class Supervisor:
     def _bind(self) -> None:
         listen = self._config.spec.listen
         wanted = {name: getattr(listen, name) for name in listen.__struct_fields__}
+        wanted |= {name: each.address for name, each in listener_names(self._config.spec.mqtt).items()}
         for name, address in wanted.items():
             if address is not None:
                 self._listeners[name] = listen_tcp(address)
@@ -144,6 +153,8 @@ class Supervisor:
     def _plan(self) -> None:
         python = [sys.executable, "-m"]
         hub_sockets = {name: each for name, each in self._listeners.items() if name not in OTHERS}
+        for each in self._config.spec.mqtt.listeners:
+            certificates_of(each)
         hub = [*python, "littoral.node.hub_process", "--data-dir", str(self._data_dir)]
         for name, listener in hub_sockets.items():
             hub += ["--fd", f"{name}={listener.fileno()}"]
@@ -153,11 +164,20 @@ class Supervisor:
         run_dir = str(self._data_dir / RUN)
         if (gateway := self._listeners.get("gateway")) is not None:
             socket_path = str(self._data_dir / RUN / "zygote.sock")
-            zygote = [*python, "littoral.functions.zygote", "--socket", socket_path]
+            zygote = [*python, "littoral.functions.zygote.zygote", "--socket", socket_path]
             zygote += ["--command-bytes", str(self._limits[CONTROL_FRAME_BYTES])]
+            zygote += ["--spares", str(self._limits[FUNCTION_SPARES])]
+            zygote += ["--first-user", str(self._limits[FUNCTION_FIRST_USER])]
             self._children.append(Child("functions", zygote))
+            egress = [*python, "littoral.node.egress_process", "--run-dir", run_dir]
+            self._children.append(Child("egress", egress))
+            inference = [*python, "littoral.node.inference_process", "--run-dir", run_dir]
+            self._children.append(Child("inference", inference, due_s=NEVER_S, is_on_demand=True))
             options: list[str] = []
             if self._config.spec.gateway_tls is not None:
+                # It needs asyncio and ssl, which the supervisor does not: half of what it would import.
+                from littoral.node.gateway_certificates import GatewayCertificates  # noqa: PLC0415
+
                 GatewayCertificates(self._config.spec.gateway_tls)
                 options = ["--tls", msgspec.json.encode(self._config.spec.gateway_tls).decode()]
             sockets = [gateway]
@@ -205,8 +225,7 @@ class Supervisor:
             signalled = self._wait_for_signal(now_s)
             if signalled in (signal.SIGTERM, signal.SIGINT):
                 return 0
-            if signalled == signal.SIGHUP:
-                self._rollover.begin(child for child in self._children if child.name.startswith(GATEWAY))
+            self._do(signalled)
             for child in self._children:
                 if child.process is not None and child.process.poll() is not None:
                     status = child.process.returncode
@@ -214,12 +233,22 @@ class Supervisor:
                         return 1
                     self._ended(child, status)
 
+    def _do(self, signalled: int | None) -> None:
+        """What somebody asks for."""
+        if signalled == signal.SIGHUP:
+            self._rollover.begin(child for child in self._children if child.name.startswith(GATEWAY))
+        wanted = self._children if signalled == signal.SIGUSR1 else []
+        for child in wanted:
+            # One that has failed waits as long as any other would.
+            if child.is_on_demand and child.due_s == NEVER_S:
+                child.due_s = self._clock.monotonic_s()
+
     def _wait_for_signal(self, now_s: float) -> int | None:
         """The next one; None once something is due without."""
         due = [child.due_s - now_s for child in self._children if child.process is None]
         if self._rollover.is_active:
             due.append(LOOK_S)
-        signalled = signal.sigtimedwait(_SIGNALS, max(0.01, min(due, default=3600.0)))
+        signalled = signal.sigtimedwait(_SIGNALS, max(0.01, min([*due, LONGEST_WAIT_S])))
         return signalled.si_signo if signalled is not None else None
 
     def _start(self, child: Child) -> None:
@@ -267,6 +296,9 @@ class Supervisor:
         if self._was_well(child):
             child.delay_s = FIRST_DELAY_S
             self._hub_was_well = self._hub_was_well or child.name == "hub"
+        if child.is_on_demand and status == 0:
+            child.process, child.due_s = None, NEVER_S
+            return
         self._delay(child, f"was killed by signal {-status}" if status < 0 else f"ended with status {status}")
 
     def _is_hopeless(self, child: Child, status: int) -> bool:

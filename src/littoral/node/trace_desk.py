@@ -51,7 +51,7 @@ class Trace(msgspec.Struct, frozen=True):
 
 
 class Gateways(Protocol):
-    """Those of the node (littoral.node.control)."""
+    """Those of the node (littoral.node.control_server)."""
 
     def trace(self, ask: TraceAsk) -> Replies[TraceReport]:
         """Have one of them make a request."""

@@ -1,28 +1,32 @@
 """Placing apps: their files, their routes, and what happens to one that cannot run."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from pathlib import Path
 
 import msgspec
 
-from littoral.core.errors import StorageFull
-from littoral.core.limits import FUNCTION_BODY_BYTES, FUNCTION_WALL_MS, Limits
+from littoral.core.errors import StorageFull, Unavailable
+from littoral.core.function_limits import FUNCTION_BODY_BYTES, FUNCTION_WALL_MS
+from littoral.core.limits import Limits
 from littoral.core.resources import App
 from littoral.drivers.disk import LocalDisk
 from littoral.fleet.bundles import pack_bundle
 from littoral.fleet.desired import Wanted
-from littoral.functions.bindings import Credentials
-from littoral.functions.runtime import FunctionRuntime
-from littoral.node.apps import PlacedApps, prune_revisions
+from littoral.functions.hub.bindings import Credentials
+from littoral.functions.hub.runtime import FunctionRuntime
+from littoral.functions.messages import PRELOAD, InlineState, WorkerEvent
+from littoral.node.app_code import put_aside
+from littoral.node.apps import PlacedApps
+from littoral.wire.frames import frame
 
 
-def app(name: str, path: str, revision: str = "1", bundle: bytes | None = None) -> Wanted:
+def app(name: str, path: str, revision: str = "1", bundle: bytes | None = None, isolation: str = "process") -> Wanted:
     document = {
         "kind": "App",
         "apiVersion": "littoral/v1",
         "metadata": {"name": name},
-        "spec": {"main": "main.py", "routes": [{"path": path}]},
+        "spec": {"main": "main.py", "routes": [{"path": path}], "isolation": isolation},
     }
     return Wanted(msgspec.convert(document, App), revision, bundle or pack_bundle(name, {"main.py": b"x = 1\n"}))
 
@@ -31,7 +35,7 @@ async def apply(apps: PlacedApps, wanted: Mapping[str, Wanted]) -> None:
     """Apply, and wait until what there is to unpack is unpacked."""
     apps.apply(wanted)
     async with asyncio.timeout(20):
-        while apps._unpacking:
+        while apps.code.busy:
             await asyncio.sleep(0.001)
 
 
@@ -40,7 +44,7 @@ def play(folder: Path, story: Callable[[PlacedApps], Awaitable[None]]) -> None:
         faults: list[BaseException] = []
         (folder / "run").mkdir()
         runtime = FunctionRuntime(folder / "run", Limits(), Credentials(b"k" * 32), faults.append)
-        apps = PlacedApps(LocalDisk(folder), Limits(), runtime, faults.append)
+        apps = PlacedApps(LocalDisk(folder), Limits(), runtime, faults.append, ["trusted"])
         await story(apps)
         await apps.stop()
         await runtime.stop()
@@ -99,12 +103,12 @@ def test_a_revision_that_cannot_run_says_why_and_the_former_goes_on(tmp_path: Pa
     play(tmp_path, story)
 
 
-def test_a_name_that_is_too_long_for_a_socket_is_that_apps_problem(tmp_path: Path):
+def test_a_name_of_any_length_has_its_sockets(tmp_path: Path):
     async def story(apps: PlacedApps) -> None:
         long = "x" * 63
         await apply(apps, {"a": app("a", "/a"), long: app(long, "/b")})
-        assert routes(apps) == {"/a": "a"}
-        assert "a Unix socket's path has at most 107 bytes" in apps.statuses()[long].problem
+        assert routes(apps) == {"/a": "a", "/b": long}
+        assert apps.statuses()[long].problem == ""
 
     play(tmp_path, story)
 
@@ -153,7 +157,127 @@ def test_folders_of_revisions_that_nobody_wants_are_deleted(tmp_path: Path):
         wanted = app("shop", "/a", "2")
         await apply(apps, {"shop": app("shop", "/a", "1")})
         await apply(apps, {"shop": wanted})
-        prune_revisions(tmp_path, {"App/shop": wanted})
-        assert [each.name for each in (tmp_path / "apps").iterdir()] == ["shop-2"]
+        put_aside(tmp_path, ["shop"], ["apps/shop-2"], 1)
+        assert [each.name for each in (tmp_path / "apps").glob("shop-*")] == ["shop-2"]
+
+    play(tmp_path, story)
+
+
+def test_the_folder_of_a_revision_whose_packages_are_held_stays(tmp_path: Path):
+    async def tell(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """A zygote that holds the packages of the first revision."""
+        for known in (WorkerEvent("known", "shop", PRELOAD, "1", 10, "ready"), WorkerEvent("known", "", 0, "", 0)):
+            writer.write(frame(msgspec.msgpack.encode(known)))
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        left.set()
+
+    left = asyncio.Event()
+
+    async def main() -> None:
+        faults: list[BaseException] = []
+        (tmp_path / "run").mkdir()
+        runtime = FunctionRuntime(tmp_path / "run", Limits(), Credentials(b"k" * 32), faults.append)
+        apps = PlacedApps(LocalDisk(tmp_path), Limits({"app-folders": 1}), runtime, faults.append)
+        async with await asyncio.start_unix_server(tell, tmp_path / "run" / "zygote.sock"):
+            await apply(apps, {"shop": app("shop", "/a", "1")})
+            runtime.start()
+            async with asyncio.timeout(20):
+                while not runtime.knows_workers:
+                    await asyncio.sleep(0.001)
+            await apply(apps, {"shop": app("shop", "/a", "2")})
+            await apps.stop()
+            await runtime.stop()
+            await left.wait()
+        assert sorted(each.name for each in (tmp_path / "apps").glob("shop-*")) == ["shop-1", "shop-2"]
+        assert not faults
+
+    asyncio.run(main())
+
+
+class Secrets:
+    """Has what a test says."""
+
+    def __init__(self) -> None:
+        self.held: tuple[str, dict[str, str]] | None = None
+        self.placed: list[str] = []
+
+    def of(self, app: str) -> tuple[str, dict[str, str]]:
+        if self.held is None:
+            raise Unavailable("open secrets of", f"app {app}", "their key has not come from the root yet")
+        return self.held
+
+    def only(self, apps: Collection[str]) -> None:
+        self.placed = list(apps)
+
+
+def test_an_app_runs_once_its_secrets_are_there_and_its_workers_are_replaced_when_they_change(tmp_path: Path):
+    async def story(apps: PlacedApps) -> None:
+        secrets = Secrets()
+        apps.secrets = secrets
+        wanted = {"shop": app("shop", "/a")}
+        await apply(apps, wanted)
+        assert routes(apps) == {}
+        assert "their key has not come from the root yet" in apps.statuses()["shop"].problem
+        revisions = []
+        for held in (("", {}), ("0123456789ab", {"TOKEN": "one"}), ("ba9876543210", {"TOKEN": "two"})):
+            secrets.held = held
+            apps.refresh()
+            pool = apps._runtime.pools["shop"]
+            assert pool.app.secrets == held[1]
+            assert apps.statuses()["shop"].revision == "1", "as it was deployed"
+            revisions.append(pool.app.revision)
+        assert revisions == ["1", "1+01234567", "1+ba987654"]
+        # What runs goes on while a new key is on its way.
+        secrets.held = None
+        apps.refresh()
+        assert routes(apps) == {"/a": "shop"}
+        assert (tmp_path / "apps" / "shop-1" / "main.py").exists()
+        assert secrets.placed == ["shop"]
+        await apply(apps, {})
+        assert secrets.placed == []
+
+    play(tmp_path, story)
+
+
+def test_only_apps_that_the_nodes_own_document_names_run_inline(tmp_path: Path):
+    async def story(apps: PlacedApps) -> None:
+        wanted = {
+            "trusted": app("trusted", "/a", isolation="inline"),
+            "other": app("other", "/b", isolation="inline"),
+        }
+        await apply(apps, wanted)
+        assert {each.app: each.inline for each in apps.config().functions} == {"trusted": "1"}
+        assert apps.statuses()["trusted"].isolation == "inline"
+        problem = apps.statuses()["other"].problem
+        assert "spec.inlineApps" in problem, "it is not run as something else instead, and its status says why"
+        assert routes(apps) == {"/a": "trusted"}
+
+    play(tmp_path, story)
+
+
+def test_an_app_goes_on_as_it_was_where_its_next_revision_may_not_run_inline(tmp_path: Path):
+    async def story(apps: PlacedApps) -> None:
+        await apply(apps, {"other": app("other", "/b")})
+        await apply(apps, {"other": app("other", "/b", "2", isolation="inline")})
+        assert [(each.app, each.inline) for each in apps.config().functions] == [("other", "")]
+        status = apps.statuses()["other"]
+        assert status.revision == "2"
+        assert "spec.inlineApps" in status.problem
+
+    play(tmp_path, story)
+
+
+def test_the_status_of_an_inline_app_says_what_gateways_say_of_it(tmp_path: Path):
+    async def story(apps: PlacedApps) -> None:
+        await apply(apps, {"trusted": app("trusted", "/a", "2", isolation="inline")})
+        assert apps.statuses()["trusted"].running == "", "no gateway has said anything yet"
+        apps.take_inline(0, {"trusted": InlineState("2")})
+        apps.take_inline(1, {"trusted": InlineState("1", "cannot import main.py")})
+        status = apps.statuses()["trusted"]
+        assert (status.running, status.problem) == ("1", "cannot import main.py"), "one of them is behind"
+        apps.take_inline(1, {"trusted": InlineState("2")})
+        assert apps.statuses()["trusted"].running == "2"
 
     play(tmp_path, story)

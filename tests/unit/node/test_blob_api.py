@@ -9,7 +9,8 @@ import pytest
 from littoral.core.backoff import Backoff
 from littoral.core.http import Request, Response
 from littoral.core.tasks import Tasks
-from littoral.node.blob_api import PATH, BlobApi
+from littoral.node.blob_api import BlobApi
+from littoral.node.blob_messages import PATH
 from littoral.store.blobs import open_blobs
 from littoral.streams.blob_fetcher import BlobFetcher
 from littoral.testing.loop import run

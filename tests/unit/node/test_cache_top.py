@@ -4,7 +4,7 @@ import random
 from littoral.gateway.cache.entry import Entry
 from littoral.gateway.cache.memory import MemoryTier
 from littoral.node.cache_top import SLICE_SHELVES, merged, most_given
-from littoral.node.purge_desk import CachedObject
+from littoral.node.purge_messages import CachedObject
 from littoral.wire.caching.storing import Stored
 
 

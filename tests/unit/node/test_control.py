@@ -1,7 +1,7 @@
 import asyncio
 import contextlib
 import tempfile
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -12,7 +12,7 @@ import pytest
 from littoral.core.errors import Conflict
 from littoral.core.resources.part import RouteMatch
 from littoral.core.tasks import Tasks
-from littoral.functions.client import FunctionTarget
+from littoral.functions.calls.client import FunctionTarget
 from littoral.gateway.cache.memory import MemoryTier
 from littoral.gateway.cache.position import Position
 from littoral.gateway.cache.purge import EVERYTHING, Purge
@@ -20,10 +20,11 @@ from littoral.gateway.meters import Meters
 from littoral.gateway.routes import Route
 from littoral.gateway.tracing import TraceAsk, TraceReport
 from littoral.node.cache_orders import CacheOrders
-from littoral.node.control import SHOWN_BYTES, SOCKET, UNANSWERED_MOST, ControlClient, ControlServer
-from littoral.node.control_messages import GatewayReport, Purged, PurgesKnown, Top
+from littoral.node.control_client import SHOWN_BYTES, ControlClient
+from littoral.node.control_messages import SOCKET, GatewayReport, Purged, PurgesKnown, Top
+from littoral.node.control_server import UNANSWERED_MOST, ControlServer
 from littoral.node.gateway_config import FILE, GatewayConfig, app_routes, read_config, write_config
-from littoral.node.purge_desk import CachedObject, Told
+from littoral.node.purge_messages import CachedObject, Told
 from littoral.wire.frames import frame
 from tests.support.fakes import FakeClock
 
@@ -359,6 +360,91 @@ def test_a_gateway_that_starts_waits_for_the_newest_configuration_but_not_for_a_
         await server.start()
         await gateway().start()
         assert loaded[-1] == config
+        await tasks.stop()
+        await server.stop()
+        assert not faults
+
+    with tempfile.TemporaryDirectory(prefix="lit") as directory:
+        asyncio.run(scenario(Path(directory)))
+
+
+class Workers:
+    """What starts workers, at the hub."""
+
+    def __init__(self) -> None:
+        self.told: list[object] = []
+        self.there: list[tuple[str, list[int], bool]] = [("early", [0], False)]
+        self.lines: list[tuple[str, int, str]] = []
+
+    def want(self, app: str, in_flight: int) -> None:
+        self.told.append((app, in_flight))
+
+    def load(self, gateway: int, in_flight: Mapping[str, int]) -> None:
+        self.told.append((gateway, dict(in_flight)))
+
+    def inline(self, app: str, gateway: int) -> tuple[str, bytes] | None:
+        return ("r1", b"%d" % gateway) if app == "trusted" else None
+
+    def inline_lines(self, app: str, gateway: int, text: str) -> None:
+        self.lines.append((app, gateway, text))
+
+    def reachable(self) -> list[tuple[str, list[int], bool]]:
+        return self.there
+
+
+class Functions:
+    """What calls workers, at a gateway."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, list[int], bool]] = []
+        self.anew = 0
+        self.given: list[tuple[str, str, bytes]] = []
+
+    def workers(self, app: str, slots: list[int], failing: bool) -> None:
+        self.heard.append((app, slots, failing))
+
+    def loads(self) -> dict[str, int]:
+        return {"shop": 7}
+
+    def inline_given(self, app: str, revision: str, spec: bytes) -> None:
+        self.given.append((app, revision, spec))
+
+    def tell_anew(self) -> None:
+        self.anew += 1
+
+
+def test_gateways_ask_for_workers_and_are_told_where_they_are_without_a_configuration() -> None:
+    async def scenario(run_dir: Path) -> None:
+        faults: list[BaseException] = []
+        tasks, functions, workers, log = Tasks(faults.append), Functions(), Workers(), Log()
+        orders = CacheOrders(MemoryTier(1 << 20), FakeClock())
+        loads: list[None] = []
+        server = ControlServer(run_dir, lambda *_: None, lambda _: None, GatewayConfig, log.since, workers)
+        await server.start()
+        report = GatewayReport(3, 1, Meters())
+        client = ControlClient(run_dir, lambda: report, lambda: loads.append(None), orders, tasks, trace=no_trace)
+        client.functions = functions
+        await client.start()
+        client.want_worker("shop", 2)
+        async with asyncio.timeout(20):
+            while len(workers.told) < 2:
+                await asyncio.sleep(0)
+            assert sorted(workers.told, key=str) == [("shop", 2), (3, {"shop": 7})]
+            assert functions.heard == [("early", [0], False)], "who connects is told what there is"
+            assert functions.anew == 1, "a hub that was connected to knows nothing of what was counted"
+            configurations = len(loads)
+            server.tell_workers("shop", [0, 2], False)
+            while len(functions.heard) < 2:
+                await asyncio.sleep(0)
+            client.say_lines(3, "trusted", "hello")
+            client.want_inline(3, "other")
+            client.want_inline(3, "trusted")
+            while not functions.given:
+                await asyncio.sleep(0)
+        assert functions.given == [("trusted", "r1", b"3")], "nobody is told of an app that is not for gateways to run"
+        assert workers.lines == [("trusted", 3, "hello")]
+        assert functions.heard[1:] == [("shop", [0, 2], False)]
+        assert len(loads) == configurations
         await tasks.stop()
         await server.stop()
         assert not faults

@@ -4,14 +4,15 @@ import threading
 import pytest
 
 from littoral.core.errors import InvalidInput
-from littoral.core.resources.model import Mqtt, MqttUser
+from littoral.core.resources.mqtt import Mqtt, MqttUser
 from littoral.node import mqtt_login
 from littoral.node.mqtt_login import AT_ONCE, MqttLogin
-from littoral.security.passwords import hash_password, verify_password
+from littoral.security.passwords import verify_password
 from littoral.testing.random import SeededRandom
+from tests.support.logins import cheap_hash
 
 RANDOM = SeededRandom(1)
-USERS = [MqttUser(username="press", password_hash=hash_password("right", RANDOM))]
+USERS = [MqttUser(username="press", password_hash=cheap_hash("right"))]
 
 
 def attempts(config: Mqtt, *shown: tuple[str | None, bytes | None]) -> list[bool]:
@@ -19,7 +20,7 @@ def attempts(config: Mqtt, *shown: tuple[str | None, bytes | None]) -> list[bool
         login = MqttLogin(config, RANDOM)
         answers = []
         for username, password in shown:
-            answer = login("client", username, password)
+            answer = login(username, password)
             answers.append(answer if isinstance(answer, bool) else await answer)
         return answers
 
@@ -69,10 +70,32 @@ def test_a_thousand_devices_of_one_user_cost_a_few_hashes_and_few_at_a_time(monk
 
     async def main() -> None:
         login = MqttLogin(Mqtt(users=USERS), RANDOM)
-        waiting = [login(f"c{n}", "press", b"right") for n in range(1000)]
+        waiting = [login("press", b"right") for _ in range(1000)]
         assert all(await asyncio.gather(*[each for each in waiting if not isinstance(each, bool)]))
-        assert login("late", "press", b"right") is True
+        assert login("press", b"right") is True
 
     asyncio.run(main())
     assert most <= AT_ONCE
     assert total <= AT_ONCE
+
+
+def test_logins_of_a_file_come_and_go():
+    more, other = cheap_hash("more"), cheap_hash("other")
+
+    async def main() -> None:
+        login = MqttLogin(Mqtt(users=USERS), RANDOM)
+
+        async def enters(name: str, password: bytes) -> bool:
+            answer = login(name, password)
+            return answer if isinstance(answer, bool) else await answer
+
+        login.replace_more({"oven": more, "press": other})
+        assert await enters("oven", b"more")
+        assert await enters("press", b"right"), "the document says who that is"
+        assert not await enters("press", b"other")
+        login.replace_more({"oven": other})
+        assert not await enters("oven", b"more"), "though it was right before"
+        login.replace_more({})
+        assert not await enters("oven", b"other")
+
+    asyncio.run(main())

@@ -188,6 +188,13 @@ def test_keys_are_written_read_listed_and_deleted(seed: int):
         assert (await root("GET", "/v1/kv/lines/b/c")).body == b"v"
         assert await root.json("GET", "/v1/kv/lines") == {"keys": ["a", "b/c"], "cursor": None}
         assert await root.json("GET", "/v1/kv/lines", limit="1") == {"keys": ["a"], "cursor": "a"}
+        assert (await root("PUT", "/v1/kv/lines/a", b"v", ttl="60", metadata='{ "a": 1 }')).status == 204
+        details = await root.json("GET", "/v1/kv/lines/a", details="true")
+        assert details["metadata"] == {"a": 1}
+        listed = await root.json("GET", "/v1/kv/lines")
+        assert listed == {"keys": ["a", "b/c"], "cursor": None, "details": {"a": details}}
+        for wrong in ({"ttl": "59"}, {"ttl": "x"}, {"metadata": "{"}, {"ttl": "60", "expiration": "9"}):
+            assert (await root("PUT", "/v1/kv/lines/a", b"v", **wrong)).status == 400
         assert (await root("DELETE", "/v1/kv/lines/a")).status == 204
         for limit in ("x", "-1", "9" * 5000):
             assert (await root("GET", "/v1/kv/lines", limit=limit)).status == 400

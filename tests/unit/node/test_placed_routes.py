@@ -5,7 +5,7 @@ from littoral.core.resources import Origin, Route
 from littoral.core.resources.part import Metadata, RouteMatch
 from littoral.core.resources.web import OriginSpec, RouteSpec, Static, Target
 from littoral.fleet.desired import Wanted
-from littoral.functions.client import FunctionTarget
+from littoral.functions.calls.client import FunctionTarget
 from littoral.node.gateway_config import GatewayConfig, app_routes
 from littoral.node.placed_routes import PlacedRoutes
 

@@ -7,47 +7,18 @@ from littoral.core.names import StreamName
 from littoral.fleet.purges import PURGES, PurgeFold, submit_purge
 from littoral.gateway.cache.position import Position
 from littoral.gateway.cache.purge import EVERYTHING, Purge
-from littoral.node.purge_desk import CONFIRM_S, TOLD_MOST, CachedObject, PurgeDesk, Told
-from littoral.node.replies import Replies
+from littoral.node.purge_desk import CONFIRM_S, TOLD_MOST, PurgeDesk
+from littoral.node.purge_messages import Told
 from littoral.store.transaction import Transaction
 from littoral.testing.loop import run
+from tests.support.purges import HELD, Gateways
 from tests.support.stores import SimStore, append
 
 OWN = StreamName("plant-a", PURGES)
-HELD = CachedObject("http://edge.test/a", [], {}, 200, 1, 60, 5, 0, [])
 
 
 def tag(text: str) -> Purge:
     return Purge("tag", text)
-
-
-class Gateways:
-    """Implements `littoral.node.purge_desk.Caches`: of those named, some answer."""
-
-    def __init__(self, desk: PurgeDesk, answering: str = "ab", silent: str = "") -> None:
-        self.answering, self.silent = answering, silent
-        self.told: list[Told] = []
-        desk.attach(self)
-
-    @property
-    def heard(self) -> list[str]:
-        return [purge.value or purge.kind for told in self.told for purge in told.purges]
-
-    def purge(self, told: Told) -> Replies[list[int]]:
-        self.told.append(told)
-        replies: Replies[list[int]] = Replies(self.answering + self.silent)
-        for name in self.answering:
-            replies.say(name, [number + 1 for number in range(len(told.purges))])
-        return replies
-
-    def inspect(self, url: str) -> Replies[list[CachedObject]]:
-        replies: Replies[list[CachedObject]] = Replies(self.answering)
-        for name in self.answering:
-            replies.say(name, [HELD])
-        return replies
-
-    def top(self, count: int) -> Replies[list[CachedObject]]:
-        return self.inspect("")
 
 
 def play(story: Callable[[SimStore, PurgeDesk], Awaitable[None]]) -> None:

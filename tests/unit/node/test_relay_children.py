@@ -1,6 +1,7 @@
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from littoral.gateway.exchange import Later
 from littoral.node.relay_children import RelayChildren, key_digest
 from littoral.security.identity import Identity
 from littoral.testing.loop import run
@@ -20,6 +21,7 @@ def der(pem: bytes) -> bytes:
 async def asked(children: RelayChildren, certificate: bytes) -> int:
     exchange = MemoryExchange(fields=ASKED)
     pending = children.serve_of(certificate)(exchange)
+    assert not isinstance(pending, Later)
     if pending is not None:
         await pending
     return exchange.status
@@ -48,6 +50,7 @@ async def _children_are_answered_until_they_are_expelled() -> None:
     serve = children.serve_of(certificate)
     pending = serve(exchange)
     assert pending is not None
+    assert not isinstance(pending, Later)
     await pending
     assert exchange.status == 200
     children.known = known(other)

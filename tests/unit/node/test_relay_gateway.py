@@ -12,8 +12,7 @@ from littoral.gateway.gateway import Gateway
 from littoral.gateway.origins.transport import Endpoint
 from littoral.node.cache_orders import CacheOrders
 from littoral.node.gateway_config import GatewayConfig, IdentityFiles, ParentRelay
-from littoral.node.own_purges import BeforeParent
-from littoral.node.purge_desk import Told
+from littoral.node.purge_messages import BeforeParent, Told
 from littoral.node.relay_gateway import GatewayNeighbours
 from littoral.wire.relay import PurgesKnown
 from tests.support.fakes import FakeClock

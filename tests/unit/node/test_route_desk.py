@@ -60,7 +60,7 @@ def test_a_request_is_followed_without_being_sent():
     assert desk().test("GET", "http://any.test/live").cache_key == ""
     assert desk().test("GET", "http://any.test/hello").leads_to == "app hello"
     cached = desk().test("GET", "http://any.test/pages/a")
-    assert (cached.cache_key, cached.sent, cached.targets) == ("http://any.test/pages/a", "/a", [])
+    assert (cached.cache_key, cached.sent, cached.targets) == ("http://any.test/pages/a\napp hello", "/a", [])
     uncached = desk().test("GET", "http://any.test/forms/a")
     assert (uncached.cache_key, uncached.sent) == ("", "/forms/a")
 

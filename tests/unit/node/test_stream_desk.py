@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from littoral.core.lanes import Lane
-from littoral.node.stream_desk import RECORD_HEAD_BYTES, StreamEntries
+from littoral.node.stream_desk import RECORD_HEAD_BYTES
+from littoral.node.stream_messages import StreamEntries
 from littoral.store.transaction import Transaction
 from littoral.testing.loop import run
 from littoral.testing.tree import SimTree

@@ -1,5 +1,6 @@
 """When a node's processes are started again."""
 
+import signal
 import sys
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from littoral.core.errors import StartupError, StorageError
 from littoral.core.resources import Node
 from littoral.core.resources.model import Listen, NodeSpec
 from littoral.core.resources.part import Metadata
-from littoral.node.child import FIRST_DELAY_S, Child
+from littoral.node.child import FIRST_DELAY_S, NEVER_S, Child
 from littoral.node.layout import EXIT_STARTUP
 from littoral.node.lock import locked
 from littoral.node.supervisor import OTHER_FILES, WELL_S, Supervisor
@@ -50,6 +51,24 @@ def test_one_that_ran_for_a_while_is_started_at_once(tmp_path: Path):
     assert child.due_s - clock.monotonic_s() == pytest.approx(FIRST_DELAY_S)
     assert said == ["hub was killed by signal 9; starting it again in 0.05 s"]
     assert subject._hub_was_well
+
+
+def test_one_that_runs_on_demand_comes_when_it_is_wanted_and_not_again_when_nobody_wants_it(tmp_path: Path):
+    said: list[str] = []
+    subject = supervisor(tmp_path, said)
+    clock = subject._clock = FakeClock()  # type: ignore[assignment]
+    child = Child("inference", [sys.executable], due_s=NEVER_S, is_on_demand=True)
+    subject._children += [child, Child("hub", [sys.executable], due_s=NEVER_S)]
+    subject._do(signal.SIGCHLD)
+    assert child.due_s == NEVER_S
+    subject._do(signal.SIGUSR1)
+    assert [each.due_s for each in subject._children] == [clock.monotonic_s(), NEVER_S]
+    subject._ended(child, 0)
+    assert (child.due_s, said) == (NEVER_S, [])
+    subject._ended(child, 70)
+    due_s = child.due_s
+    subject._do(signal.SIGUSR1)
+    assert child.due_s == due_s == clock.monotonic_s() + FIRST_DELAY_S
 
 
 def test_a_process_that_cannot_be_made_now_is_made_later(tmp_path: Path):

@@ -1,16 +1,8 @@
-"""Gateways and hub talking over run/hub.sock.
-
-gateway -> hub   PurgesKnown (first), GatewayReport (each second), KillWorker, Purged, Inspected, Top, Traced
-hub -> gateway   ConfigChanged: read run/gateway.msgpack again; Purge, Inspect: answered in the order in which they come;
-                 TopOrder, TraceOrder: answered, by their numbers, once the gateway has found time for it
-
-A gateway counts as connected once it has said which purges it knows, and it is told what it missed before anything else.
-"""
+"""A gateway's end of what gateways and hub say to each other over run/hub.sock (`control_messages`)."""
 
 import asyncio
 import contextlib
 import itertools
-import os
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -22,13 +14,17 @@ from littoral.core.tasks import Tasks
 from littoral.functions.connection import FrameConnection, check_socket_path
 from littoral.gateway.cache.position import Position
 from littoral.gateway.cache.purge import Purge
-from littoral.gateway.routes import RouteTable
 from littoral.gateway.tracing import TraceAsk, TraceReport
 from littoral.node.control_messages import (
+    SOCKET,
+    AppLines,
+    AppLoads,
     ConfigChanged,
     FromGateway,
     FromHub,
     GatewayReport,
+    InlineGiven,
+    InlineWanted,
     Inspected,
     InspectOrder,
     KillWorker,
@@ -39,197 +35,23 @@ from littoral.node.control_messages import (
     TopOrder,
     Traced,
     TraceOrder,
-    decode_from_gateway,
+    WorkersChanged,
+    WorkerWanted,
     decode_from_hub,
     encode,
 )
-from littoral.node.gateway_config import GatewayConfig, write_config
-from littoral.node.purge_desk import CachedObject, Told
-from littoral.node.replies import Replies
+from littoral.node.purge_messages import CachedObject, Told
 
 T = TypeVar("T")
 
-SOCKET = "hub.sock"
 REPORT_S = 1.0
 FIRST_RETRY_S, LAST_RETRY_S = 0.05, 1.0
 FIRST_WORD_S = 1.0
 """For so long a gateway that starts waits for a hub that is there: what it knows already it can serve meanwhile."""
-UNANSWERED_MOST = 1000
-"""A gateway that has not answered so many orders hangs, and is let go of. Once it connects again it is told what it missed."""
+LINES_UNSENT_BYTES = 1 << 18
+"""More than that waits for the hub: what apps write must not fill this process."""
 SHOWN_BYTES = CONTROL_FRAME_BYTES.default // 2
 """Of what a gateway holds of one URL: more may make no frame."""
-
-
-class ControlServer:
-    """The hub's end."""
-
-    def __init__(
-        self,
-        run_dir: Path,
-        on_kill_worker: Callable[[str, int], None],
-        on_metrics: Callable[[GatewayReport], None],
-        current_config: Callable[[], GatewayConfig],
-        purges_since: Callable[[Position | None], Told],
-    ) -> None:
-        """on_kill_worker: app and process id. on_metrics: totals of one gateway process; they begin at zero when `pid`
-        changes. purges_since: what a gateway has to be told that knows the purges up to there."""
-        self._run_dir = run_dir
-        self._on_kill_worker = on_kill_worker
-        self._on_metrics = on_metrics
-        self._current_config = current_config
-        self._purges_since = purges_since
-        self._opened: set[_GatewayConnection] = set()
-        """Those that have not said yet what they know."""
-        self._gateways: dict[_GatewayConnection, None] = {}
-        self._numbers = itertools.count()
-        self._server: asyncio.AbstractServer | None = None
-
-    @property
-    def gateways(self) -> int:
-        """Gateways that are connected."""
-        return len(self._gateways)
-
-    async def start(self) -> None:
-        """Write the configuration, and listen. Raises StartupError where the socket's path is too long."""
-        path = check_socket_path(self._run_dir / SOCKET)
-        self.publish()
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
-        self._server = await asyncio.get_running_loop().create_unix_server(lambda: _GatewayConnection(self), path)
-        os.chmod(path, 0o600)
-
-    def publish(self) -> None:
-        """Write the current configuration, and tell every gateway. Raises Conflict where two apps claim one route;
-        gateways then go on with what they have."""
-        config = self._current_config()
-        RouteTable(config.routes)
-        write_config(self._run_dir, config)
-        for gateway in (*self._opened, *self._gateways):
-            gateway.send(encode(ConfigChanged()))
-
-    def purge(self, told: Told) -> Replies[list[int]]:
-        """See `littoral.node.purge_desk.Caches`."""
-        replies: Replies[list[int]] = Replies(self._gateways)
-        for gateway in list(self._gateways):
-            gateway.ask(encode(PurgeOrder(told)), replies)
-        return replies
-
-    def inspect(self, url: str) -> Replies[list[CachedObject]]:
-        """See `littoral.node.purge_desk.Caches`."""
-        replies: Replies[list[CachedObject]] = Replies(self._gateways)
-        for gateway in list(self._gateways):
-            gateway.ask(encode(InspectOrder(url)), replies)
-        return replies
-
-    def top(self, count: int) -> Replies[list[CachedObject]]:
-        """See `littoral.node.purge_desk.Caches`."""
-        order = TopOrder(next(self._numbers), count)
-        replies: Replies[list[CachedObject]] = Replies(self._gateways)
-        for gateway in list(self._gateways):
-            gateway.ask_apart(order.number, encode(order), replies)
-        return replies
-
-    def trace(self, ask: TraceAsk) -> Replies[TraceReport]:
-        """See `littoral.node.trace_desk.Gateways`: of one, whichever was connected first."""
-        chosen = list(self._gateways)[:1]
-        order = TraceOrder(next(self._numbers), ask)
-        replies: Replies[TraceReport] = Replies(chosen)
-        for gateway in chosen:
-            gateway.ask_apart(order.number, encode(order), replies)
-        return replies
-
-    async def stop(self) -> None:
-        """Close; gateways go on with what they know, and connect again."""
-        if self._server is not None:
-            self._server.close()
-        for gateway in (*self._opened, *self._gateways):
-            gateway.close()
-
-    def opened(self, gateway: "_GatewayConnection") -> None:
-        """A gateway connected. It may have read the file before it was written last."""
-        self._opened.add(gateway)
-        gateway.send(encode(ConfigChanged()))
-
-    def lost(self, gateway: "_GatewayConnection") -> None:
-        """A gateway is gone."""
-        self._opened.discard(gateway)
-        self._gateways.pop(gateway, None)
-
-    def received(self, gateway: "_GatewayConnection", message: FromGateway) -> None:
-        """A gateway says something."""
-        match message:
-            case KillWorker(app, pid):
-                self._on_kill_worker(app, pid)
-            case PurgesKnown(position):
-                self._opened.discard(gateway)
-                self._gateways[gateway] = None
-                # Whatever comes into the stream from now on it is told with the others.
-                gateway.ask(encode(PurgeOrder(self._purges_since(position))), Replies[list[int]]())
-            case Purged(objects):
-                gateway.answered(objects)
-            case Inspected(held):
-                gateway.answered(held)
-            case Top(number, answer) | Traced(number, answer):
-                gateway.answered_apart(number, answer)
-            case GatewayReport():
-                self._on_metrics(message)
-
-
-class _GatewayConnection(FrameConnection):
-    def __init__(self, server: ControlServer) -> None:
-        super().__init__(CONTROL_FRAME_BYTES.default)
-        self._server = server
-        self._asked: deque[Replies[Any]] = deque()
-        """Orders without an answer, in order."""
-        self._asked_apart: dict[int, Replies[Any]] = {}
-        """Those that are answered when there is time for it, by their numbers."""
-
-    def ask(self, order: bytes, replies: Replies[Any]) -> None:
-        """Send what is answered."""
-        if self._may_ask(replies):
-            self._asked.append(replies)
-            self.send(order)
-
-    def ask_apart(self, number: int, order: bytes, replies: Replies[Any]) -> None:
-        """Send what is answered after what is sent later, perhaps."""
-        if self._may_ask(replies):
-            self._asked_apart[number] = replies
-            self.send(order)
-
-    def _may_ask(self, replies: Replies[Any]) -> bool:
-        """Whether it answers as it should; else it is let go of."""
-        if len(self._asked) + len(self._asked_apart) < UNANSWERED_MOST:
-            return True
-        replies.lost(self)
-        assert self.transport is not None
-        self.transport.abort()
-        return False
-
-    def answered(self, answer: object) -> None:
-        """To the first of the orders. Raises ValueError if there is none."""
-        if not self._asked:
-            raise ValueError("answer to nothing")
-        self._asked.popleft().say(self, answer)
-
-    def answered_apart(self, number: int, answer: object) -> None:
-        """To an order with a number. Raises ValueError if there is none."""
-        replies = self._asked_apart.pop(number, None)
-        if replies is None:
-            raise ValueError("answer to nothing")
-        replies.say(self, answer)
-
-    def opened(self) -> None:
-        self._server.opened(self)
-
-    def received(self, body: bytes) -> None:
-        self._server.received(self, decode_from_gateway(body))
-
-    def lost(self) -> None:
-        self._server.lost(self)
-        for replies in (*self._asked, *self._asked_apart.values()):
-            replies.lost(self)
-        self._asked.clear()
-        self._asked_apart.clear()
 
 
 class GatewayCaches(Protocol):
@@ -264,6 +86,26 @@ class Neighbours(Protocol):
         ...
 
 
+class Functions(Protocol):
+    """What calls workers: `littoral.functions.calls.client`."""
+
+    def workers(self, app: str, slots: list[int], failing: bool) -> None:
+        """Where workers of an app are reached."""
+        ...
+
+    def inline_given(self, app: str, revision: str, spec: bytes) -> None:
+        """How to run a revision of an app in this process."""
+        ...
+
+    def loads(self) -> dict[str, int]:
+        """The most requests that each app had under way since this was asked last."""
+        ...
+
+    def tell_anew(self) -> None:
+        """The hub knows nothing of what was counted."""
+        ...
+
+
 class ControlClient:
     """A gateway's end: reports each second, and connects again whenever the hub is back."""
 
@@ -279,6 +121,8 @@ class ControlClient:
         trace: Callable[[TraceAsk], Awaitable[TraceReport]],
     ) -> None:
         """caches: what is purged and looked into. neighbours: who else is told of purges. trace: makes a request."""
+        self.functions: Functions | None = None
+        """What is told of workers, and asked how much they have to do."""
         self._trace = trace
         self._neighbours = neighbours
         self._path = check_socket_path(run_dir / SOCKET)
@@ -314,8 +158,25 @@ class ControlClient:
         if self._connection is not None:
             self._connection.send(encode(KillWorker(app, pid)))
 
+    def want_worker(self, app: str, in_flight: int) -> None:
+        """Ask for a worker. While the hub is away nobody can; whoever waits asks again."""
+        if self._connection is not None:
+            self._connection.send(encode(WorkerWanted(app, in_flight)))
+
+    def want_inline(self, index: int, app: str) -> None:
+        """Ask how to run an app in this process. While the hub is away nobody knows; whoever needs it asks again."""
+        if self._connection is not None:
+            self._connection.send(encode(InlineWanted(index, app)))
+
+    def say_lines(self, index: int, app: str, text: str) -> None:
+        """Pass on what an app wrote that runs in this process. A hub that is away, or behind, goes without."""
+        if self._connection is not None and self._connection.unwritten_bytes < LINES_UNSENT_BYTES:
+            self._connection.send(encode(AppLines(index, app, text)))
+
     def opened(self, connection: "_HubConnection") -> None:
         """The hub is back."""
+        if self.functions is not None:
+            self.functions.tell_anew()
         connection.send(encode(PurgesKnown(self._caches.known)))
 
     def received(self, connection: "_HubConnection", message: FromHub) -> None:
@@ -324,6 +185,8 @@ class ControlClient:
             case ConfigChanged():
                 self._on_config()
                 self._told.set()
+            case WorkersChanged() | InlineGiven():
+                self._tell_functions(message)
             case PurgeOrder(told):
                 if self._neighbours is not None:
                     self._neighbours.ordered(told)
@@ -335,6 +198,14 @@ class ControlClient:
                 self._tasks.start(self._say_top(connection, message), "top objects")
             case TraceOrder():
                 self._tasks.start(self._say_traced(connection, message), "trace")
+
+    def _tell_functions(self, message: WorkersChanged | InlineGiven) -> None:
+        if self.functions is None:
+            return
+        if isinstance(message, WorkersChanged):
+            self.functions.workers(message.app, message.slots, message.failing)
+        else:
+            self.functions.inline_given(message.app, message.revision, message.spec)
 
     def _confirmed(self, until: Position, counts: list[int]) -> Purged:
         if self._neighbours is not None:
@@ -360,7 +231,10 @@ class ControlClient:
         delay_s = FIRST_RETRY_S
         while True:
             if self._connection is not None:
-                self._connection.send(encode(self._report()))
+                report = self._report()
+                self._connection.send(encode(report))
+                if self.functions is not None and (loads := self.functions.loads()):
+                    self._connection.send(encode(AppLoads(report.index, loads)))
                 await asyncio.sleep(REPORT_S)
                 continue
             try:
