@@ -7,7 +7,7 @@ import typer
 from littoral.cli.client import ApiClient
 from littoral.cli.output import moment, print_json, print_table, size
 from littoral.cli.targets import at_node
-from littoral.node.blob_api import PATH, BlobEntry, BlobPage
+from littoral.node.blob_messages import PATH, BlobEntry, BlobPage
 
 
 @at_node

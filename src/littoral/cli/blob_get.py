@@ -13,7 +13,7 @@ from littoral.cli.client import ApiClient, header
 from littoral.cli.output import progress
 from littoral.cli.targets import at_node
 from littoral.core.errors import InvalidInput, NotFound, StorageCorrupt, Unavailable
-from littoral.node.blob_api import PATH
+from littoral.node.blob_messages import PATH
 from littoral.store.blob_rows import blob_digest, blob_name
 
 PARTIAL = ".partial"

@@ -6,21 +6,18 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
-import msgspec
 import typer
 
-from littoral.cli.blob_transfer import LOOK_AGAIN_S, PIECE_BYTES, insist, pause
+from littoral.cli.blob_transfer import PIECE_BYTES, send_blob
 from littoral.cli.client import ApiClient
 from littoral.cli.output import progress
 from littoral.cli.targets import at_node
 from littoral.core.errors import InvalidInput
-from littoral.node.blob_api import PATH, Announcement
+from littoral.node.blob_messages import Announcement
 from littoral.store.blob_rows import blob_name
-from littoral.wire.peer import BlobMark
 
 
 @at_node
@@ -38,7 +35,9 @@ def put(
     with _opened(file) as source:
         digest, size = _measured(source)
         announcement = Announcement(blob_name(digest), size, "up" if send else "")
-        _send(api, source, announcement)
+        with progress() as bar:
+            task = bar.add_task("sending", total=size)
+            send_blob(api, source, announcement, lambda have: bar.update(task, completed=have))
     print(announcement.digest)
 
 
@@ -64,27 +63,3 @@ def _measured(source: BinaryIO) -> tuple[str, int]:
     while piece := source.read(PIECE_BYTES):
         found.update(piece)
     return found.hexdigest(), source.tell()
-
-
-def _send(api: ApiClient, source: BinaryIO, announcement: Announcement) -> None:
-    path = f"{PATH}/{announcement.digest}"
-    announce = partial(
-        api.post, PATH, msgspec.json.encode(announcement), content_type="application/json", kind=BlobMark
-    )
-    mark = insist(announce)
-    with progress() as bar:
-        task = bar.add_task("sending", total=announcement.size)
-        while not mark.complete:
-            bar.update(task, completed=mark.have)
-            if mark.have == announcement.size:
-                pause(LOOK_AGAIN_S)
-                mark = insist(announce)
-                continue
-            source.seek(mark.have)
-            piece = partial(_patch, api, path, mark.have, source.read(PIECE_BYTES))
-            mark = insist(piece)
-
-
-def _patch(api: ApiClient, path: str, offset: int, data: bytes) -> BlobMark:
-    answer = api.call("PATCH", path, data, {"offset": str(offset)})
-    return msgspec.json.decode(answer.body, type=BlobMark)

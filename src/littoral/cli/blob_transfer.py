@@ -2,9 +2,15 @@
 
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from functools import partial
+from typing import BinaryIO, TypeVar
 
+import msgspec
+
+from littoral.cli.client import ApiClient
 from littoral.core.errors import Unavailable
+from littoral.node.blob_messages import PATH, Announcement
+from littoral.wire.peer import BlobMark
 
 PIECE_BYTES = 4 << 20
 """Of one call: well below the limit api-body-bytes."""
@@ -34,3 +40,29 @@ def insist(call: Callable[[], T]) -> T:
 def pause(seconds: float) -> None:
     """Wait; Ctrl-C ends it."""
     time.sleep(seconds)
+
+
+def send_blob(
+    api: ApiClient, source: BinaryIO, announcement: Announcement, moved: Callable[[int], object] = lambda have: None
+) -> None:
+    """Bring what is announced, from where the node has it on. moved: told how much of it is there."""
+    path = f"{PATH}/{announcement.digest}"
+    announce = partial(
+        api.post, PATH, msgspec.json.encode(announcement), content_type="application/json", kind=BlobMark
+    )
+    mark = insist(announce)
+    while not mark.complete:
+        moved(mark.have)
+        if mark.have == announcement.size:
+            pause(LOOK_AGAIN_S)
+            mark = insist(announce)
+            continue
+        source.seek(mark.have)
+        piece = partial(_patch, api, path, mark.have, source.read(PIECE_BYTES))
+        mark = insist(piece)
+    moved(mark.have)
+
+
+def _patch(api: ApiClient, path: str, offset: int, data: bytes) -> BlobMark:
+    answer = api.call("PATCH", path, data, {"offset": str(offset)})
+    return msgspec.json.decode(answer.body, type=BlobMark)

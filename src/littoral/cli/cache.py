@@ -11,7 +11,7 @@ from littoral.cli.output import Cell, cut, print_json, print_table, printable, s
 from littoral.cli.targets import at_node
 from littoral.node.cache_api import INSPECT_PATH, PURGE_PATH, TOP_COUNT, TOP_PATH, Inspected, PurgeOrder, TopObjects
 from littoral.node.cache_top import TOP_MOST
-from littoral.node.purge_desk import CachedObject, PurgeOutcome
+from littoral.node.purge_messages import CachedObject, PurgeOutcome
 
 FAILED = 1
 URL_COLUMNS = 60

@@ -35,6 +35,7 @@ class ApiClient:
         through another has to answer."""
         self.url = url.rstrip("/")
         self._token = token
+        self.at = at
         self._prefix = "" if at is None else f"{NODES_PATH}{at}/api"
         self._deadline_ms = deadline_ms
         # The transport is asynchronous; its runner is also what makes Ctrl-C end a call in progress.

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from littoral.cli.bundle_files import bundle_of
+from littoral.cli.bundle_files import record_with_code
 from littoral.cli.resource_files import STDIN, Found, read_files
 from littoral.core.errors import InvalidInput, InvalidResource
 from littoral.core.resources import App, Node
@@ -26,8 +26,9 @@ def valid_documents(paths: Sequence[Path]) -> list[Found]:
     return reading.documents
 
 
-def desired_record(found: Found) -> DesiredRecord:
-    """The record that makes a document desired; the code of an app is packed from its source folder.
+def desired_record(found: Found, blobs: dict[str, bytes] | None = None) -> DesiredRecord:
+    """The record that makes a document desired; the code of an app is packed from its source folder. blobs: see
+    `record_with_code`.
 
     Raises: InvalidInput, TooLarge.
     """
@@ -37,4 +38,4 @@ def desired_record(found: Found) -> DesiredRecord:
         return record_of(resource, None)
     if found.path == STDIN and not Path(resource.spec.source).is_absolute():
         raise InvalidInput("pack app", resource.metadata.name, "its source is relative to a file, and this is stdin")
-    return record_of(resource, bundle_of(resource, found.path))
+    return record_with_code(resource, found.path, blobs)

@@ -10,8 +10,7 @@ from littoral.cli.client import ApiClient
 from littoral.cli.dlq_list import ReasonOption, SourceOption
 from littoral.cli.output import print_json, printable, progress
 from littoral.cli.targets import at_node
-from littoral.node.letter_api import PATH, Outcome
-from littoral.node.letter_desk import Act, Failure, Step
+from littoral.node.letter_messages import PATH, Act, Failure, Outcome, Step
 
 FAILURES_SHOWN = 20
 FAILED = 1

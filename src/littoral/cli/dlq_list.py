@@ -9,8 +9,7 @@ from rich.cells import cell_len
 from littoral.cli.client import ApiClient
 from littoral.cli.output import Cell, age, console, cut, print_json, print_table, size
 from littoral.cli.targets import at_node
-from littoral.node.letter_api import PATH
-from littoral.node.letter_desk import LetterEntry, LetterPage
+from littoral.node.letter_messages import PATH, LetterEntry, LetterPage
 
 COLUMNS = ("OFFSET", "AGE", "SIZE", "SOURCE", "REASON")
 BETWEEN = 2

@@ -11,8 +11,7 @@ from littoral.cli.client import ApiClient
 from littoral.cli.output import print_json, printable, size
 from littoral.cli.targets import at_node
 from littoral.core.errors import Gone
-from littoral.node.letter_api import PATH
-from littoral.node.letter_desk import LetterShown
+from littoral.node.letter_messages import PATH, LetterShown
 
 HEX_BYTES = 16
 """In a line of a hex dump."""

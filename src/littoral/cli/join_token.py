@@ -8,7 +8,7 @@ import typer
 from littoral.cli.client import ApiClient
 from littoral.cli.targets import at_node
 from littoral.core.resources import parse_duration_ms
-from littoral.node.operator_api import TokenOrder
+from littoral.node.operator_messages import TokenOrder
 
 
 class _Answer(msgspec.Struct, frozen=True):

@@ -26,8 +26,19 @@ COMMANDS: dict[str, Entry] = {
     "validate": "littoral.cli.validate:validate",
     "schema": "littoral.cli.schema:schema",
     "init": "littoral.cli.init:init",
+    "dev": "littoral.cli.dev.command:dev",
     "build": "littoral.cli.build:build_project",
+    "deploy": "littoral.cli.deploy:deploy",
+    "rollback": "littoral.cli.deploy:rollback",
     "apply": "littoral.cli.apply:apply",
+    "app": Group(
+        "Apps and their revisions.",
+        {
+            "list": "littoral.cli.app:list_apps",
+            "revisions": "littoral.cli.app:list_revisions",
+            "errors": "littoral.cli.app:show_errors",
+        },
+    ),
     "resource": Group("The desired state.", {"list": "littoral.cli.resource:list_resources"}),
     "status": "littoral.cli.status:status",
     "node": Group(
@@ -39,6 +50,9 @@ COMMANDS: dict[str, Entry] = {
             "expel": "littoral.cli.node_act:expel",
         },
     ),
+    "call": "littoral.cli.call:call",
+    "logs": "littoral.cli.logs:logs",
+    "top": "littoral.cli.top:top",
     "ask": "littoral.cli.ask:ask",
     "token": Group("Join tokens.", {"create": "littoral.cli.join_token:create"}),
     "kv": Group(
@@ -48,6 +62,14 @@ COMMANDS: dict[str, Entry] = {
             "put": "littoral.cli.kv:put",
             "delete": "littoral.cli.kv:delete",
             "list": "littoral.cli.kv:list_keys",
+        },
+    ),
+    "secret": Group(
+        "Apps' secrets.",
+        {
+            "put": "littoral.cli.secret:put",
+            "list": "littoral.cli.secret:list_secrets",
+            "delete": "littoral.cli.secret:delete",
         },
     ),
     "blob": Group(
@@ -70,6 +92,15 @@ COMMANDS: dict[str, Entry] = {
             "purge": "littoral.cli.cache:purge",
             "inspect": "littoral.cli.cache:inspect",
             "top": "littoral.cli.cache:top",
+        },
+    ),
+    "cron": Group("Cron triggers of apps.", {"list": "littoral.cli.cron:list_crons"}),
+    "queue": Group(
+        "Queues of apps.",
+        {
+            "list": "littoral.cli.queue:list_queues",
+            "peek": "littoral.cli.queue:peek",
+            "purge": "littoral.cli.queue:purge",
         },
     ),
     "stream": Group(
@@ -112,7 +143,14 @@ COMMANDS: dict[str, Entry] = {
         },
     ),
     "sim": "littoral.cli.sim:sim",
-    "mqtt": Group("MQTT logins.", {"hash": "littoral.cli.mqtt:hash_login"}),
+    "mqtt": Group(
+        "The MQTT broker.",
+        {
+            "clients": "littoral.cli.mqtt_clients:list_clients",
+            "kick": "littoral.cli.mqtt_clients:kick",
+            "hash": "littoral.cli.mqtt:hash_login",
+        },
+    ),
 }
 """Every command, in the order of `littoral --help`."""
 

@@ -9,7 +9,8 @@ import typer
 
 from littoral.core.errors import InvalidInput, InvalidResource
 from littoral.core.limits import RESOURCE_FILE_BYTES
-from littoral.core.resources import API_VERSION, Node, Tier, decode_resources
+from littoral.core.resources import API_VERSION, Node, Tier
+from littoral.core.resources.decode import decode_resources
 from littoral.node.layout import JOIN_TOKEN_VARIABLE
 from littoral.node.supervisor import run_node
 

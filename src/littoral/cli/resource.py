@@ -7,7 +7,7 @@ import typer
 from littoral.cli.client import ApiClient
 from littoral.cli.output import print_json, print_table
 from littoral.cli.targets import at_node
-from littoral.node.operator_api import ResourceEntry
+from littoral.node.operator_messages import ResourceEntry
 
 
 @at_node

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from littoral.core.errors import InvalidInput
 from littoral.core.limits import RESOURCE_FILE_BYTES
-from littoral.core.resources import Problem, Resource, inspect_resources
+from littoral.core.resources import Problem, Resource
+from littoral.core.resources.decode import inspect_resources
 from littoral.core.resources.problem import path_text
 
 STDIN = Path("-")

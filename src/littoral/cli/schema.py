@@ -2,7 +2,7 @@
 
 import msgspec
 
-from littoral.core.resources import json_schema
+from littoral.core.resources.schema import json_schema
 
 
 def schema() -> None:

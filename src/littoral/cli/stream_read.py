@@ -14,7 +14,7 @@ from littoral.cli.streams import Slice, follow, listed, slices, tail_of
 from littoral.cli.targets import at_node
 from littoral.core.errors import InvalidInput, LittoralError, NotFound
 from littoral.core.names import parse_stream_name
-from littoral.node.stream_desk import StreamEntry
+from littoral.node.stream_messages import StreamEntry
 from littoral.wire.durable_streams import is_json, is_text
 from littoral.wire.json_messages import split_messages
 

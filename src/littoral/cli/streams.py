@@ -8,7 +8,7 @@ from littoral.cli.client import ApiClient, header
 from littoral.core.errors import LittoralError, Unavailable
 from littoral.core.http import Response
 from littoral.core.names import parse_stream_name
-from littoral.node.stream_desk import LIST, StreamEntries, StreamEntry
+from littoral.node.stream_messages import LIST, StreamEntries, StreamEntry
 from littoral.wire.durable_streams import (
     DEFAULT_CONTENT_TYPE,
     STREAM_CLOSED,

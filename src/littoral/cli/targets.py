@@ -3,7 +3,7 @@
 --url URL        with --token-file, --token or LITTORAL_TOKEN; LITTORAL_URL says the same
 --data-dir DIR   a node of this machine, by its data directory
 --node NAME      a node of the local tree that `littoral up` runs here
-(nothing)        LITTORAL_URL, or else the root of the local tree
+(nothing)        LITTORAL_URL, or else the root of the local tree, or else the node of `littoral dev` in this folder
 
 --at NODE        not the node so named, but one below it, which it asks: any command reaches a node that nobody can connect
                  to; --deadline says how long that may take
@@ -19,7 +19,7 @@ import msgspec
 import typer
 
 from littoral.cli.client import DEADLINE_MS, ApiClient
-from littoral.cli.tree_file import TREE_DIRECTORY, read_tree
+from littoral.cli.tree_file import DEV_NODE, TREE_DIRECTORY, TREE_FILE, read_tree
 from littoral.core.errors import InvalidInput, LittoralError, NotFound
 from littoral.core.names import check_node_name
 from littoral.core.resources import parse_duration_ms
@@ -93,6 +93,8 @@ def _reachable(
         url = url or os.environ.get(URL_VARIABLE)
         if url is not None:
             return Target(url, _token(url, token, token_file))
+        if not (tree / TREE_FILE).exists() and (tree / DEV_NODE / API_FILE).exists():
+            return node_at(tree / DEV_NODE)
     return node_of_tree(tree, node)
 
 

@@ -12,6 +12,9 @@ TREE_FILE = "tree.json"
 TREE_DIRECTORY = Path(".littoral")
 """Where a local tree keeps its state unless it is told otherwise, relative to the working directory."""
 
+DEV_NODE = "dev"
+"""There, the data of the node that `littoral dev` runs a project in."""
+
 
 class _Part(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     pass

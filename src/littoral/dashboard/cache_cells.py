@@ -8,7 +8,7 @@ from littoral.dashboard.node_view import HEALTH_WORDS, Health
 from littoral.dashboard.texts import NONE, bytes_text, count_text, cut_text, duration_text, rate_text, share_text
 from littoral.node.cache_api import PurgeOrder
 from littoral.node.cache_top import TopObject
-from littoral.node.purge_desk import PurgeOutcome
+from littoral.node.purge_messages import PurgeOutcome
 from littoral.node.status import CacheCounts, GatewayStatus, NodeStatus, OriginStatus, RouteStatus, TierStatus
 
 URL_CHARACTERS = 240

@@ -4,7 +4,7 @@ import msgspec
 
 from littoral.dashboard.hub_api import HubApi
 from littoral.node.cache_api import PURGE_PATH, TOP_PATH, PurgeOrder, TopObjects
-from littoral.node.purge_desk import PurgeOutcome
+from littoral.node.purge_messages import PurgeOutcome
 
 
 class CachesApi:

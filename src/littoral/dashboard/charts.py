@@ -96,6 +96,32 @@ def window_options(
 
 def ratio_options(lines: Mapping[str, Sequence[tuple[int, float | None]]], colors: Mapping[str, str]) -> Options:
     """Hit ratios over time, in percent; where nothing was asked, there is a gap. lines: (ms since the epoch, ratio) by name."""
+    shares = {
+        name: [(at_ms, None if ratio is None else round(100 * ratio, 1)) for at_ms, ratio in line]
+        for name, line in lines.items()
+    }
+    percent = {
+        **_value_axis(0, from_zero=True),
+        "max": 100,
+        "interval": 25,
+        "axisLabel": {"fontSize": 11, "formatter": "{value} %"},
+    }
+    return _named_lines(shares, colors, percent)
+
+
+def value_options(
+    lines: Mapping[str, Sequence[tuple[int, float | None]]], colors: Mapping[str, str], unit: str = ""
+) -> Options:
+    """Values over time, from zero; where there is none, there is a gap. lines: (ms since the epoch, value) by name."""
+    axis = _value_axis(0, from_zero=True)
+    if unit:
+        axis["axisLabel"] = {"fontSize": 11, "formatter": f"{{value}} {unit}"}
+    return _named_lines(lines, colors, axis)
+
+
+def _named_lines(
+    lines: Mapping[str, Sequence[tuple[int, float | None]]], colors: Mapping[str, str], axis: Options
+) -> Options:
     shown = sorted(lines)[:LINES]
     series = [
         {
@@ -104,17 +130,11 @@ def ratio_options(lines: Mapping[str, Sequence[tuple[int, float | None]]], color
             "showSymbol": False,
             "itemStyle": {"color": colors.get(name, COLORS[0])},
             "lineStyle": {"width": 2, "type": DASHES[place // len(COLORS) % len(DASHES)]},
-            "data": [[at_ms, None if ratio is None else round(100 * ratio, 1)] for at_ms, ratio in lines[name]],
+            "data": [[at_ms, value] for at_ms, value in lines[name]],
         }
         for place, name in enumerate(shown)
     ]
-    percent = {
-        **_value_axis(0, from_zero=True),
-        "max": 100,
-        "interval": 25,
-        "axisLabel": {"fontSize": 11, "formatter": "{value} %"},
-    }
-    return _time_chart(shown, series, percent)
+    return _time_chart(shown, series, axis)
 
 
 def result_options(points: Sequence[CachePoint]) -> Options:

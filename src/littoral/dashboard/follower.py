@@ -12,7 +12,7 @@ from littoral.dashboard.hub_api import HubApi, Piece, row_name
 from littoral.dashboard.picture import Picture
 from littoral.dashboard.records import decode_alert, decode_window
 from littoral.node.status import STATUS, NodeStatus
-from littoral.node.stream_desk import StreamRow
+from littoral.node.stream_messages import StreamRow
 
 TAIL_RECORDS = 2000
 """How far back of its tail a stream is read: enough to fill the charts, and bounded however long the stream is."""

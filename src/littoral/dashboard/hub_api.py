@@ -12,7 +12,7 @@ from littoral.core.names import StreamName, parse_stream_name
 from littoral.core.transport import Transport
 from littoral.core.undecodable import UNDECODABLE
 from littoral.node.status import NodeStatus
-from littoral.node.stream_desk import LIST, VIEW, StreamPage, StreamRow, StreamView
+from littoral.node.stream_messages import LIST, VIEW, StreamPage, StreamRow, StreamView
 from littoral.wire.durable_streams import JSON, STREAM_NEXT_OFFSET, format_offset, parse_offset
 from littoral.wire.problem import error_of
 

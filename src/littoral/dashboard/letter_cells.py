@@ -2,8 +2,8 @@
 
 from littoral.dashboard.cells import Cell, Line
 from littoral.dashboard.texts import NONE, bytes_text, count_text, cut_text, duration_text, event_time_text
-from littoral.node.letter_desk import Act, LetterEntry, LetterShown
 from littoral.node.letter_groups import LetterGroup
+from littoral.node.letter_messages import Act, LetterEntry, LetterShown
 from littoral.node.status import NodeStatus
 
 REASON_CHARACTERS = 160

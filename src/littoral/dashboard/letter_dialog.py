@@ -8,7 +8,7 @@ from littoral.dashboard.facts import Facts
 from littoral.dashboard.letter_cells import letter_facts
 from littoral.dashboard.notices import confirmed, dialog_button, put_away
 from littoral.dashboard.record_text import record_text
-from littoral.node.letter_desk import Act, LetterShown
+from littoral.node.letter_messages import Act, LetterShown
 
 HEAD_BYTES = 64 * 1024
 """Of a record: as much as is looked at to show it."""

@@ -15,7 +15,7 @@ from littoral.dashboard.pager import CursorPager
 from littoral.dashboard.shell import card
 from littoral.dashboard.table import Column, Table
 from littoral.dashboard.texts import count_text
-from littoral.node.letter_desk import Act, Failure, LetterEntry
+from littoral.node.letter_messages import Act, Failure, LetterEntry
 
 LINES = 25
 PAGES = 40

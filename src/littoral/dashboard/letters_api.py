@@ -9,9 +9,8 @@ import msgspec
 from littoral.core.names import StreamName
 from littoral.core.undecodable import UNDECODABLE
 from littoral.dashboard.hub_api import HubApi
-from littoral.node.letter_api import PATH, Outcome
-from littoral.node.letter_desk import Act, LetterEntry, LetterPage, LetterShown, Step
 from littoral.node.letter_groups import LetterGroups
+from littoral.node.letter_messages import PATH, Act, LetterEntry, LetterPage, LetterShown, Outcome, Step
 from littoral.store.dead_letters import DEAD_LETTERS, DeadLetter
 
 _letter = msgspec.json.Decoder(DeadLetter)

@@ -9,9 +9,12 @@ from nicegui import ui
 
 from littoral.core.errors import StartupError
 from littoral.core.limits import Limits
+from littoral.dashboard.app_history import AppHistory
+from littoral.dashboard.apps_api import AppsApi
 from littoral.dashboard.cache_page import CachePage
 from littoral.dashboard.caches_api import CachesApi
 from littoral.dashboard.feed import Feed
+from littoral.dashboard.functions_page import FunctionsPage
 from littoral.dashboard.guard import Guard
 from littoral.dashboard.hub_api import HubApi
 from littoral.dashboard.letters_api import LettersApi
@@ -114,6 +117,12 @@ class DashboardProcess:
         @ui.page("/cache", title=f"Cache: {name}")
         def cache() -> None:
             CachePage(shell("/cache"), CachesApi(self._hub, name))
+
+        apps = AppHistory()
+
+        @ui.page("/functions", title=f"Functions: {name}")
+        def functions() -> None:
+            FunctionsPage(shell("/functions"), AppsApi(self._hub, name), apps)
 
         @ui.page("/dead-letters", title=f"Dead letters: {name}")
         def letters() -> None:

@@ -6,7 +6,7 @@ from littoral.dashboard.cells import Cell, Line
 from littoral.dashboard.stream_cells import offsets_text, stream_path
 from littoral.dashboard.texts import age_text, bytes_text, count_text, event_time_text
 from littoral.node.status import NodeStatus
-from littoral.node.stream_desk import StreamRow
+from littoral.node.stream_messages import StreamRow
 from littoral.store.replica import FORMER_STREAMS
 from littoral.streams.blocked import BlockedKind
 from littoral.streams.reclaim import QUARANTINE

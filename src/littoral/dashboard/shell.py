@@ -19,6 +19,7 @@ PAGES = {
     "/streams": "Streams",
     "/links": "Links",
     "/cache": "Cache",
+    "/functions": "Functions",
     "/dead-letters": "Dead letters",
     "/quarantine": "Quarantine",
 }

@@ -13,7 +13,7 @@ from littoral.dashboard.texts import (
     share_text,
     span_text,
 )
-from littoral.node.stream_desk import StreamRow
+from littoral.node.stream_messages import StreamRow
 
 POLICIES = {"drop-oldest": "the oldest go", "reject": "appends are refused", "spill": "the oldest are spilled"}
 REACHES = {"node": "stays at its node", "link": "goes to direct neighbours", "root": "goes up to the root"}

@@ -10,7 +10,7 @@ from littoral.dashboard.record_text import record_text
 from littoral.dashboard.shell import Shell, card
 from littoral.dashboard.stream_cells import facts
 from littoral.dashboard.texts import bytes_text, count_text, event_time_text
-from littoral.node.stream_desk import RecordView, StreamRow, StreamView
+from littoral.node.stream_messages import RecordView, StreamRow, StreamView
 
 POLL_S = 1.0
 RECORDS = 25

@@ -43,7 +43,7 @@ class SimDevice:
             self._rest = b""
             self._channel = CallbackChannel(self._hear)
             self._connection = broker.connect(self._channel)
-            self._put(mqtt.Connect(self.client_id, clean_session=True, keep_alive_s=0))
+            self._put(mqtt.Connect(self.client_id, clean_start=True, keep_alive_s=0))
             for packet_id, (topic, payload) in list(self._unacknowledged.items()):
                 self._send(packet_id, topic, payload, again=True)
         return True
@@ -54,7 +54,7 @@ class SimDevice:
 
     def subscribe(self, topic_filter: str) -> None:
         """Ask for messages."""
-        self._put(mqtt.Subscribe(PACKET_IDS, ((topic_filter, 0),)))
+        self._put(mqtt.Subscribe(PACKET_IDS, (mqtt.Subscription(topic_filter, 0),)))
 
     def publish(self, topic: str, payload: bytes) -> None:
         """Publish, now or when the node is up again."""

@@ -22,7 +22,8 @@ from littoral.core.http import Response
 from littoral.core.limits import Limits
 from littoral.core.names import parse_stream_name
 from littoral.core.resources import Node, Tier
-from littoral.core.resources.model import Bandwidth, Listen, Mqtt, NodeSpec, Parent, Storage, Ttl
+from littoral.core.resources.model import Bandwidth, Listen, NodeSpec, Parent, Storage, Ttl
+from littoral.core.resources.mqtt import Mqtt
 from littoral.core.resources.part import Metadata
 from littoral.fleet.desired import Deployable, record_of, submit_desired
 from littoral.node.hub import Hub, open_hub

@@ -112,6 +112,19 @@ def test_applying_says_what_changed(applied: Path, cloud):
     assert changed[2:] == ["App page: changed", "1 changed"]
 
 
+def test_code_that_is_too_large_for_its_record_is_a_blob(applied: Path, cloud):
+    (applied / "code" / "table.bin").write_bytes(bytes(range(256)) * 4096)
+    assert cloud("apply", applied / "all.yaml").decode().splitlines()[-1] == "1 changed"
+    assert len(cloud("blob", "list").decode().splitlines()) == 2
+    assert cloud("apply", applied / "all.yaml").decode().splitlines()[-1] == "0 changed"
+    (applied / "code" / "table.bin").unlink()
+    cloud("apply", applied / "all.yaml")
+    listed = json.loads(cloud("app", "revisions", "page", "--json"))
+    assert [each["code_bytes"] > 0 for each in listed[:2]] == [False, True]
+    assert cloud("rollback", "page").startswith(b"App page: ")
+    assert json.loads(cloud("app", "list", "--json"))[0]["name"] == "page"
+
+
 def test_what_was_applied_is_listed(applied: Path, cloud):
     listed = json.loads(cloud("resource", "list", "--json"))
     assert [(each["kind"], each["name"]) for each in listed] == [
@@ -153,6 +166,42 @@ def test_a_value_is_put_read_listed_and_deleted(applied: Path, cloud, data_dir: 
     done = littoral("kv", "get", "factory", "other", "--data-dir", data_dir)
     assert done.returncode == 1
     assert done.stderr == b"error: cannot get key factory/other: there is no such key\n"
+
+
+def test_a_value_is_put_with_an_expiration_and_metadata(applied: Path, cloud, data_dir: Path):
+    cloud("kv", "put", "factory", "sessions/1", "v", "--ttl", "2h", "--metadata", '{"user": "ann"}')
+    cloud("kv", "put", "factory", "sessions/2", "v")
+    details = json.loads(cloud("kv", "get", "factory", "sessions/1", "--metadata"))
+    assert details["metadata"] == {"user": "ann"}
+    expires_s = details["expiration"]
+    assert json.loads(cloud("kv", "list", "factory", "--prefix", "sessions/", "--metadata", "--json")) == [
+        {"name": "sessions/1", "expiration": expires_s, "metadata": {"user": "ann"}},
+        {"name": "sessions/2"},
+    ]
+    table = cloud("kv", "list", "factory", "--prefix", "sessions/", "--metadata").decode().splitlines()
+    assert '{"user":"ann"}' in table[1]
+    cloud("kv", "put", "factory", "sessions/1", "v", "--expiration", str(expires_s))
+    assert json.loads(cloud("kv", "get", "factory", "sessions/1", "--metadata")) == {"expiration": expires_s}
+    for options, said in (
+        (["--ttl", "5s"], b"at least 60 are needed"),
+        (["--metadata", "{"], b"its metadata is no JSON"),
+        (["--ttl", "2h", "--expiration", "5"], b"both an expiration and a time to live"),
+    ):
+        done = littoral("kv", "put", "factory", "k", "v", *options, "--data-dir", data_dir)
+        assert done.returncode == 1
+        assert said in done.stderr
+
+
+def test_secrets_are_set_from_stdin_and_their_names_listed(cloud, data_dir: Path):
+    cloud("secret", "put", "shop", "TOKEN", stdin=b"a value\n")
+    cloud("secret", "put", "shop", "KEY", stdin=b"another")
+    assert cloud("secret", "list", "shop") == b"KEY\nTOKEN\n"
+    cloud("secret", "delete", "shop", "KEY")
+    assert json.loads(cloud("secret", "list", "shop", "--json")) == ["TOKEN"]
+    done = littoral("secret", "delete", "shop", "KEY", "--data-dir", data_dir)
+    assert done.stderr == b"error: cannot delete secret KEY of app shop: there is no such secret\n"
+    done = littoral("secret", "delete", "shop", "TOKEN", "--at", "plant-a", "--data-dir", data_dir)
+    assert b"they are set at the root only" in done.stderr
 
 
 def test_records_are_appended_and_read(cloud, tmp_path: Path):

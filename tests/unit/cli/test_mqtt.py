@@ -10,7 +10,7 @@ def test_the_first_line_of_stdin_is_hashed(monkeypatch, capsys):
     monkeypatch.setattr("sys.stdin", io.StringIO("correct horse\nrest\n"))
     assert run(["mqtt", "hash"]) == 0
     printed = capsys.readouterr().out.strip()
-    assert printed.startswith("scrypt$")
+    assert printed.startswith("$argon2id$")
     assert verify_password("correct horse", printed)
 
 

@@ -64,7 +64,7 @@ def test_build_tells_warnings_apart_and_writes_where_it_is_told(tmp_path: Path, 
     assert run(["build", str(tmp_path / "shop"), "--out", str(tmp_path / "out.revision")]) == 0
     said = capsys.readouterr()
     assert said.err == (
-        "warning: src/entry.py:6: env.GREETINGS is not defined: no variable and no binding has that name. "
+        "warning: src/entry.py:6: env.GREETINGS is not defined: no variable and no binding has that name; a secret may. "
         'Did you mean "GREETING"?\n'
     )
     assert said.out.splitlines()[-1] == f"littoral apply {tmp_path / 'out.revision'}"

@@ -15,7 +15,7 @@ from littoral.dashboard.cache_cells import (
 from littoral.dashboard.cache_history import Recently
 from littoral.node.cache_api import PurgeOrder
 from littoral.node.cache_top import TopObject
-from littoral.node.purge_desk import CachedObject, PurgeOutcome
+from littoral.node.purge_messages import CachedObject, PurgeOutcome
 from littoral.node.status import CacheCounts, GatewayStatus, OriginStatus, RouteStatus, TierStatus
 from tests.support.statuses import status
 

@@ -4,8 +4,8 @@ import msgspec
 import pytest
 
 from littoral.dashboard.letter_cells import consequence, group_line, letter_facts, letter_line, node_line, part_text
-from littoral.node.letter_desk import LetterEntry, LetterShown
 from littoral.node.letter_groups import LetterGroup
+from littoral.node.letter_messages import LetterEntry, LetterShown
 from tests.support.statuses import NOW_MS, status
 
 HOSTILE = '<img src=x onerror="alert(1)">'

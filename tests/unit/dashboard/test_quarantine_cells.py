@@ -16,7 +16,7 @@ from littoral.dashboard.quarantine_cells import (
     not_taken_lines,
     restored_lines,
 )
-from littoral.node.stream_desk import LIST, StreamPage
+from littoral.node.stream_messages import LIST, StreamPage
 from littoral.streams.blocked import Blocked, BlockedKind
 from littoral.testing.loop import run
 from littoral.testing.tree import SimNode, SimTree

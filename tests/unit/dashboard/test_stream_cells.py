@@ -5,7 +5,7 @@ import pytest
 
 from littoral.dashboard.stream_cells import facts, stream_line
 from littoral.dashboard.streams_page import Choice, choice_of
-from littoral.node.stream_desk import StreamRow
+from littoral.node.stream_messages import StreamRow
 from tests.support.statuses import NOW_MS
 
 ROW = StreamRow(

@@ -8,7 +8,7 @@ from littoral.core.names import parse_stream_name
 from littoral.node.local_tree import LocalTree
 from littoral.node.operator_client import OperatorClient
 from littoral.node.status import NodeStatus
-from littoral.node.stream_desk import LIST, StreamEntries, StreamEntry
+from littoral.node.stream_messages import LIST, StreamEntries, StreamEntry
 
 WINDOWS, ALERTS = "windows", "alerts"
 ASK_S = 2.0

@@ -6,7 +6,7 @@ from hashlib import sha256
 
 from littoral.core.errors import Unavailable
 from littoral.core.http import Request, Response, StreamingResponse
-from littoral.node.blob_api import PATH
+from littoral.node.blob_messages import PATH
 from littoral.node.hub import Hub
 from littoral.store.blob_rows import blob_name
 from littoral.testing.simulation.asking import operator_of

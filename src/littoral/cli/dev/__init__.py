@@ -1,0 +1,1 @@
+"""What `littoral dev` is made of."""

@@ -1,0 +1,54 @@
+"""littoral mqtt clients and kick."""
+
+from typing import Annotated
+
+import msgspec
+import typer
+
+from littoral.cli.client import ApiClient
+from littoral.cli.output import Cell, print_json, print_table, printable, span
+from littoral.cli.targets import at_node
+from littoral.node.mqtt_messages import CLIENTS, CLIENTS_MOST, KICK, Kicked, KickOrder, MqttClients
+from littoral.wire.mqtt.properties import NEVER_S
+
+
+@at_node
+def list_clients(
+    api: ApiClient,
+    *,
+    after: Annotated[str, typer.Option(help="Begin after this client.", metavar="CLIENT")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List the MQTT clients of a node, and the sessions that wait for theirs: what they subscribe to, and what waits for them."""
+    found = api.get(CLIENTS, MqttClients, {"after": after})
+    if as_json:
+        print_json(found)
+        return
+    rows: list[list[Cell]] = [
+        [
+            printable(each.client),
+            "connected" if each.connected else "away",
+            each.version,
+            *(f"{number:,}" for number in (each.subscriptions, each.waiting, each.dropped)),
+            _kept(each.expiry_s),
+            "yes" if each.has_will else "",
+        ]
+        for each in found.clients
+    ]
+    figures = ["SUBSCRIPTIONS", "WAITING", "DROPPED"]
+    print_table(["CLIENT", "STATE", "VERSION", *figures, "KEPT", "WILL"], rows, right=figures)
+    if len(found.clients) == CLIENTS_MOST:
+        print(f"{found.total:,} in all; the next ones: --after {printable(found.clients[-1].client)}")
+
+
+@at_node
+def kick(api: ApiClient, client: Annotated[str, typer.Argument(help="Its identifier.", metavar="CLIENT")]) -> None:
+    """End the connection of an MQTT client. Its session stays, and it may come back: change its login to keep it away."""
+    body = msgspec.json.encode(KickOrder(client))
+    print(f"{printable(api.post(KICK, body, 'application/json', Kicked).client)}: connection ended")
+
+
+def _kept(expiry_s: int) -> str:
+    if expiry_s == 0:
+        return "while connected"
+    return "for ever" if expiry_s == NEVER_S else f"for {span(expiry_s)}"
