@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from littoral import workers
-from littoral.core.resources import App, Namespace, decode_resources
+from littoral.core.resources import App, Namespace
+from littoral.core.resources.decode import decode_resources
 
 FACTORY = Path(__file__).parents[3] / "examples" / "factory"
 PLACE = "lines/factory/plant-a/machine/temperature"
@@ -35,8 +36,9 @@ def get(monkeypatch):
         async def call(operation, namespace, arguments):
             assert namespace == "factory"
             if operation == "get":
-                return stored.get(arguments[0])
-            return sorted(key for key in stored if key.startswith(arguments[0])), None
+                found = stored.get(arguments[0])
+                return None if found is None else [found, None, None]
+            return sorted(key for key in stored if key.startswith(arguments[0])), None, {}
 
         env = workers.Env({"KV": workers.KVNamespace("factory", call)})
         app = main.Default(workers.Context(lambda work: None), env)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from littoral.core.limits import Limits
-from littoral.core.resources import Rule, decode_resources
+from littoral.core.resources import Rule
+from littoral.core.resources.decode import decode_resources
 from littoral.iot.rules import Alert, CompiledRule, WindowResult
 
 FACTORY = Path(__file__).parents[3] / "examples" / "factory"
