@@ -6,7 +6,19 @@ python -m benches [NAME...]      all but those that take many minutes, or those 
 import sys
 from collections.abc import Callable
 
-from benches import appends, fanin, functions, gateway, memory, mqtt_fold, mqtt_intake, pauses, snapshot, uplink
+from benches import (
+    appends,
+    attacks,
+    fanin,
+    functions,
+    gateway,
+    memory,
+    mqtt_fold,
+    mqtt_intake,
+    pauses,
+    snapshot,
+    uplink,
+)
 from benches.harness import Row, print_table
 
 BENCHES: dict[str, Callable[[], list[Row]]] = {
@@ -17,6 +29,7 @@ BENCHES: dict[str, Callable[[], list[Row]]] = {
     "snapshot": snapshot.measure,
     "pauses": pauses.measure,
     "functions": functions.measure,
+    "attacks": attacks.measure,
     "gateway": gateway.measure,
     "memory": memory.measure,
     "drain": uplink.measure_drain,

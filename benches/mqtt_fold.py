@@ -16,6 +16,7 @@ from littoral.core.intake import Fold
 from littoral.core.limits import Limits
 from littoral.core.tasks import Tasks
 from littoral.drivers.clock import SystemClock
+from littoral.iot.access import LoginOnly
 from littoral.iot.broker import Broker
 from littoral.iot.channel import CallbackChannel
 from littoral.iot.rules import CompiledRule
@@ -48,9 +49,9 @@ def _ns(route: Callable[[str], Fold]) -> float:
     def fail(error: BaseException) -> None:
         raise error
 
-    broker = Broker(_Intake(route), SystemClock(), Limits(), lambda *_: True, Tasks(fail))
+    broker = Broker(_Intake(route), SystemClock(), Limits(), LoginOnly(lambda *_: True), Tasks(fail))
     connection = broker.connect(CallbackChannel(lambda _: None))
-    connection.receive(mqtt.encode(mqtt.Connect("bench", clean_session=True, keep_alive_s=0)))
+    connection.receive(mqtt.encode(mqtt.Connect("bench", clean_start=True, keep_alive_s=0)))
     data = b"".join(frame(number) for number in range(BATCH))
     best = math.inf
     for _ in range(ROUNDS):

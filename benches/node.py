@@ -15,7 +15,8 @@ from types import MappingProxyType
 import msgspec
 
 from benches.harness import DEADLINE_S, process_cpu_s
-from littoral.core.resources.model import Listen, Mqtt, Node, NodeSpec, Parent
+from littoral.core.resources.model import Listen, Node, NodeSpec, Parent
+from littoral.core.resources.mqtt import Mqtt
 from littoral.core.resources.part import Metadata
 from littoral.fleet.desired import DesiredRecord
 from littoral.node.layout import JOIN_TOKEN_VARIABLE, PIDS_FILE, read_addresses

@@ -122,7 +122,7 @@ async def _fill_space(store: Store) -> None:
     pool = os.urandom(VALUE_BYTES)
     after, at_once = "", CHUNK_BYTES // VALUE_BYTES
     for first in range(0, SPACE_BYTES // VALUE_BYTES, at_once):
-        rows: list[KvRow] = [(f"key/{n:09}", pool, n + 1, store.node) for n in range(first, first + at_once)]
+        rows: list[KvRow] = [(f"key/{n:09}", pool, n + 1, store.node, 0, "") for n in range(first, first + at_once)]
         await store.submit(partial(Transaction.kv_insert, namespace=SPACE, after=after, last=None, rows=rows))
         after = rows[-1][0]
     await store.submit(lambda tx: tx.kv_put(SPACE, "~", b"end"))

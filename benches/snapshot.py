@@ -57,7 +57,7 @@ async def _write(data_dir: Path, value_bytes: int, total_bytes: int) -> None:
     after = ""
     for first in range(0, count, at_once):
         rows: list[KvRow] = [
-            (f"key/{n:09}", b"%016x" % n + pool[n % 65_536 :][: value_bytes - 16], n + 1, NAME)
+            (f"key/{n:09}", b"%016x" % n + pool[n % 65_536 :][: value_bytes - 16], n + 1, NAME, 0, "")
             for n in range(first, min(first + at_once, count))
         ]
         await store.submit(partial(_fill, rows=rows, after=after))
