@@ -47,6 +47,13 @@ def site(cloud: RealNode) -> Iterator[RealNode]:
         yield node
 
 
+@pytest.fixture(scope="class")
+def joined(cloud: RealNode) -> Iterator[RealNode]:
+    """One that has joined."""
+    with RealNode("plant-a", "site", parent=cloud) as node:
+        yield node.start(cloud.token("plant-a"))
+
+
 def append(node: RealNode, stream: str, body: bytes) -> int:
     """The status of the answer: 204 acknowledges."""
     return node.api("POST", f"/v1/streams/{node.name}/{stream}", body, TEXT).status
@@ -166,9 +173,10 @@ class TestPeerListener:
         assert tls_refusal(cloud, stranger, tmp_path)
 
     @pytest.mark.parametrize("token", ["", "Bearer x", "Bearer a.b.c", "Basic Zm9vOmJhcg=="])
-    def test_a_certificate_without_a_valid_node_token_is_not_enough(self, cloud: RealNode, site: RealNode, token: str):
-        site.start(cloud.token("plant-a"))
-        status, body = peer_request(cloud, site, {"authorization": token} if token else {})
+    def test_a_certificate_without_a_valid_node_token_is_not_enough(
+        self, cloud: RealNode, joined: RealNode, token: str
+    ):
+        status, body = peer_request(cloud, joined, {"authorization": token} if token else {})
         problem = msgspec.json.decode(body)
         assert status == 401, body
         assert problem["kind"] == "Unauthenticated"
@@ -237,12 +245,21 @@ class TestMqtt:
             client.send(mqtt.encode(mqtt.PingReq()))
             assert client.receive() is None
 
-    def test_a_version_5_client_is_told_so(self, cloud: RealNode):
+    def test_a_client_of_a_version_there_is_not_is_told_so(self, cloud: RealNode):
         with closing(MqttClient(cloud.port("mqtt"))) as client:
-            client.send(b"\x10\x0e\x00\x04MQTT\x05\x02\x00\x0a\x00\x00\x01x")
+            client.send(b"\x10\x0e\x00\x04MQTT\x06\x02\x00\x0a\x00\x00\x01x")
             head = client.socket.recv(100)
             assert head[0] == 0x20
             assert head[3] == 0x84, "unsupported protocol version, in the form that version 5 reads"
+            assert client.receive() is None
+
+    def test_a_version_5_client_is_told_why(self, cloud: RealNode):
+        with closing(MqttClient(cloud.port("mqtt"))) as client:
+            client.send(mqtt.encode(mqtt.Connect("x", clean_start=True, keep_alive_s=0, level=mqtt.MQTT_5)))
+            assert client.socket.recv(100)[0] == 0x20
+            client.send(b"\x82\x03\x00\x01\x00")
+            head = client.socket.recv(100)
+            assert (head[0], head[2]) == (0xE0, 0x82), "DISCONNECT, protocol error: SUBSCRIBE without a filter"
             assert client.receive() is None
 
     def test_a_payload_over_the_limit_closes_the_connection_and_what_was_acknowledged_stays(self, cloud: RealNode):
@@ -288,7 +305,10 @@ class TestSizes:
         assert (reply.status, reply.json()["kind"]) == (413, "TooLarge")
         assert reply.json()["remedy"]
         long = cloud.api("PUT", f"/v1/kv/settings/{'k' * 513}", b"1")
-        assert (long.status, long.json()["cause"]) == (400, "513 bytes; 1 to 512 are allowed")
+        assert (long.status, long.json()["cause"]) == (
+            400,
+            "it has 513 bytes; 1 to 512 are allowed, the limit kv-key-bytes",
+        )
         assert cloud.api("GET", "/v1/kv/settings/a").body == b"1"
 
     def test_a_body_over_the_limit_for_functions(self, cloud: RealNode):

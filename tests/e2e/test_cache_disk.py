@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from littoral.core.limits import GATEWAY_DISK_BYTES
+from littoral.core.gateway_limits import GATEWAY_DISK_BYTES
 from littoral.core.resources.part import RouteMatch
 from littoral.core.resources.web import OriginSpec, RouteSpec, Target
 from littoral.gateway.cache.purge import Purge

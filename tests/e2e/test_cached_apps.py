@@ -1,10 +1,12 @@
 """A cache before an app, with real gateways and workers: what is stored costs no call, and stands in for an app that fails."""
 
 import asyncio
+import json
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from littoral.core.limits import GATEWAY_CACHE_OBJECT_BYTES, Limits
+from littoral.core.gateway_limits import GATEWAY_CACHE_OBJECT_BYTES
+from littoral.core.limits import Limits
 from littoral.core.resources.part import RouteMatch
 from littoral.core.resources.web import Cache, RouteSpec
 from littoral.gateway.cache.meters import CacheMeter
@@ -37,6 +39,23 @@ class Default(WorkerEntrypoint):
         body = bytes(LARGE) if "large" in request.url else str(calls)
         return Response(body, headers={"cache-control": says, "cache-tag": "count", "x-calls": str(calls)})
 """.replace("LARGE", str(LARGE))
+
+
+SHOP = """
+from workers import Response, WorkerEntrypoint
+
+calls = 0
+
+
+class Default(WorkerEntrypoint):
+    async def fetch(self, request):
+        global calls
+        if request.method == "POST":
+            done = await self.ctx.cache.purge(await request.json())
+            return Response.json({"success": done.success, "errors": done.errors})
+        calls += 1
+        return Response(str(calls), headers={"cache-control": "max-age=60", "cache-tag": "news"})
+"""
 
 
 def run(scenario: Callable[[FunctionNode], Coroutine[Any, Any, None]]) -> None:
@@ -77,6 +96,33 @@ def test_an_app_is_asked_once_until_its_answer_is_purged() -> None:
         await node.until(lambda: counted(node).hits >= 3)
 
     run(scenario)
+
+
+def test_an_app_purges_its_own_answers_and_nobody_elses() -> None:
+    async def main() -> None:
+        async with FunctionNode() as node:
+            for app in ("shop", "blog"):
+                await node.deploy(app, SHOP, routes=[Route(f"app/{app}", f"/{app}/*")], workers=1)
+                match = [RouteMatch(path="/a/*" if app == "shop" else "/a/blog/*")]
+                node.route(f"cached-{app}", RouteSpec(match=match, app=app, cache=Cache()))
+            await node.until(lambda: node.control.gateways == 1)
+
+            async def purge(app: str, **options: object) -> object:
+                return (await node.get(f"/{app}/", method="POST", body=json.dumps(options).encode())).json()
+
+            async def all_said() -> list[bytes]:
+                return [await said(node, path) for path in ("/a/1", "/a/2", "/a/blog/1")]
+
+            assert await all_said() == [b"1", b"2", b"1"]
+            assert await purge("shop", tags=["news"]) == {"success": True, "errors": []}
+            assert await all_said() == [b"3", b"4", b"1"]
+            await purge("shop", pathPrefixes=["/a/2", "/a/blog"])
+            assert await all_said() == [b"3", b"5", b"1"]
+            await purge("blog", purgeEverything=True)
+            assert await all_said() == [b"3", b"5", b"2"]
+            assert await all_said() == [b"3", b"5", b"2"]
+
+    asyncio.run(main())
 
 
 def test_what_is_too_large_for_memory_is_given_from_the_disk() -> None:

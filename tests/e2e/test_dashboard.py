@@ -15,10 +15,11 @@ from paho.mqtt.enums import CallbackAPIVersion
 from playwright.async_api import Browser, Page, ViewportSize, async_playwright, expect
 
 from littoral.core.http import Request
-from littoral.core.resources import Origin, Route, Rule
+from littoral.core.resources import App, Origin, Route, Rule
 from littoral.drivers.clock import SystemClock
 from littoral.drivers.random import SystemRandom
 from littoral.drivers.transport import HttpTransport
+from littoral.fleet.bundles import pack_bundle
 from littoral.fleet.desired import DesiredRecord, record_of
 from littoral.node.local_tree import LocalTree, Plan
 from littoral.security.operator import TOKEN_PATH
@@ -51,7 +52,7 @@ MEMORY_MOST_KB = 130_000
 MACHINES = 30
 HOSTILE = "<img src=x onerror='window.pwned=1'>"
 """Where it is taken for markup, the page says so in `window.pwned`."""
-PAGES = ("streams", "links", "cache", "dead-letters", "quarantine")
+PAGES = ("streams", "links", "cache", "functions", "dead-letters", "quarantine")
 HOSTILE_PATH = "/h?q=%3Cimg%20src=x%20onerror=window.pwned=1%3E"
 HOSTILE_TAG = "<img/src=x/onerror=window.pwned=1>"
 
@@ -393,6 +394,38 @@ async def shows_what_caches_hold_and_purges_it(page: Page, url: str, tree: Local
         await expect(page.get_by_text("Nothing is stored.")).to_be_visible()
 
 
+FUNCTION = """\
+from workers import Response
+async def on_fetch(request, env):
+    if "fail" in request.url:
+        raise ValueError("%s")
+    return Response("fine")
+"""
+
+
+async def shows_what_functions_do_and_raised(page: Page, url: str, tree: LocalTree) -> None:
+    assert tree.file is not None
+    port = int(tree.file.nodes["cloud"].gateway.rpartition(":")[2])
+    spec = {"main": "entry.py", "placement": {"nodes": ["cloud"]}, "routes": [{"host": "f.test"}]}
+    fields = {"kind": "App", "apiVersion": "littoral/v1", "metadata": {"name": "calm"}, "spec": spec}
+    bundle = pack_bundle("calm", {"entry.py": (FUNCTION % HOSTILE.replace('"', "")).encode()})
+    await tree.clients["cloud"].apply([record_of(msgspec.convert(fields, App), bundle)])
+    host = {"host": "f.test"}
+    async with asyncio.timeout(30):
+        while (await http(port, "/", headers=host)).body != b"fine":
+            await asyncio.sleep(0.05)
+    assert (await http(port, "/fail", headers=host)).status == 500
+    await page.goto(f"{url}/functions")
+    line = page.get_by_role("table", name="Apps", exact=True).locator("[data-row=calm]")
+    await expect(line).to_contain_text("1 exception", timeout=SHOWN_MS)
+    exceptions = page.get_by_role("table", name="Exceptions")
+    await expect(exceptions).to_contain_text("entry.py:4 in on_fetch", timeout=SHOWN_MS)
+    await expect(exceptions).to_contain_text(HOSTILE)
+    await exceptions.get_by_role("button", name="ValueError").click()
+    await expect(page.locator(".lt-content:visible")).to_contain_text("raise ValueError(")
+    await shot(page, "functions")
+
+
 async def fits_a_phone(browser: Browser, url: str, token: str) -> None:
     async with visit(browser, PHONE, "dark") as phone:
         await log_in(phone.page, url, token)
@@ -428,6 +461,7 @@ async def look(state: Path) -> None:
             await follows_a_stream(operator.page, url, tree)
             await shows_links(operator.page, url)
             await shows_what_caches_hold_and_purges_it(operator.page, url, tree)
+            await shows_what_functions_do_and_raised(operator.page, url, tree)
             await retries_a_dead_letter(operator.page, url, tree)
             await asks_other_nodes_for_theirs(operator.page, url, tree)
             await shows_what_is_in_quarantine(operator.page, url)

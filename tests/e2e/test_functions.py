@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from littoral.core.errors import Conflict
+from littoral.functions.places import BINDINGS
 from littoral.gateway.routes import Route
 from tests.support.functions_node import FunctionNode, Reply, gone, kill9
 
@@ -45,7 +46,7 @@ class Default(WorkerEntrypoint):
         if what == "hang":
             await asyncio.Future()
         if what == "slow":
-            open("slow-" + request.id, "w").close()
+            print("slow", request.id)
             await asyncio.sleep(0.3)
         if what == "wrong":
             return {"no": "response"}
@@ -64,7 +65,7 @@ class Default(WorkerEntrypoint):
         if what == "inspect":
             status = open("/proc/self/status").read()
             return Response.json({
-                "environ": sorted(os.environ), "cwd": os.getcwd(),
+                "environ": sorted(os.environ),
                 "no_new_privs": "NoNewPrivs:\\t1" in status, "umask": "Umask:\\t0077" in status,
                 "forwarded": request.headers["x-forwarded-for"],
             })
@@ -150,7 +151,7 @@ def test_a_function_reads_and_writes_its_namespaces_only() -> None:
                     rest = await kv.list({"prefix": "line/", "cursor": page.cursor})
                     refused = []
                     for call in (
-                        KVNamespace("other", kv._call).get("key"), kv.put("big", "x" * 4_000_000), kv.get("k", "stream")
+                        KVNamespace("other", kv._call).get("key"), kv.put("big", "x" * 4_000_000), kv.get("k", "xml")
                     ):
                         try:
                             await call
@@ -181,7 +182,7 @@ def test_a_function_reads_and_writes_its_namespaces_only() -> None:
             "rest_complete": True,
         }
         assert "app kv has no binding for it" in refused[0]
-        assert "Store less under one key" in refused[1]
+        assert "the limit kv-value-bytes of the node" in refused[1]
         assert "get knows the types" in refused[2]
 
     run(scenario)
@@ -196,7 +197,7 @@ def test_calls_of_a_binding_wait_for_a_restarting_hub() -> None:
 
             class Default(WorkerEntrypoint):
                 async def fetch(self, request):
-                    open("asked-" + request.query["n"], "w").close()
+                    print("asked", request.query["n"])
                     return Response(await self.env.KV.get("key") or "nothing")
             """,
             kv={"KV": "lines"},
@@ -206,7 +207,7 @@ def test_calls_of_a_binding_wait_for_a_restarting_hub() -> None:
         (worker,) = node.pool("kv").pids
         await node.stop_hub()
         waiting = asyncio.ensure_future(node.get("/kv?n=2"))
-        await node.until(Path(node.apps["kv"].directory, "asked-2").exists)
+        await node.until(lambda: "kv-0: asked 2" in node.log())
         assert not waiting.done()
         await node.start_hub()
         assert (await waiting).body == b"value"
@@ -224,7 +225,7 @@ def test_an_exception_is_a_500_whose_trace_is_in_the_log_only() -> None:
             assert_problem(reply, 500, "function-failed")
             assert b"secret detail" not in reply.body
             await node.until(lambda: f"shop-0: [{reply.headers['x-request-id']}]" in node.log())  # noqa: B023
-        assert "RuntimeError: secret detail" in node.log()
+        await node.until(lambda: "RuntimeError: secret detail" in node.log())
         assert (await node.get("/shop")).body == b"ok"
         assert node.pool("shop").counters.restarts == 0
 
@@ -259,7 +260,7 @@ def test_requests_of_others_on_a_killed_worker_are_asked_again() -> None:
         await node.deploy("shop", SHOP)
         neighbours = [asyncio.ensure_future(node.get("/shop?do=slow")) for _ in range(5)]
         posted = asyncio.ensure_future(node.get("/shop?do=slow", method="POST", body=b"x"))
-        await node.until(lambda: len(list(Path(node.apps["shop"].directory).glob("slow-*"))) == 6)
+        await node.until(lambda: node.log().count("shop-0: slow ") == 6)
         kill9(node.pool("shop").pids[0])
         assert [reply.status for reply in await asyncio.gather(*neighbours)] == [200] * 5
         assert_problem(await posted, 502, "bad-gateway")
@@ -284,11 +285,15 @@ def test_an_endless_loop_is_interrupted_and_its_worker_stays() -> None:
 def test_a_loop_that_swallows_the_interruption_is_killed() -> None:
     async def scenario(node: FunctionNode) -> None:
         await node.deploy("shop", SHOP, wall_ms=300)
+        (first,) = node.pool("shop").pids
+        node.pool("shop").rest()
+        await node.until(lambda: gone(first))
+        # The gateway connects before the worker has started, and still knows which process it is.
         pid = int((await node.get("/shop?do=pid")).body)
         assert_problem(await node.get("/shop?do=stubborn"), 504, "timed-out")
         await node.until(lambda: gone(pid))
         assert (await node.get("/shop")).body == b"ok"
-        assert node.pool("shop").counters.ends["timeout"] == 1
+        assert node.pool("shop").counters.ends == {"idle": 1, "timeout": 1}
 
     run(scenario)
 
@@ -315,6 +320,11 @@ def test_a_memory_hog_is_stopped_and_replaced() -> None:
     run(scenario)
 
 
+def is_at_home_in(pid: int, directory: str) -> bool:
+    """Whether it is the process's working directory."""
+    return os.path.samefile(f"/proc/{pid}/cwd", directory)
+
+
 def test_a_worker_starts_with_nothing_it_was_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NODE_SECRET", "hunter2")
 
@@ -322,16 +332,16 @@ def test_a_worker_starts_with_nothing_it_was_not_given(monkeypatch: pytest.Monke
         await node.deploy("shop", SHOP)
         await node.deploy("second", SHOP)
         seen = (await node.get("/second?do=inspect")).json()
-        assert seen["environ"] == ["HOME", "LANG", "PATH", "PYTHONDONTWRITEBYTECODE"]
-        assert seen["cwd"] == node.apps["second"].directory
+        assert seen["environ"] == ["HOME", "LANG", "PATH", "PYTHONDONTWRITEBYTECODE", "TMPDIR"]
         assert seen["no_new_privs"]
         assert seen["umask"]
         assert seen["forwarded"] == "127.0.0.1"
         (worker,) = node.pool("second").pids
+        assert is_at_home_in(worker, node.apps["second"].directory)
         shared = descriptors(worker) & descriptors(node.processes["zygote"].pid)
         assert len(shared) == 1, "the pipe of its own output, and nothing else, is shared with the zygote"
         assert b"hunter2" not in started_with(worker)
-        for name in ("zygote.sock", "bindings.sock", "hub.sock", "fn/shop-0.sock", "gateway.msgpack"):
+        for name in ("", "zygote.sock", "hub.sock", "fn", "gateway.msgpack"):
             assert os.stat(node.run / name).st_mode & 0o077 == 0, name
 
     run(scenario)
@@ -413,7 +423,7 @@ def test_a_new_revision_takes_over_without_losing_a_request() -> None:
 
         clients = [asyncio.ensure_future(client()) for _ in range(4)]
         held = asyncio.ensure_future(node.get("/shop?do=slow", method="POST", body=b""))
-        await node.until(lambda: list(Path(node.apps["shop"].directory).glob("slow-*")))
+        await node.until(lambda: "shop-0: slow " in node.log())
         for revision in ("2", "3", "4"):
             await node.deploy("shop", SHOP, revision=revision)
         done = True
@@ -452,7 +462,7 @@ def test_an_app_that_is_taken_away_is_gone() -> None:
 
 def test_kill_9_of_the_zygote_takes_its_workers_and_all_come_back() -> None:
     async def scenario(node: FunctionNode) -> None:
-        await node.deploy("shop", SHOP, workers=2)
+        await node.deploy("shop", SHOP, workers=2, min_workers=2)
         old = node.pool("shop").pids
         node.kill("zygote")
         await node.until(lambda: all(gone(pid) for pid in old))
@@ -519,20 +529,19 @@ def test_work_goes_on_after_the_response() -> None:
         assert (await node.get("/later")).body == b"done"
         await node.deploy("later", code, kv={"KV": "lines"}, revision="2")
         assert node.kv.values == {("lines", "later"): b"x"}, "a worker leaves once its work is done"
-        assert "RuntimeError: nobody waits" in node.log()
+        await node.until(lambda: "RuntimeError: nobody waits" in node.log())
 
     run(scenario)
 
 
-def test_a_response_that_is_too_large_costs_no_neighbour() -> None:
+def test_a_large_response_costs_no_neighbour() -> None:
     async def scenario(node: FunctionNode) -> None:
         await node.deploy("shop", SHOP)
         slow, large = await asyncio.gather(
             node.get("/shop?do=slow", method="POST", body=b""), node.get("/shop?do=large")
         )
         assert slow.status == 200
-        assert_problem(large, 500, "function-failed")
-        assert "its response is too large" in large.json()["detail"]
+        assert (large.status, len(large.body), large.headers["content-length"]) == (200, 18 << 20, str(18 << 20))
 
     run(scenario)
 
@@ -551,7 +560,7 @@ def test_an_overloaded_app_refuses_with_a_time_to_come_back() -> None:
 
 def test_a_worker_with_the_wrong_credential_gets_nothing() -> None:
     async def scenario(node: FunctionNode) -> None:
-        reader, writer = await asyncio.open_unix_connection(str(node.run / "bindings.sock"))
+        reader, writer = await asyncio.open_unix_connection(str(node.run / BINDINGS))
         writer.write(b"\x00\x00\x00\x0b" + b"\xaashop 0 abcd"[:11])
         async with asyncio.timeout(5):
             assert await reader.read() == b""

@@ -38,6 +38,18 @@ BACKUPS = REPOSITORY / "docs" / "howto" / "back-up-and-restore.md"
 ENCRYPTION = REPOSITORY / "docs" / "howto" / "encrypt-a-node.md"
 BLOBS = REPOSITORY / "docs" / "howto" / "move-large-files.md"
 PROJECTS = REPOSITORY / "docs" / "howto" / "build-a-project.md"
+DEVELOPING = REPOSITORY / "docs" / "howto" / "develop-a-project.md"
+"""By test_dev.py and test_deploy.py."""
+OBSERVING = REPOSITORY / "docs" / "howto" / "see-what-functions-do.md"
+"""By test_observed_functions.py."""
+SCHEDULES = REPOSITORY / "docs" / "howto" / "run-on-a-schedule.md"
+"""By test_event_pages.py, and the next."""
+QUEUES = REPOSITORY / "docs" / "howto" / "send-messages-between-functions.md"
+CLASSIFYING = REPOSITORY / "docs" / "howto" / "classify-at-the-edge.md"
+KEEPING = REPOSITORY / "docs" / "howto" / "keep-data-and-secrets-of-functions.md"
+"""By test_binding_page.py."""
+DEVICES = REPOSITORY / "docs" / "howto" / "let-devices-in.md"
+"""By test_mqtt_access_page.py."""
 DEADLINE_S = 60
 FOLLOWING = ("stream tail", "mosquitto_sub", "curl -sN")
 """Commands that the reader ends with Ctrl-C once they have shown something."""
@@ -543,10 +555,17 @@ def test_no_page_has_commands_that_nothing_runs():
         INBOXES,
         BANDWIDTH,
         BLOBS,
+        DEVELOPING,
+        OBSERVING,
         PROJECTS,
+        SCHEDULES,
+        QUEUES,
+        CLASSIFYING,
+        KEEPING,
         BOUNDS,
         BACKUPS,
         ENCRYPTION,
+        DEVICES,
     }
     covered = {TUTORIAL, *recipes, REPOSITORY / "README.md"}
     pages = [*(REPOSITORY / "docs").rglob("*.md"), *REPOSITORY.glob("*.md")]

@@ -6,10 +6,11 @@ from tests.support.real_node import RealNode
 def test_a_hub_that_cannot_make_its_sockets_says_why_and_starts_once_it_can():
     with RealNode("site", listen={"gateway": "127.0.0.1:0"}) as node:
         # A directory in the place of the socket is refused for everybody, as root too.
-        obstacle = node.data_dir / "run" / "bindings.sock"
+        run = node.data_dir / "run"
+        obstacle = run / "srv" / "bindings"
         obstacle.mkdir(parents=True)
         node.launch()
-        node.until(lambda: f"error: cannot make sockets in {obstacle.parent}: Is a directory" in node.log())
+        node.until(lambda: f"error: cannot make sockets in {run}: Is a directory" in node.log())
         assert "Traceback" not in node.log()
         obstacle.rmdir()
         node.until(node.is_up)

@@ -14,12 +14,15 @@ from pathlib import Path
 FACTORY = Path(__file__).parents[2] / "examples" / "factory"
 DEADLINE_S = 60
 LITTORAL = [sys.executable, "-m", "littoral.cli.main"]
+SPEED = 10_000
+"""Seconds of the recordings a second: the first window after a few seconds, and little to do for the nodes."""
 
 
 @contextlib.contextmanager
 def up(state, *options):
     """A tree that runs, and what it has said so far."""
     command = [*LITTORAL, "up", "--state-dir", str(state), "--app", str(FACTORY), "--port", "0", *options]
+    command += ["--speed", str(SPEED)]
     said = state.parent / "said"
     with (
         said.open("wb") as output,

@@ -193,6 +193,9 @@ def relay(data: bytes) -> None:
 class _NoFiles:
     """Implements `littoral.gateway.static_files.Directory`."""
 
+    def start_of(self, name: str, size: int) -> bytes:
+        return b""
+
     def open(self, parts: tuple[str, ...]) -> OpenFile | None:
         """Nothing leads out of it, and nothing to what is hidden."""
         for part in parts:

@@ -12,6 +12,7 @@ from littoral.gateway.cache.key import device_of
 from littoral.gateway.target import read_target as read_gateway_target
 from littoral.projects.jsonc import read_jsonc
 from littoral.projects.toml import read_toml
+from littoral.wire import mqtt
 from littoral.wire.byte_range import Unsatisfiable, byte_range, content_range
 from littoral.wire.caching.directives import parse_directives, request_directives
 from littoral.wire.caching.fields import members
@@ -193,6 +194,20 @@ def toml(data: bytes) -> None:
     assert all(1 <= line <= value.count("\n") + 1 for line in document.lines.values())
 
 
+def mqtt_packet(data: bytes) -> None:
+    """A packet of MQTT 3.1.1 and of 5, after its length: what is read is written and read again."""
+    for level in (mqtt.MQTT_3_1_1, mqtt.MQTT_5):
+        try:
+            packet = mqtt.decode(data[0] if data else 0, data[1:], level)
+        except mqtt.RemoteProtocolError:
+            continue
+        frame = mqtt.encode(packet, level)
+        place = mqtt.header(frame, 0, len(frame), level)
+        assert place is not None
+        assert place[1] == len(frame)
+        assert mqtt.decode(frame[0], frame[place[0] :], level) == packet
+
+
 TARGETS: dict[str, Target] = {
     each.__name__: each
     for each in (
@@ -210,5 +225,6 @@ TARGETS: dict[str, Target] = {
         device,
         jsonc,
         toml,
+        mqtt_packet,
     )
 } | GATEWAY_TARGETS

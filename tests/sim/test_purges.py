@@ -12,7 +12,7 @@ from littoral.core.resources import Namespace
 from littoral.core.resources.model import Bandwidth
 from littoral.fleet.purges import PURGES
 from littoral.gateway.cache.purge import Purge, decode_purge
-from littoral.node.purge_desk import CachedObject, Told
+from littoral.node.purge_messages import CachedObject, Told
 from littoral.node.replies import Replies
 from littoral.store.transaction import Transaction
 from littoral.testing.loop import run

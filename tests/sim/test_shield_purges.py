@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from littoral.gateway.cache.purge import Purge
-from littoral.node.own_purges import BeforeParent
+from littoral.node.purge_messages import BeforeParent
 from littoral.testing.loop import run
 from littoral.testing.tree import SimNode, SimTree
 from littoral.wire.relay import PurgesKnown

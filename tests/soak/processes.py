@@ -13,7 +13,7 @@ RUN_VARIABLE = "LITTORAL_SOAK_RUN"
 MODULES = {
     "hub": "littoral.node.hub_process",
     "gateway": "littoral.node.gateway_process",
-    "functions": "littoral.functions.zygote",
+    "functions": "littoral.functions.zygote.zygote",
 }
 
 

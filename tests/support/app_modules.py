@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
-from littoral.functions.loader import load_module
+from littoral.functions.worker.loader import load_module
 
 PROJECTS = Path(__file__).parents[1] / "projects"
 ALIASES = ("workers", "js", "pyodide", "asgi")

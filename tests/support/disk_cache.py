@@ -48,7 +48,9 @@ class PurgeStream:
 class DiskEdge:
     """One process."""
 
-    def __init__(self, root: Path | str, *answers: MemoryAnswer | OriginFailed, key: CacheKey = DEFAULT_KEY) -> None:
+    def __init__(
+        self, root: Path | str, *answers: MemoryAnswer | OriginFailed, key: CacheKey = DEFAULT_KEY, app: str = ""
+    ) -> None:
         self.clock = FakeClock(1_800_000_000_000)
         self.origin = MemoryOrigin(*answers)
         self.faults: list[BaseException] = []
@@ -62,7 +64,7 @@ class DiskEdge:
         self.disk.resize(1 << 30, 1 << 28)
         self.orders = CacheOrders(self.memory, self.clock, self.disk)
         self.orders.use([key])
-        settings = CacheSettings(CachePolicy(name="edge"), key_maker(key), MEMORY_BODY_BYTES)
+        settings = CacheSettings(CachePolicy(name="edge"), key_maker(key, app), MEMORY_BODY_BYTES)
         sender = OriginSender(self.origin, "", "")
         self.cache = RouteCache(settings, self.memory, sender, self.clock, self.tasks, CacheMeter(), self.disk)
         self.calls = OriginCalls(sender, self.cache, Limits())

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 
-from littoral.gateway.exchange import Duplex
+from littoral.gateway.exchange import Answering, Duplex
 from littoral.gateway.field_block import FieldBlock, Fields
 from littoral.gateway.notes import Notes
 from littoral.gateway.origins.caller import Answered
@@ -22,6 +22,7 @@ class MemoryExchange:
     scheme: str = "http"
     version: str = "1.1"
     client: str = "192.0.2.7"
+    tls: str = ""
     pieces: Sequence[bytes] = ()
     body_length: int | None = None
     status: int = 0
@@ -34,6 +35,7 @@ class MemoryExchange:
     """Pieces of the request's body."""
     notes: Notes | None = None
     made_s: float = 0.0
+    go_on: Callable[[Answering], None] | None = None
 
     def __post_init__(self) -> None:
         self.has_body = bool(self.pieces) or bool(self.body_length)

@@ -18,19 +18,26 @@ from typing import Any, Self
 
 import msgspec
 
-from littoral.core.kv import KvEntry, KvPage
+from littoral.core.kv import KvDetails, KvEntry, KvPage, KvValue
 from littoral.core.limits import Limits
 from littoral.core.resources.access_log import AccessLog
 from littoral.core.resources.web import GatewayTls, OriginSpec, RouteSpec
 from littoral.core.tasks import Tasks
 from littoral.drivers.clock import SystemClock
+from littoral.drivers.random import SystemRandom
 from littoral.functions.apps import PlacedApp
-from littoral.functions.bindings import BindingServer, Credentials
-from littoral.functions.client import FunctionTarget
-from littoral.functions.runtime import FunctionRuntime
+from littoral.functions.calls.client import FunctionTarget
+from littoral.functions.hub.bindings import BindingServer, Credentials
+from littoral.functions.hub.cache_bindings import CacheBindings
+from littoral.functions.hub.kv_bindings import KvBindings
+from littoral.functions.hub.runtime import FunctionRuntime
+from littoral.functions.places import BINDINGS
 from littoral.gateway.routes import Route
-from littoral.node.control import ControlServer
+from littoral.node.app_purges import AppPurges
 from littoral.node.control_messages import GatewayReport
+from littoral.node.control_server import ControlServer
+from littoral.node.egress_meters import EgressReport
+from littoral.node.event_parts import EventParts
 from littoral.node.gateway_config import GatewayConfig, route_matches
 from littoral.node.purge_desk import PurgeDesk
 from tests.support.stores import local_store
@@ -43,13 +50,19 @@ class MemoryKeyValue:
 
     def __init__(self) -> None:
         self.values: dict[tuple[str, str], bytes] = {}
+        self.details: dict[tuple[str, str], tuple[int, str]] = {}
 
     async def get(self, namespace: str, key: str) -> bytes | None:
         return self.values.get((namespace, key))
 
-    async def put(self, namespace: str, key: str, value: bytes) -> KvEntry:
+    async def read(self, namespace: str, key: str, cache_ttl_s: int | None = None) -> KvValue | None:
+        value = await self.get(namespace, key)
+        return None if value is None else KvValue(value, *self.details.get((namespace, key), (0, "")))
+
+    async def put(self, namespace: str, key: str, value: bytes, *, expires_s: int = 0, metadata: str = "") -> KvEntry:
         self.values[namespace, key] = value
-        return KvEntry(key, value, 1, "test")
+        self.details[namespace, key] = expires_s, metadata
+        return KvEntry(key, value, 1, "test", expires_s, metadata)
 
     async def delete(self, namespace: str, key: str) -> KvEntry:
         self.values.pop((namespace, key), None)
@@ -57,7 +70,9 @@ class MemoryKeyValue:
 
     async def list(self, namespace: str, prefix: str = "", cursor: str | None = None, limit: int = 1000) -> KvPage:
         keys = sorted(k for n, k in self.values if n == namespace and k.startswith(prefix) and k > (cursor or ""))
-        return KvPage(keys[:limit], keys[limit - 1] if len(keys) > limit else None)
+        found = {key: KvDetails(*self.details.get((namespace, key), (0, ""))) for key in keys[:limit]}
+        details = {key: each for key, each in found.items() if each != KvDetails()}
+        return KvPage(keys[:limit], keys[limit - 1] if len(keys) > limit else None, details)
 
 
 @dataclass
@@ -86,14 +101,36 @@ async def request(
             lines = raw.decode().split("\r\n")
             answered = dict(_field(line) for line in lines[1:] if line)
             rest = b"" if method == "HEAD" else await reader.read()
+            if answered.get("transfer-encoding") == "chunked":
+                rest = _joined(rest)
         return Reply(int(lines[0].split()[1]), answered, rest)
     finally:
         writer.close()
 
 
+def _joined(chunks: bytes) -> bytes:
+    """The body that came in chunks. Raises ValueError where it breaks off."""
+    pieces: list[bytes] = []
+    while True:
+        size, _, chunks = chunks.partition(b"\r\n")
+        if not (length := int(size, 16)):
+            return b"".join(pieces)
+        pieces.append(chunks[:length])
+        chunks = chunks[length + 2 :]
+
+
 def _field(line: str) -> tuple[str, str]:
     name, _, value = line.partition(": ")
     return name.lower(), value
+
+
+class MovedClock(SystemClock):
+    """The wall clock, as far ahead as a test wants it."""
+
+    ahead_ms = 0
+
+    def wall_ms(self) -> int:
+        return super().wall_ms() + self.ahead_ms
 
 
 @dataclass
@@ -105,12 +142,15 @@ class FunctionNode:
     kv: MemoryKeyValue = field(default_factory=MemoryKeyValue)
     tls: GatewayTls | None = None
     access_log: AccessLog | None = None
+    country_header: str = ""
+    functions_as_root: bool = True
+    """False: where the tests run as root, the zygote does not. It is put into a user namespace in which it is nobody."""
 
     def __post_init__(self) -> None:
         # Short: the kernel bounds the path of a Unix socket at 107 bytes.
         self.home = Path(tempfile.mkdtemp(prefix="lit"))
         self.run = self.home / "run"
-        self.run.mkdir()
+        self.run.mkdir(mode=0o700)
         self.log_path = self.home / "log"
         self.apps: dict[str, PlacedApp] = {}
         self.routes: list[Route] = []
@@ -118,11 +158,13 @@ class FunctionNode:
         self.origins: dict[str, OriginSpec] = {}
         self.reports: dict[int, GatewayReport] = {}
         self.faults: list[BaseException] = []
+        self.egress: EgressReport | None = None
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.tasks = Tasks(self.faults.append)
         self.limits = Limits(self.overrides)
         self.stack = contextlib.AsyncExitStack()
         self.key = b"k" * 32
+        self.clock = MovedClock()
 
     async def __aenter__(self) -> Self:
         self.listener = socket.socket()
@@ -152,23 +194,38 @@ class FunctionNode:
 
     async def start_hub(self) -> None:
         self.runtime = FunctionRuntime(self.run, self.limits, Credentials(self.key), self.faults.append)
+        self.runtime.node = "edge"
+        self.events = EventParts(self.store, self.clock, SystemRandom(), self.limits, self.runtime, self.faults.append)
+        self.purges = PurgeDesk(self.store, SystemClock())
         self.bindings = BindingServer(
-            self.run / "bindings.sock",
-            self.kv,
+            self.run / BINDINGS,
+            {
+                "kv": KvBindings(self.kv, self.runtime.namespaces, SystemClock(), self.limits),
+                "cache": CacheBindings(self.clock, self.limits, AppPurges(self.purges, self.clock, self.limits)),
+                **self.events.bindings,
+            },
             Credentials(self.key),
-            self.runtime.namespaces,
             self.limits,
             self.faults.append,
         )
-        self.purges = PurgeDesk(self.store, SystemClock())
-        self.control = ControlServer(self.run, self.runtime.kill, self._report, self._config, self.purges.since)
+        self.control = ControlServer(
+            self.run, self.runtime.kill, self._report, self._config, self.purges.since, self.runtime
+        )
+        self.runtime.listeners.append(self.control.tell_workers)
+        self.control.on_egress = self._take_egress
         self.purges.attach(self.control)
         await self.bindings.start()
         await self.control.start()
-        self.runtime.apply(self.apps.values())
+        self.apply()
         self.runtime.start()
 
+    def apply(self) -> None:
+        """Run `apps`."""
+        self.runtime.apply(self.apps.values())
+        self.events.apply(self.apps.values(), self.apps.keys())
+
     async def stop_hub(self) -> None:
+        await self.events.stop()
         await self.runtime.stop()
         await self.bindings.stop()
         await self.control.stop()
@@ -177,8 +234,25 @@ class FunctionNode:
         self.reports[report.index] = report
 
     def _config(self) -> GatewayConfig:
-        targets = [FunctionTarget(app.name, self.runtime.sockets(app), app.wall_ms) for app in self.apps.values()]
-        return GatewayConfig(self.routes, targets, self.overrides, self.web, self.origins, access_log=self.access_log)
+        targets = [
+            FunctionTarget(
+                app.name,
+                self.runtime.sockets(app),
+                app.wall_ms,
+                app.served_assets,
+                app.revision if app.inline else "",
+            )
+            for app in self.apps.values()
+        ]
+        return GatewayConfig(
+            self.routes,
+            targets,
+            self.overrides,
+            self.web,
+            self.origins,
+            access_log=self.access_log,
+            country_header=self.country_header,
+        )
 
     def route(self, name: str, spec: RouteSpec, origin: OriginSpec | None = None) -> None:
         """Have the gateways serve a route that has a document of its own."""
@@ -193,20 +267,31 @@ class FunctionNode:
     async def deploy(
         self, name: str, code: str, *, routes: Iterable[Route] = (), revision: str = "1", **settings: Any
     ) -> None:
-        """Place an app and wait until all its workers run this revision."""
+        """Place an app and wait until its workers run this revision."""
         await self.place(name, code, routes=routes, revision=revision, **settings)
-        await self.until(lambda: self.pool(name).ready == self.apps[name].workers and self.pool(name).settled)
+        least = max(1, self.apps[name].min_workers)
+        await self.until(lambda: self.pool(name).ready >= least and self.pool(name).settled)
 
     async def place(
         self, name: str, code: str, *, routes: Iterable[Route] = (), revision: str = "1", **settings: Any
     ) -> None:
+        self.prepare(name, code, routes=routes, revision=revision, **settings)
+        self.publish()
+
+    def prepare(
+        self, name: str, code: str, *, routes: Iterable[Route] = (), revision: str = "1", **settings: Any
+    ) -> None:
+        """Have an app that `publish` places."""
         directory = self.home / "apps" / f"{name}-{revision}"
         directory.mkdir(parents=True, exist_ok=True)
         (directory / "main.py").write_text(textwrap.dedent(code))
         self.apps[name] = replace_app(PlacedApp(name, revision, str(directory), "main.py"), settings)
         self.routes = [route for route in self.routes if route.to != f"app/{name}"]
         self.routes += list(routes) or [Route(f"app/{name}", f"/{name}*")]
-        self.runtime.apply(self.apps.values())
+
+    def publish(self) -> None:
+        """Place all apps there are."""
+        self.apply()
         self.control.publish()
 
     def pool(self, name: str) -> Any:
@@ -214,14 +299,31 @@ class FunctionNode:
 
     # --- what the supervisor does
 
-    def _spawn(self, name: str, module: str, *arguments: str, fds: tuple[int, ...] = ()) -> None:
+    def _spawn(
+        self,
+        name: str,
+        module: str,
+        *arguments: str,
+        fds: tuple[int, ...] = (),
+        environment: Mapping[str, str] | None = None,
+        before: tuple[str, ...] = (),
+    ) -> None:
+        variables = {**os.environ, **(environment or {})}
         with self.log_path.open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                [sys.executable, "-m", module, *arguments], stderr=log, stdout=log, pass_fds=fds
+                [*before, sys.executable, "-m", module, *arguments], stderr=log, stdout=log, pass_fds=fds, env=variables
             )
 
     def start_zygote(self) -> None:
-        self._spawn("zygote", "littoral.functions.zygote", "--socket", str(self.run / "zygote.sock"))
+        before = () if self.functions_as_root else ("unshare", "--user", "--")
+        self._spawn(
+            "zygote", "littoral.functions.zygote.zygote", "--socket", str(self.run / "zygote.sock"), before=before
+        )
+
+    async def start_egress(self, **environment: str) -> None:
+        """What makes requests for functions. environment: variables of it."""
+        self._spawn("egress", "littoral.node.egress_process", "--run-dir", str(self.run), environment=environment)
+        await self.until(lambda: self.egress is not None and self.egress.pid == self.processes["egress"].pid)
 
     def start_gateway(self, index: int = 0) -> None:
         fd = self.listener.fileno()
@@ -230,6 +332,14 @@ class FunctionNode:
         if self.tls is not None:
             arguments += ["--tls", msgspec.json.encode(self.tls).decode()]
         self._spawn(f"gateway-{index}", "littoral.node.gateway_process", *arguments, fds=(fd,))
+
+    def egress_report(self) -> EgressReport:
+        """What it counted last."""
+        assert self.egress is not None
+        return self.egress
+
+    def _take_egress(self, report: EgressReport) -> None:
+        self.egress = report
 
     def kill(self, name: str) -> None:
         self.processes[name].kill()
@@ -240,14 +350,14 @@ class FunctionNode:
     def log(self) -> str:
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
 
-    async def until(self, condition: Callable[[], object]) -> None:
+    async def until(self, condition: Callable[[], object], deadline_s: float = DEADLINE_S) -> None:
         """Wait until the condition holds; fail with the log if it does not in time."""
         try:
-            async with asyncio.timeout(DEADLINE_S):
+            async with asyncio.timeout(deadline_s):
                 while not condition():
                     await asyncio.sleep(0.005)
         except TimeoutError:
-            raise AssertionError(f"did not come true within {DEADLINE_S} s; log:\n{self.log()}") from None
+            raise AssertionError(f"did not come true within {deadline_s} s; log:\n{self.log()}") from None
 
     async def get(self, path: str, **options: Any) -> Reply:
         return await request(self.port, path, **options)

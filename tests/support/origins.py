@@ -91,6 +91,18 @@ class Origin:
 
 
 @asynccontextmanager
+async def origin(*scripts: Script, tls: SSLContext | None = None) -> AsyncIterator[Origin]:
+    """An origin on loopback, for those who reach it their own way."""
+    it = Origin(scripts)
+    server = await asyncio.start_server(it.serve, "127.0.0.1", 0, ssl=tls)
+    it.endpoint = Endpoint("https" if tls else "http", "127.0.0.1", server.sockets[0].getsockname()[1])
+    try:
+        yield it
+    finally:
+        server.close()
+
+
+@asynccontextmanager
 async def against(
     *scripts: Script, limits: Limits | None = None, tls: SSLContext | None = None
 ) -> AsyncIterator[tuple[Origin, HttpOriginTransport]]:

@@ -122,10 +122,12 @@ def fold_ignores_the_tombstone_horizon(patch: pytest.MonkeyPatch) -> None:
     """Nobody asks any more whether a deletion of the key may have been forgotten."""
     merge, read_horizon = KvTable.merge, kv.read_horizon
 
-    def merge_all(self: KvTable, namespace: str, entries: Sequence[KvEntry], *, refuse: bool) -> kv.Merged:
+    def merge_all(
+        self: KvTable, namespace: str, entries: Sequence[KvEntry], *, refuse: bool, wall_ms: int
+    ) -> kv.Merged:
         kv.read_horizon = lambda connection, namespace: 0
         try:
-            return merge(self, namespace, entries, refuse=refuse)
+            return merge(self, namespace, entries, refuse=refuse, wall_ms=wall_ms)
         finally:
             kv.read_horizon = read_horizon
 

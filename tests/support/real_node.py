@@ -11,14 +11,15 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import msgspec
 
 from littoral.core.resources import Node, Tier
-from littoral.core.resources.model import Encryption, Listen, Mqtt, NodeSpec, Parent, Streams
+from littoral.core.resources.model import Encryption, Listen, NodeSpec, Parent, Streams
+from littoral.core.resources.mqtt import Mqtt
 from littoral.core.resources.part import Metadata
 from littoral.fleet.desired import Deployable, record_of
 from littoral.node.layout import JOIN_TOKEN_VARIABLE
@@ -72,6 +73,7 @@ class RealNode:
         streams: Streams | None = None,
         encryption: Encryption | None = None,
         gateways: int = 1,
+        inline_apps: Sequence[str] = (),
         **limits: int,
     ) -> None:
         """data_dir: one of its own by default. listen: other addresses than free ports of the loopback. streams: who may
@@ -89,6 +91,7 @@ class RealNode:
                 parent=None if parent is None else Parent(url=parent.url("peer"), join_url=parent.url("join")),
                 listen=Listen(**addresses),
                 gateways=gateways,
+                inline_apps=list(inline_apps),
                 mqtt=Mqtt(anonymous=True),
                 streams=streams or Streams(),
                 encryption=encryption,
@@ -218,8 +221,8 @@ class MqttClient:
         self.socket = socket.create_connection(("127.0.0.1", port), DEADLINE_S)
         self._rest = b""
         if client_id:
-            self.send(mqtt.encode(mqtt.Connect(client_id, clean_session=True, keep_alive_s=0)))
-            assert self.receive() == mqtt.ConnAck(session_present=False, code=0)
+            self.send(mqtt.encode(mqtt.Connect(client_id, clean_start=True, keep_alive_s=0)))
+            assert self.receive() == mqtt.ConnAck(session_present=False)
 
     def send(self, data: bytes) -> None:
         self.socket.sendall(data)

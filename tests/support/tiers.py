@@ -13,7 +13,7 @@ from littoral.gateway.cache.key import key_maker
 from littoral.gateway.cache.memory import MemoryTier
 from littoral.gateway.cache.meters import CacheMeter
 from littoral.gateway.cache.purge import Purge
-from littoral.gateway.exchange import Duplex
+from littoral.gateway.exchange import Duplex, Later
 from littoral.gateway.field_block import Fields
 from littoral.gateway.gateway import Gateway
 from littoral.gateway.meters import ShieldMeter
@@ -146,6 +146,7 @@ class Tier:
 
     async def serve(self, exchange: MemoryExchange) -> None:
         pending = self.gateway.serve(exchange)
+        assert not isinstance(pending, Later)
         if pending is not None:
             await pending
         while len(self.tasks):

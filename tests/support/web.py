@@ -10,7 +10,7 @@ import uvloop
 from littoral.core.limits import Limits
 from littoral.drivers.listeners import listen_tcp
 from littoral.drivers.web_listener import WebListener
-from littoral.gateway.exchange import Exchange, Serve
+from littoral.gateway.exchange import Answering, Exchange, Serve
 from littoral.gateway.field_block import FieldBlock
 
 DEADLINE_S = 10
@@ -25,7 +25,7 @@ def said(exchange: Exchange, body: bytes = b"") -> bytes:
     )
 
 
-def echo(exchange: Exchange) -> Awaitable[None] | None:
+def echo(exchange: Exchange) -> Answering | None:
     """Answers with what arrived; at once where there is no body."""
     if exchange.has_body:
         return echo_body(exchange)

@@ -5,7 +5,10 @@ import os
 import tarfile
 import zipfile
 from collections.abc import Mapping, Sequence
+from importlib.metadata import distribution
 from pathlib import Path
+
+from packaging.requirements import Requirement
 
 
 def make_wheel(
@@ -50,3 +53,27 @@ def only_from(folder: Path) -> dict[str, str]:
     """Variables that have pip look into `folder` and nowhere else."""
     mine = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
     return mine | {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(folder), "PIP_CONFIG_FILE": os.devnull}
+
+
+def installed_wheels(folder: Path, *names: str) -> None:
+    """Wheels of what is installed here, and of all that these need, made of the files that they were installed from."""
+    left, done = list(names), set()
+    while left:
+        name = left.pop()
+        if name in done:
+            continue
+        done.add(name)
+        _installed_wheel(folder, name)
+        needs = [Requirement(each) for each in distribution(name).requires or ()]
+        left += [each.name for each in needs if each.marker is None or each.marker.evaluate({"extra": ""})]
+
+
+def _installed_wheel(folder: Path, name: str) -> None:
+    found = distribution(name)
+    tags = (found.read_text("WHEEL") or "").splitlines()
+    tag = next(line.removeprefix("Tag: ") for line in tags if line.startswith("Tag: "))
+    folder.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(folder / f"{found.name.replace('-', '_')}-{found.version}-{tag}.whl", "w") as archive:
+        for each in found.files or ():
+            if ".." not in each.parts and "__pycache__" not in each.parts:
+                archive.write(str(each.locate()), str(each))

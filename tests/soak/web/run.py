@@ -81,8 +81,9 @@ class Run:
             group.create_task(mischief.purge())
             while seconds() < until_s:
                 await asyncio.sleep(LOOK_S)
-                watch.look()
-                await asyncio.to_thread(self._look, node)
+                held = await asyncio.to_thread(self._look, node)
+                # Of all gateways: once they have more than it may keep itself, it is taken to be full.
+                watch.look(min(held, CACHE_BYTES))
             for client in clients:
                 client.is_done = True
             mischief.is_done = True
@@ -93,13 +94,14 @@ class Run:
         elif self.growth_bytes > GROWTH_BYTES:
             self.tally.violated(f"the memory of {KEPT} grew by {self.growth_bytes >> 20} MiB")
 
-    def _look(self, node: RealNode) -> None:
-        """Whether the caches are within their bounds."""
+    def _look(self, node: RealNode) -> int:
+        """Whether the caches are within their bounds; how much they hold."""
         lines = node.api("GET", "/metrics").body.decode().splitlines()
         held = sum(int(float(line.split()[-1])) for line in lines if line.split("{")[0].split(" ")[0] == HELD)
         self.most_held = max(self.most_held, held)
         if held > GATEWAYS * CACHE_BYTES:
             self.tally.violated(f"{held} bytes are held in memory, and {GATEWAYS * CACHE_BYTES} may be")
+        return held
 
     async def _nobody_left(self, node: RealNode, before: dict[str, int]) -> None:
         """Clients and origin have gone: no gateway has more sockets than before anybody came."""

@@ -40,10 +40,11 @@ class Watch:
 
     pid: int
     resident: list[int] = field(default_factory=list)
-    """One sample after another."""
+    """One sample after another, without what the process has been told to keep."""
 
-    def look(self) -> None:
-        self.resident.append(resident_bytes(self.pid))
+    def look(self, kept_bytes: int) -> None:
+        """kept_bytes: in its cache, which has a bound of its own and fills as the run goes on."""
+        self.resident.append(resident_bytes(self.pid) - kept_bytes)
 
     @property
     def growth_bytes(self) -> int:
