@@ -5,11 +5,15 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
+# Tests start hundreds of processes: each would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 MINUTES ?= 10
 SECONDS ?= 60
 BIN := .venv/bin
+# One more than there are cores: a fifth of the time a test waits for processes that it has started.
+WORKERS := $(shell echo $$(($$(nproc) + 1)))
 VENV := .venv/.installed
 DEBIAN := .venv/.debian-packages
 CONFORMANCE := tests/conformance/durable-streams
@@ -25,7 +29,7 @@ demo: $(VENV) ## Run a cloud, a region and two sites on this machine, with devic
 
 .PHONY: test
 test: check $(DEBIAN) $(NPM) ## Check, then run all tests on all cores (make test ARGS="-k name" for some; -n 0 in one process)
-	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: check
 check: $(VENV) ## Lint, format, types and layers; changes nothing

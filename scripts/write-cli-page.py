@@ -10,11 +10,11 @@ from typer.core import TyperGroup
 
 from littoral.cli.main import make_root
 from littoral.cli.node_list import NodeLine
-from littoral.node.letter_desk import LetterEntry
+from littoral.node.letter_messages import LetterEntry
 from littoral.node.link_control import LinkEntry
-from littoral.node.operator_api import ResourceEntry
+from littoral.node.operator_messages import ResourceEntry
 from littoral.node.status import NodeStatus
-from littoral.node.stream_desk import StreamEntry
+from littoral.node.stream_messages import StreamEntry
 from littoral.store.check import CheckReport
 
 PAGE = Path(__file__).parent.parent / "docs" / "reference" / "cli.md"

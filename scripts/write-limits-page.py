@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from littoral.core.limits import LIMITS, Limit
+from littoral.core.limit import Limit
+from littoral.core.limits import LIMITS
 
 PAGE = Path(__file__).parent.parent / "docs" / "reference" / "limits.md"
 

@@ -9,9 +9,15 @@ from pathlib import Path
 
 from littoral.core.lanes import LANES
 from littoral.core.limits import Limits
+from littoral.functions.meters import FunctionMeter
 from littoral.gateway.meters import Meters
 from littoral.iot.broker_counters import BrokerCounters
+from littoral.node.app_figures import figure_families
+from littoral.node.app_messages import AppFigures
 from littoral.node.control_messages import GatewayReport
+from littoral.node.cron import CronStatus
+from littoral.node.egress_meters import EgressMeter, EgressMetrics, EgressReport
+from littoral.node.event_metrics import cron_metrics, queue_metrics
 from littoral.node.gateway_metrics import GatewayMetrics
 from littoral.node.hub_metrics import (
     blob_metrics,
@@ -24,6 +30,7 @@ from littoral.node.hub_metrics import (
     subscription_metrics,
 )
 from littoral.node.inbox import InboxCounters
+from littoral.node.queue_desk import QueueStatus
 from littoral.node.status import (
     AppStatus,
     BlobStatus,
@@ -103,18 +110,25 @@ def families() -> Iterable[Family | Histogram]:
     """Every family there is."""
     yield from status_metrics(example_status())
     yield from store_metrics(StoreCounters())
-    yield from kv_metrics(0, 0, 0)
+    yield from kv_metrics(0, 0, 0, 0)
     yield from broker_metrics(BrokerCounters(closed={"lost": 1}))
     yield from limit_metrics(Limits())
     yield from subscription_metrics(SubscriptionState(0, 0, 0, {}, Counters()))
     yield from inbox_metrics(0, 0, InboxCounters(), 0)
     yield from blob_metrics(BlobStatus(), BlobCounters(), 0)
+    yield from cron_metrics([CronStatus("shop", "* * * * *", "skip", None)])
+    yield from queue_metrics([QueueStatus("work", "shop", 0, 0, 0, 0, 0, 0, 0, 0)])
     gateways = GatewayMetrics()
     meters = Meters()
     meters.observe("factory", 200, 0.001, 5)
     meters.refused["malformed"] = 1
     gateways.take(GatewayReport(0, 1, meters))
     yield from gateways.families()
+    figures = {"shop": AppFigures(0, {"r1": FunctionMeter(errors={"exception": 1})}, ends={"idle": 1}, memory_bytes=0)}
+    yield from figure_families(figures, {"shop": "r1"})
+    egress = EgressMetrics()
+    egress.take(EgressReport(1, {"factory": EgressMeter()}, 0, 0, {"subrequests": 0}))
+    yield from egress.families()
 
 
 def row(family: Family | Histogram) -> str:

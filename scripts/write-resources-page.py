@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from littoral.core.resources import json_schema
+from littoral.core.resources.schema import json_schema
 
 PAGE = Path(__file__).parent.parent / "docs" / "reference" / "resources.md"
 
@@ -86,7 +86,9 @@ def type_of(member: dict[str, Any], waiting: list[str]) -> str:
     if member.get("type") == "array":
         return f"list of {type_of(member['items'], waiting)}"
     if member.get("type") == "object":
-        return f"map of {type_of(member['additionalProperties'], waiting)}"
+        return (
+            f"map of {type_of(member['additionalProperties'], waiting)}" if "additionalProperties" in member else "map"
+        )
     low, high = member.get("minimum"), member.get("maximum")
     bounds = [f"from {low:,}"] if low is not None else []
     bounds += [f"to {high:,}"] if high is not None else []
