@@ -45,6 +45,8 @@ class Device:
         """Of the recording, up to where it is played."""
         self.report = DeviceReport(max(0, self.rows - first_row + 1), 0, 0, 0, first_row > self.rows)
         self.process: asyncio.subprocess.Process | None = None
+        self.has_ended = False
+        """Whether its process has, and all that it said is read."""
         self.heard_s = 0.0
         """When it reported last, by the monotonic clock."""
 
@@ -116,7 +118,7 @@ class Devices:
             if process is None or device.report.done:
                 continue
             silent_s = self._clock.monotonic_s() - device.heard_s
-            if process.returncode is not None:
+            if device.has_ended:
                 raise self._lost(device, f"its device ended with status {process.returncode}")
             if silent_s > SILENT_S:
                 # It writes into the log where it hangs, and ends.
@@ -161,6 +163,7 @@ class Devices:
             device.heard_s = self._clock.monotonic_s()
             self._write_progress()
         await device.process.wait()
+        device.has_ended = True
 
     def _read_progress(self) -> dict[str, int]:
         try:

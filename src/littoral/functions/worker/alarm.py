@@ -7,7 +7,8 @@ import signal
 from types import FrameType
 from typing import Protocol
 
-from littoral.functions.worker.cpu_time import CpuOvertime, dozing
+from littoral.functions.worker.cpu_time import CpuOvertime, dozing, take_steps
+from littoral.functions.worker.request_task import rest_of
 from littoral.functions.worker.running import Running, current_running
 
 COMPUTING_PRIORITY = 10
@@ -21,6 +22,10 @@ ALARM_S = 0.05
 QUIET_RINGS = 4
 """After so many of them, with nothing that computes, it waits for the next step that somebody takes."""
 ALARM_NS = int(ALARM_S * 1e9)
+
+BETWEEN_STEPS = frozenset({take_steps.__code__, rest_of.__code__})
+"""What takes the steps of the app's code. Raised there, an exception would end this and not the app's code, and nobody would answer
+the request. What the steps have taken together, it looks at itself."""
 
 
 class Overtime(BaseException):
@@ -90,6 +95,8 @@ class Alarm:
             return
         # Callbacks have their request's context as well, but are our own code.
         running = None if asyncio.current_task(self._loop) is None else current_running.get()
+        if running is not None and frame is not None and frame.f_code in BETWEEN_STEPS:
+            return
         if running is None or not running.in_app_code:
             self._quiet += 1
             if self._quiet == QUIET_RINGS:

@@ -91,7 +91,7 @@ def begin(
     finally:
         _leave_task(loop, task)
     if not has_ended:
-        rest = _rest(work, cpu, awaited)
+        rest = rest_of(work, cpu, awaited)
         # What is thrown into a coroutine that has not begun never reaches the work.
         rest.send(None)
         task.become_task(rest, loop, context)
@@ -100,7 +100,7 @@ def begin(
 
 
 @coroutine
-def _rest(work: Coroutine[Any, Any, None], cpu: CpuTime, awaited: Any) -> Generator[Any, Any, None]:
+def rest_of(work: Coroutine[Any, Any, None], cpu: CpuTime, awaited: Any) -> Generator[Any, Any, None]:
     """All steps but the first, at whose end it awaits this."""
     resume: Callable[[Any], Any] = work.send
     given: Any = None

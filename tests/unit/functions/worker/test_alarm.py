@@ -3,13 +3,16 @@
 import asyncio
 import math
 import signal
+import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
 
 import pytest
 
 from littoral.functions.worker.alarm import ALARM_S, QUIET_RINGS, Alarm, Overtime
-from littoral.functions.worker.cpu_time import dozing, metered
+from littoral.functions.worker.cpu_time import CpuTime, dozing, metered, take_steps
+from littoral.functions.worker.request_task import rest_of
 from littoral.functions.worker.running import Running, current_running
 
 
@@ -92,5 +95,32 @@ def test_a_request_wakes_it_as_well() -> None:
         signal.raise_signal(signal.SIGALRM)
         assert not rings()
         alarm.keep(busy=False)
+
+    run(scenario)
+
+
+def test_it_does_not_strike_between_two_steps() -> None:
+    async def scenario(alarm: Alarm) -> None:
+        async def forever() -> None:
+            while True:
+                await asyncio.sleep(0)
+
+        works = forever(), forever()
+        cpu = CpuTime(0)
+        counted: Any = take_steps(works[0], cpu, works[0].send, None)
+        rest: Any = rest_of(works[1], cpu, works[1].send(None))
+        next(counted)
+        next(rest)
+        running = Running(deadline=0.0)
+        running.in_app_code = True
+        current_running.set(running)
+        alarm.want()
+        with pytest.raises(Overtime):
+            alarm._ring(signal.SIGALRM, sys._getframe())
+        for ours in (counted, rest):
+            alarm._ring(signal.SIGALRM, ours.gi_frame)
+            ours.close()
+        for work in works:
+            work.close()
 
     run(scenario)
