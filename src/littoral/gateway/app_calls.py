@@ -5,13 +5,15 @@ comes, and an answer that the app does not give whole goes to the client as it c
 worker's to read and write.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Literal, Protocol, Self
+from collections.abc import AsyncIterator, Awaitable
+from typing import Self
 
-from littoral.core.errors import BadGateway, InvalidInput, LittoralError, Unavailable
+from littoral.core.errors import BadGateway, InvalidInput, Unavailable
 from littoral.core.gateway_limits import GATEWAY_CACHE_OBJECT_BYTES, GATEWAY_HELD_BYTES, GATEWAY_TUNNEL_IDLE_S
 from littoral.core.limits import Limits
 from littoral.core.remembered import Remembered
+from littoral.gateway.app_answers import REQUEST_ID, AppAnswer, AppAnswerStream, AppWay
+from littoral.gateway.app_asking import AppAsked, AppSaid, AppStream, FunctionAsk, FunctionCall, HeaderList, Registrar
 from littoral.gateway.cache.cache import Inform, RouteCache
 from littoral.gateway.exchange import Exchange, Later
 from littoral.gateway.field_block import FieldBlock, Fields
@@ -19,7 +21,7 @@ from littoral.gateway.forwarding import KEPT, for_client, for_origin
 from littoral.gateway.meters import Meters
 from littoral.gateway.notes import APP, step
 from littoral.gateway.origin_calls import CACHED, stripped
-from littoral.gateway.origins.transport import OriginAnswer, OriginFailed, OriginRequest
+from littoral.gateway.origins.transport import OriginAnswer, OriginRequest
 from littoral.gateway.passing import pass_on, whole_block
 from littoral.gateway.routes import authority
 from littoral.gateway.target import RequestTarget
@@ -28,104 +30,11 @@ from littoral.wire import client_facts
 from littoral.wire.caching.fields import OF_THE_CONNECTION
 from littoral.wire.http_fields import FINAL, flaw_of, may_be_remembered
 
-HeaderList = list[tuple[str, str]]
-Registrar = Callable[[Callable[[], None]], None]
-"""Has something called if the client goes away."""
-
-
-class AppStream(Protocol):
-    """The body of an app's answer, as it comes; and the way on, where another protocol is spoken."""
-
-    length: int | None
-    """As the app said; None where nobody knows."""
-    switched: bool
-    """Whether another protocol is spoken: to be set by who begins to."""
-
-    async def read(self) -> bytes:
-        """The next piece; empty at the end. Raises LittoralError where it breaks off."""
-        ...
-
-    async def write(self, data: bytes) -> None:
-        """Send on the way on. Raises ConnectionError."""
-        ...
-
-    def end(self) -> None:
-        """Nothing more is written."""
-        ...
-
-    def close(self) -> None:
-        """Nobody reads the rest."""
-        ...
-
-
-class FunctionCall(Protocol):
-    """Reaches the workers of apps."""
-
-    async def __call__(
-        self,
-        app: str,
-        method: str,
-        url: str,
-        headers: HeaderList,
-        body: bytes | AsyncIterator[bytes] | None,
-        request_id: str,
-        when_gone: Registrar | None = None,
-        /,
-    ) -> tuple[int, HeaderList, bytes | AppStream]:
-        """Status, headers and body. body: None to go on with another protocol. Raises LittoralError; what iterating over the
-        body raises."""
-        ...
-
-
-class AppSaid(Protocol):
-    """The head of an app's answer, and its body where that is whole."""
-
-    @property
-    def status(self) -> int: ...
-    @property
-    def headers(self) -> HeaderList: ...
-    @property
-    def body(self) -> bytes: ...
-
-
-class AppAsking(Protocol):
-    """Who has asked an app without waiting for it: one of these is called, once."""
-
-    def answered(self, answer: AppSaid, stream: AppStream | None, /) -> None:
-        """stream: where the body comes if that is not in the answer."""
-        ...
-
-    def failed(self, error: Exception, /) -> None:
-        """There is no answer: a LittoralError says why."""
-        ...
-
-
-class AppAsked(Protocol):
-    """A call of an app that nobody waits for."""
-
-    def cancel(self) -> None:
-        """Nobody wants the answer any more; nor the rest of one that has begun."""
-        ...
-
-
-class FunctionAsk(Protocol):
-    """Reaches the workers of apps, and calls back."""
-
-    def __call__(
-        self, app: str, method: str, url: str, headers: HeaderList, request_id: str, who: AppAsking, /
-    ) -> AppAsked:
-        """A request without a body. Raises LittoralError for what is known at once."""
-        ...
-
-
-REQUEST_ID = "x-request-id"
 WHOLE_BYTES = 1 << 16
 """A request's body that is announced as no longer is read before a worker is asked."""
 WEB_SOCKET = "websocket"
 SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 """Of these a request is given up when its client goes away; of others the app hears of it."""
-PIECE_BYTES = 1 << 18
-"""Of a body that is too large to be stored in memory: it is given, and written to the disk, piece by piece."""
 _NOT_FOR_CLIENTS = OF_THE_CONNECTION | {"content-length", REQUEST_ID}
 
 
@@ -136,121 +45,6 @@ class AppRequest(OriginRequest, frozen=True, kw_only=True):
     """As the client asked for it, without the prefix that the route takes off."""
     request_id: str
     when_gone: Registrar | None = None
-
-
-class AppAnswer:
-    """Implements `littoral.gateway.origins.transport.OriginAnswer`: all of it is here."""
-
-    __slots__ = ("_at", "body", "fields", "length", "older_s", "personal", "status", "trailers", "version", "whole")
-
-    def __init__(self, status: int, fields: Fields, body: bytes, request_id: str) -> None:
-        self.status = status
-        self.fields: Fields = fields
-        self.version = "1.1"
-        self.body = body
-        self.whole: bytes | None = body
-        self.length: int | None = len(body)
-        self._at = len(body)
-        """How far it has been read."""
-        self.trailers: Fields = ()
-        self.personal: Fields = ((REQUEST_ID, request_id),)
-        self.older_s = 0.0
-
-    def take_apart(self) -> None:
-        """It is too large to be stored whole: have it read instead."""
-        self.whole, self._at = None, 0
-        self.fields = [*self.fields, ("content-length", str(len(self.body)))]
-
-    async def read(self) -> bytes:
-        """See OriginAnswer.read."""
-        start, self._at = self._at, self._at + PIECE_BYTES
-        return self.body[start : self._at]
-
-    def close(self) -> None:
-        """There is nothing to close."""
-
-
-class AppAnswerStream:
-    """Implements `littoral.gateway.origins.transport.OriginAnswer`: it comes in pieces."""
-
-    def __init__(
-        self,
-        app: str,
-        status: int,
-        fields: Fields,
-        stream: AppStream,
-        method: str,
-        request_id: str,
-        meters: Meters,
-    ) -> None:
-        """fields: without content-length, which is added where it is known."""
-        self._app = app
-        self._stream = stream
-        self._count = _Open(meters, "app_streams")
-        self._left = None if method == "HEAD" else stream.length
-        """Of the announced length: what is still to come. A worker is not trusted to send as much."""
-        self.status = status
-        self.length = stream.length
-        self.fields: Fields = fields if self.length is None else [*fields, ("content-length", str(self.length))]
-        self.version = "1.1"
-        self.whole: bytes | None = None
-        self.trailers: Fields = ()
-        self.personal: Fields = ((REQUEST_ID, request_id),)
-        self.older_s = 0.0
-
-    async def read(self) -> bytes:
-        """See OriginAnswer.read."""
-        try:
-            piece = await self._stream.read()
-        except LittoralError as error:
-            raise self._failed(error.cause or str(error)) from None
-        if self._left is not None:
-            self._left -= len(piece)
-            if self._left < 0 or (self._left and not piece):
-                raise self._failed("it sent more or less than it had announced")
-        return piece
-
-    def close(self) -> None:
-        """See OriginAnswer.close."""
-        self._count.close()
-        self._stream.close()
-
-    def _failed(self, cause: str) -> OriginFailed:
-        failure = OriginFailed("call app", self._app, cause)
-        failure.stage = "body"
-        return failure
-
-
-class AppWay:
-    """Implements `littoral.gateway.exchange.Duplex`: the bytes between a client and the worker that speaks with it."""
-
-    def __init__(self, stream: AppStream, meters: Meters) -> None:
-        stream.switched = True
-        self._stream = stream
-        self._count = _Open(meters, "web_sockets")
-
-    async def read(self) -> bytes:
-        """See Duplex. Raises ConnectionError at the end: whatever the worker has said by then is all there is to say."""
-        try:
-            piece = await self._stream.read()
-        except LittoralError as error:
-            raise ConnectionError(str(error)) from None
-        if not piece:
-            raise ConnectionError("the function has closed it")
-        return piece
-
-    async def write(self, data: bytes) -> None:
-        """See Duplex."""
-        await self._stream.write(data)
-
-    def end(self) -> None:
-        """See Duplex."""
-        self._stream.end()
-
-    def close(self) -> None:
-        """See Duplex."""
-        self._count.close()
-        self._stream.close()
 
 
 class AppSender:
@@ -534,21 +328,6 @@ class AppCalls:
         if await tunnel(exchange.switch(101, [*fields, *extra]), way, self._sender.limits[GATEWAY_TUNNEL_IDLE_S]):
             self._sender.limits.hit(GATEWAY_TUNNEL_IDLE_S)
         return 101
-
-
-class _Open:
-    """Counts something as open until it is closed."""
-
-    def __init__(self, meters: Meters, name: Literal["app_streams", "web_sockets"]) -> None:
-        self._meters: Meters | None = meters
-        self._name = name
-        setattr(meters, name, getattr(meters, name) + 1)
-
-    def close(self) -> None:
-        """Once is enough."""
-        meters, self._meters = self._meters, None
-        if meters is not None:
-            setattr(meters, self._name, getattr(meters, self._name) - 1)
 
 
 class _Hold:

@@ -15,8 +15,9 @@ from littoral.core.resources.app_assets import Assets
 from littoral.core.resources.web import Cache, OriginSpec, RouteSpec
 from littoral.core.tasks import Tasks
 from littoral.drivers.static_directory import StaticDirectory
+from littoral.gateway.app_asking import FunctionAsk, FunctionCall
 from littoral.gateway.app_assets import AppAssets
-from littoral.gateway.app_calls import AppCalls, AppSender, FunctionAsk, FunctionCall
+from littoral.gateway.app_calls import AppCalls, AppSender
 from littoral.gateway.cache.cache import RouteCache, Sender
 from littoral.gateway.cache.meters import CacheMeter
 from littoral.gateway.gateway import Handler

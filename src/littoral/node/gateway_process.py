@@ -31,7 +31,7 @@ from littoral.drivers.random import SystemRandom
 from littoral.drivers.web_listener import WebListener
 from littoral.functions.calls.client import FunctionRequest
 from littoral.functions.inline.inline import InlineClients
-from littoral.gateway.app_calls import AppAsked, AppAsking, AppStream, Registrar
+from littoral.gateway.app_asking import AppAsked, AppAsking, AppStream, Registrar
 from littoral.gateway.cache.memory import MemoryTier
 from littoral.gateway.gateway import Gateway
 from littoral.gateway.routes import RouteTable

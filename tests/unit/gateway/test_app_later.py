@@ -10,7 +10,8 @@ import pytest
 from littoral.core.errors import TimedOut, Unavailable
 from littoral.core.limits import Limits
 from littoral.functions.messages import Answer
-from littoral.gateway.app_calls import AppAsking, AppCalls, AppSender
+from littoral.gateway.app_asking import AppAsking
+from littoral.gateway.app_calls import AppCalls, AppSender
 from littoral.gateway.exchange import Answering, Later
 from littoral.gateway.gateway import GONE_STATUS, Gateway
 from littoral.gateway.meters import Meters

@@ -7,7 +7,8 @@ from littoral.core.errors import FunctionFailed, LittoralError
 from littoral.core.limits import Limits
 from littoral.core.resources.web import CacheKey
 from littoral.core.tasks import Tasks
-from littoral.gateway.app_calls import PIECE_BYTES, AppCalls, AppSender
+from littoral.gateway.app_answers import PIECE_BYTES
+from littoral.gateway.app_calls import AppCalls, AppSender
 from littoral.gateway.cache.cache import CacheSettings, RouteCache
 from littoral.gateway.cache.key import key_maker
 from littoral.gateway.cache.memory import MemoryTier
