@@ -162,7 +162,7 @@ class Child:
             connection = await connect(HOST, self._load.port, self._load.context())
         try:
             member = peer.Member(self._name, "site", {})
-            hello = peer.Hello(peer.PROTOCOL_VERSION, self._name, [member], [tuple(self._stream)])
+            hello = peer.Hello(peer.PROTOCOL_VERSION, self._name, [member], [(self._stream.origin, self._stream.path)])
             answer = await self._call(connection, "POST", peer.HELLO, peer.encode(hello))
             self._spread_s = peer.decode(bytes(answer.body), peer.Welcome, "welcome").spread_s
             head = await connection.follow(peer.NOTIFY, self._token("GET", peer.NOTIFY))

@@ -14,6 +14,7 @@ from benches.mqtt_load import BATCH, frame
 from benches.mqtt_rules import STILL, rule
 from littoral.core.intake import Fold
 from littoral.core.limits import Limits
+from littoral.core.order import Order
 from littoral.core.tasks import Tasks
 from littoral.drivers.clock import SystemClock
 from littoral.iot.access import LoginOnly
@@ -41,11 +42,13 @@ class _Intake:
     def __init__(self, route: Callable[[str], Fold]) -> None:
         self.route = route
 
-    def store(self, records: Sequence[bytes]) -> "asyncio.Future[object]":
+    def store(self, records: Sequence[bytes], order: Order) -> "asyncio.Future[object]":
         raise AssertionError("nothing here is QoS 1")
 
 
-def _ns(route: Callable[[str], Fold]) -> float:
+def publish_ns(route: Callable[[str], Fold]) -> float:
+    """What the broker takes for one publish, with the fold that `route` gives for its topic."""
+
     def fail(error: BaseException) -> None:
         raise error
 
@@ -55,10 +58,10 @@ def _ns(route: Callable[[str], Fold]) -> float:
     data = b"".join(frame(number) for number in range(BATCH))
     best = math.inf
     for _ in range(ROUNDS):
-        began = time.perf_counter_ns()
+        began = time.process_time_ns()
         for _ in range(REPEATS):
             connection.receive(data)
-        best = min(best, time.perf_counter_ns() - began)
+        best = min(best, time.process_time_ns() - began)
     assert broker.counters.received == ROUNDS * REPEATS * BATCH
     return best / REPEATS / BATCH
 
@@ -70,4 +73,4 @@ def measure() -> list[Row]:
         "window": compiled(),
         "window and detection": compiled(detect={"zscore": {"window": 100, "threshold": 5, "minimum": 10}}),
     }
-    return [Row(f"MQTT QoS 0 publish, CPU, fold: {name}", _ns(route), "ns") for name, route in folds.items()]
+    return [Row(f"MQTT QoS 0 publish, CPU, fold: {name}", publish_ns(route), "ns") for name, route in folds.items()]

@@ -28,6 +28,7 @@ from littoral.drivers.disk import LocalDisk
 from littoral.drivers.random import SystemRandom
 from littoral.fleet.desired import DesiredFold
 from littoral.fleet.kv_fold import KvFold
+from littoral.fleet.purges import PurgeFold
 from littoral.fleet.snapshots import FoldSnapshots
 from littoral.store.database import DATABASE
 from littoral.store.kv import KvRow
@@ -150,7 +151,7 @@ async def _retain(store: Store) -> None:
 
 def _snapshots(store: Store) -> FoldSnapshots:
     above = "" if store.node == PARENT else PARENT
-    return FoldSnapshots(store, KvFold(store.node, above), DesiredFold(store.node, above))
+    return FoldSnapshots(store, KvFold(store.node, above), DesiredFold(store.node, above), PurgeFold(above))
 
 
 async def _give(store: Store) -> None:
