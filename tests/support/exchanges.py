@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 
+from littoral.gateway.cache.sender import Inform, Sent
 from littoral.gateway.exchange import Answering, Duplex
 from littoral.gateway.field_block import FieldBlock, Fields
 from littoral.gateway.notes import Notes
@@ -131,6 +132,9 @@ class MemoryOrigin:
         self, request: OriginRequest, *, hash_key: str = "", affinity: str = ""
     ) -> tuple[Answered, Duplex | None]:
         return await self.call(request, hash_key=hash_key, affinity=affinity), self.way
+
+    def begin(self, request: OriginRequest, told: Callable[[], None], *, hash_key: str, inform: Inform) -> Sent:
+        raise AssertionError("its exchanges have no `go_on`")
 
     async def call(
         self,

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Any
 
 from littoral.gateway.field_block import Fields
@@ -55,7 +56,7 @@ class Answer:
 
     def __init__(self, status: int = 200, pieces: tuple[Any, ...] | None = None) -> None:
         self.status = status
-        self.fields = (("x", "y"),)
+        self.fields: Fields = (("x", "y"),)
         self.whole = b"" if pieces is None else None
         self.length = None
         self.trailers: Fields = ()
@@ -77,18 +78,53 @@ class Answer:
         self.is_closed = True
 
 
+class Begun(Answer):
+    """One that comes when the test says so."""
+
+    def __init__(self, told: Callable[[], None]) -> None:
+        super().__init__(0, ())
+        self._told = told
+        self.failure: OriginFailed | None = None
+
+    def come(self, status: int = 200, *pieces: Any, whole: bytes | None = b"") -> None:
+        """Its head, and the whole of it unless it comes in pieces."""
+        self.status, self.whole, self._pieces = status, whole if not pieces else None, list(pieces)
+        self._told()
+
+    def fail(self, failure: OriginFailed) -> None:
+        """It does not come."""
+        self.failure = failure
+        self._told()
+
+
 class Scripted:
-    """Implements `OriginTransport`: each host answers what is next in its list, and then 200."""
+    """Implements `OriginTransport`: each host answers what is next in its list, and then 200. `kept`: hosts to which connections are
+    kept; what they are asked at once is in `begun`."""
 
     def __init__(self, **scripts: Any) -> None:
+        self.kept: set[str] = set()
+        self.begun: list[Begun] = []
         self.scripts = defaultdict(list, {name: list(script) for name, script in scripts.items()})
         self.asked: list[str] = []
         self.ways: list[Way] = []
         self.timeouts: list[Any] = []
         self.requests: list[OriginRequest] = []
 
-    async def send(self, endpoint: Endpoint, request: Any, timeouts: Any, inform: Any = None) -> Any:
+    def begin(self, endpoint: Endpoint, request: Any, timeouts: Any, inform: Any, told: Callable[[], None]) -> Any:
+        """Where a connection is kept."""
+        if endpoint.host not in self.kept:
+            return None
+        self.asked.append(endpoint.host)
+        self.requests.append(request)
+        self.begun.append(Begun(told))
+        return self.begun[-1]
+
+    async def send(self, endpoint: Endpoint, request: Any, timeouts: Any, inform: Any = None, begun: Any = None) -> Any:
         """What the script says: an answer, a failure, or something to wait for."""
+        if begun is not None:
+            if begun.failure is not None:
+                raise begun.failure
+            return begun
         self.asked.append(endpoint.host)
         self.timeouts.append(timeouts)
         self.requests.append(request)

@@ -58,12 +58,23 @@ class MemoryWay:
         self.closed = 0
         self.informed: list[int] = []
 
+    def begin(
+        self,
+        endpoint: Endpoint,
+        request: OriginRequest,
+        timeouts: OriginTimeouts,
+        inform: Callable[[int, Fields], None],
+        told: Callable[[], None],
+    ) -> OriginAnswer | None:
+        raise AssertionError("who asks a parent waits")
+
     async def send(
         self,
         endpoint: Endpoint,
         request: OriginRequest,
         timeouts: OriginTimeouts,
         inform: Callable[[int, Fields], None] | None = None,
+        begun: OriginAnswer | None = None,
     ) -> OriginAnswer:
         self.asked.append(request)
         if self.failure is not None:

@@ -13,7 +13,7 @@ There is one timer per connection. It is not moved with each request, but looks 
 
 import asyncio
 import select
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from math import inf
 from typing import Protocol, cast
 
@@ -120,12 +120,13 @@ class OriginConnection(asyncio.Protocol):
         request: OriginRequest,
         timeouts: OriginTimeouts,
         inform: Inform | None = None,
+        told: Callable[[], None] | None = None,
+        *,
         wants_switch: bool = False,
     ) -> OriginResponse:
-        """Send a request. The response's `head` is done when that has come, or with OriginFailed, or with what iterating over
-        the body raised."""
+        """Send a request. told: see OriginResponse."""
         assert self._response is None
-        response = self._response = OriginResponse(self, request.method, self._loop.create_future())
+        response = self._response = OriginResponse(self, request.method, told)
         self._reader.inform = inform
         self._reader.may_switch = wants_switch
         self._timeouts = timeouts
@@ -174,13 +175,12 @@ class OriginConnection(asyncio.Protocol):
         framing = reader.read(response, data)
         if framing is not None:
             self._finish(response, framing, may_stay=self._upload is None)
-            if not response.head.done():
-                response.head.set_result(None)
+            response.come()
         elif reader.flaw:
             self._refuse(reader.flaw, reader.limit)
         elif reader.framing is None:
             pass
-        elif response.head.done():
+        elif response.has_head:
             self._go_on(response)
         else:
             self._begin(response)
@@ -250,7 +250,7 @@ class OriginConnection(asyncio.Protocol):
             if body:
                 response.feed(body)
             self._wait_for_more(response)
-        response.head.set_result(None)
+        response.come()
 
     def _go_on(self, response: OriginResponse) -> None:
         """More of its body has come."""
@@ -420,7 +420,7 @@ class OriginConnection(asyncio.Protocol):
         response = self._response
         if response is None:
             return
-        if response.head.done():
+        if response.has_head:
             self._wait_for_more(response)
         else:
             self._allow(self._timeouts.head_s, "send the head of its response")
@@ -429,7 +429,7 @@ class OriginConnection(asyncio.Protocol):
         response = self._response
         if response is None:
             return
-        if response.head.done():
+        if response.has_head:
             self._fail("the request's body has broken off")
             return
         self._response = None

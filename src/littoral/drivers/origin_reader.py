@@ -262,7 +262,7 @@ class ResponseReader:
             self._head_bytes += size
             if self._head_bytes > most:
                 self._is_too_large("the head of its response")
-        elif not response.head.done():
+        elif not response.has_head:
             if self._head_bytes + size > most:
                 # Something of a body may have come with it: what of it was the head?
                 size = self._head_bytes + sum([len(name) + len(value) for name, value in response.fields])

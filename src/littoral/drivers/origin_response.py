@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Protocol
 
 from littoral.gateway.field_block import Fields
@@ -22,7 +23,7 @@ class Source(Protocol):
 class OriginResponse:
     """Implements `gateway.origins.transport.OriginAnswer`. It exists from when the request is sent.
 
-    The connection calls `begin`, `feed`, `end` and `fail`. After `end` or `fail` it has nothing more to do with it.
+    The connection calls `come`, `feed`, `end` and `fail`. After `end` or `fail` it has nothing more to do with it.
     """
 
     # Most responses never set these.
@@ -32,20 +33,43 @@ class OriginResponse:
     trailers: Fields = ()
     personal: Fields = ()
     older_s = 0.0
+    has_head = False
+    """Whether the head has come, or it is known that none comes."""
     held_bytes = 0
     """Of the body: come, and not yet read."""
+    _told: Callable[[], None] | None = None
+    _waiter: "asyncio.Future[None] | None" = None
+    _failure: Exception | None = None
+    """Why no head comes."""
     _pieces: deque[bytes] | None = None
     _reader: "asyncio.Future[None] | None" = None
     _error: Exception | None = None
 
-    def __init__(self, source: Source, method: str, head: "asyncio.Future[None]") -> None:
-        """head: done when the head has come, or it is known that none comes."""
+    def __init__(self, source: Source, method: str, told: Callable[[], None] | None = None) -> None:
+        """told: called once when the head has come, or it is known that none comes; not after `close`. Where there is none, one
+        waits for `head`."""
         self.source: Source | None = source
         """None once it has ended."""
         self.method = method
-        self.head = head
         self.status = 0
+        if told is not None:
+            self._told = told
         self.fields: Fields = ()
+
+    async def head(self) -> None:
+        """Return once the head has come; who gives up closes it. Raises OriginFailed, and what iterating over the request's body
+        raised."""
+        if not self.has_head:
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            except asyncio.CancelledError:
+                self.close()
+                raise
+            finally:
+                self._waiter = None
+        if self._failure is not None:
+            raise self._failure
 
     async def read(self) -> bytes:
         """See `OriginAnswer.read`."""
@@ -79,16 +103,21 @@ class OriginResponse:
 
     def close(self) -> None:
         """See `OriginAnswer.close`."""
+        self._told = None
         if self.source is not None:
             self.source.close()
 
-    def abandon(self) -> None:
-        """Nobody waits for its head any more."""
-        if self.head.done() and not self.head.cancelled():
-            self.head.exception()
-        self.close()
-
     # The connection
+
+    def come(self) -> None:
+        """Its head has; and the whole of it, if it is `whole`."""
+        self.has_head = True
+        told = self._told
+        if told is not None:
+            self._told = None
+            told()
+        elif self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     def feed(self, piece: bytes) -> None:
         """More of the body."""
@@ -107,8 +136,9 @@ class OriginResponse:
     def fail(self, error: Exception) -> None:
         """No more comes."""
         self.source = None
-        if not self.head.done():
-            self.head.set_exception(error)
+        if not self.has_head:
+            self._failure = error
+            self.come()
             return
         self._error = error
         self._wake()

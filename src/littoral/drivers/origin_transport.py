@@ -19,7 +19,7 @@ from littoral.drivers.origin_request import request_head
 from littoral.drivers.origin_response import OriginResponse
 from littoral.gateway.field_block import Fields
 from littoral.gateway.notes import step
-from littoral.gateway.origins.transport import Endpoint, OriginFailed, OriginRequest, OriginTimeouts
+from littoral.gateway.origins.transport import Endpoint, OriginAnswer, OriginFailed, OriginRequest, OriginTimeouts
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 """RFC 9110, section 9.2.2."""
@@ -62,19 +62,17 @@ class HttpOriginTransport:
         request: OriginRequest,
         timeouts: OriginTimeouts,
         inform: Callable[[int, Fields], None] | None = None,
+        begun: OriginAnswer | None = None,
     ) -> OriginResponse:
         """See `OriginTransport.send`. Raises InvalidInput for a request that would not be read as one."""
         head = request_head(endpoint, request)
-        connection = self._kept(endpoint, request)
-        if connection is not None:
-            response = connection.ask(head, request, timeouts, inform)
+        response = begun if begun is not None else self._sent(endpoint, head, request, timeouts, inform)
+        if response is not None:
+            assert isinstance(response, OriginResponse), "it was begun here"
             try:
-                await response.head
+                await response.head()
             except OriginFailed as failure:
                 self._check_may_repeat(request, failure)
-            except asyncio.CancelledError:
-                response.abandon()
-                raise
             else:
                 if response.status != HTTPStatus.REQUEST_TIMEOUT or not _may_repeat(request):
                     return response
@@ -83,7 +81,22 @@ class HttpOriginTransport:
                 self.meter.repeated += 1
         with step(request.notes, "connect"):
             connection = await self._opened(endpoint, timeouts.connect_s)
-        return await _head_of(connection.ask(head, request, timeouts, inform))
+        response = connection.ask(head, request, timeouts, inform)
+        await response.head()
+        return response
+
+    def begin(
+        self,
+        endpoint: Endpoint,
+        request: OriginRequest,
+        timeouts: OriginTimeouts,
+        inform: Callable[[int, Fields], None],
+        told: Callable[[], None],
+    ) -> OriginResponse | None:
+        """See `OriginTransport.begin`. Raises InvalidInput as `send`."""
+        if not isinstance(request.body, bytes):
+            return None
+        return self._sent(endpoint, request_head(endpoint, request), request, timeouts, inform, told)
 
     async def switch(
         self, endpoint: Endpoint, request: OriginRequest, timeouts: OriginTimeouts
@@ -92,7 +105,8 @@ class HttpOriginTransport:
         head = request_head(endpoint, request)
         with step(request.notes, "connect"):
             connection = await self._opened(endpoint, timeouts.connect_s)
-        response = await _head_of(connection.ask(head, request, timeouts, wants_switch=True))
+        response = connection.ask(head, request, timeouts, wants_switch=True)
+        await response.head()
         return response, connection.duplex
 
     def close_idle(self, most: int) -> None:
@@ -117,6 +131,19 @@ class HttpOriginTransport:
         if not failure.reused or not _may_repeat(request):
             raise failure
         self.meter.repeated += 1
+
+    def _sent(
+        self,
+        endpoint: Endpoint,
+        head: bytes,
+        request: OriginRequest,
+        timeouts: OriginTimeouts,
+        inform: Callable[[int, Fields], None] | None,
+        told: Callable[[], None] | None = None,
+    ) -> OriginResponse | None:
+        """On a kept connection; None where there is none."""
+        connection = self._kept(endpoint, request)
+        return connection.ask(head, request, timeouts, inform, told) if connection is not None else None
 
     def _kept(self, endpoint: Endpoint, request: OriginRequest) -> OriginConnection | None:
         idle = self._idle.get(endpoint)
@@ -203,13 +230,3 @@ class HttpOriginTransport:
 
 def _may_repeat(request: OriginRequest) -> bool:
     return request.method in IDEMPOTENT and isinstance(request.body, bytes)
-
-
-async def _head_of(response: OriginResponse) -> OriginResponse:
-    """Raises OriginFailed."""
-    try:
-        await response.head
-    except asyncio.CancelledError:
-        response.abandon()
-        raise
-    return response

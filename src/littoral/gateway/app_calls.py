@@ -14,7 +14,8 @@ from littoral.core.limits import Limits
 from littoral.core.remembered import Remembered
 from littoral.gateway.app_answers import REQUEST_ID, AppAnswer, AppAnswerStream, AppWay
 from littoral.gateway.app_asking import AppAsked, AppSaid, AppStream, FunctionAsk, FunctionCall, HeaderList, Registrar
-from littoral.gateway.cache.cache import Inform, RouteCache
+from littoral.gateway.cache.cache import RouteCache
+from littoral.gateway.cache.sender import Inform
 from littoral.gateway.exchange import Exchange, Later
 from littoral.gateway.field_block import FieldBlock, Fields
 from littoral.gateway.forwarding import KEPT, for_client, for_origin

@@ -1,6 +1,7 @@
 """Header fields that are sent many times, written once."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 Fields = Sequence[tuple[str, str]]
 """Names in lower case, values as latin-1."""
@@ -12,21 +13,25 @@ _OF_THE_WRITER = _FRAMING | {"date"}
 class FieldBlock:
     """Fields, and what they are on the wire of HTTP/1.1. What they hold was checked where they came from."""
 
-    __slots__ = ("_encoded", "fields", "frames", "has_date")
+    __slots__ = ("encoded", "fields", "frames", "has_date")
+
+    encoded: bytes
+    """A line each, with its end."""
 
     def __init__(self, fields: Fields) -> None:
         self.fields = fields
         self.has_date = any(name == "date" for name, _ in fields)
         self.frames = any(name in _FRAMING for name, _ in fields)
         """Whether one of them says how the body is framed, which who writes a response has to compare with the body."""
-        self._encoded: bytes | None = None
 
-    @property
-    def encoded(self) -> bytes:
-        """A line each, with its end."""
-        if self._encoded is None:
-            self._encoded = encode_fields(self.fields)
-        return self._encoded
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> bytes:
+            # What is not there yet is `encoded`, and from then on it is an attribute like others: it is read with each answer.
+            if name != "encoded":
+                raise AttributeError(name)
+            self.encoded = encoded = encode_fields(self.fields)
+            return encoded
 
 
 def says_of_writer(fields: Fields) -> bool:

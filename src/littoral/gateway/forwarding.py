@@ -66,6 +66,10 @@ class Asking(NamedTuple):
     client: str
 
 
+Asked = tuple[bool, tuple[tuple[str, str], ...], str, str, str, str, str]
+"""An Asking, which takes longer to make than all that is asked of it where its answer is remembered."""
+
+
 class PassedOn(NamedTuple):
     """What an origin is told of it."""
 
@@ -88,8 +92,8 @@ def for_origin(
     return [*passed.fields, *own_fields(passed, request_id)]
 
 
-def passed_on(asking: Asking) -> PassedOn:
-    """The same for all requests that say the same. Raises BadGateway as `for_origin`."""
+def passed_on(asking: Asked) -> PassedOn:
+    """The same for all requests that say the same. asking: an Asking, or its parts. Raises BadGateway as `for_origin`."""
     return _passed_on[asking]
 
 
@@ -101,7 +105,8 @@ def own_fields(passed: PassedOn, request_id: str) -> list[tuple[str, str]]:
     return own
 
 
-def _pass_on(asking: Asking) -> PassedOn:
+def _pass_on(asked: Asked) -> PassedOn:
+    asking = Asking(*asked)
     kept = [("host", asking.host)]
     dropped = _NOT_IF_SHARED if asking.is_shared else _NOT_FOR_ORIGINS
     said: dict[str, str] = {}
@@ -131,10 +136,11 @@ def _pass_on(asking: Asking) -> PassedOn:
     return PassedOn(tuple(kept), asks, state if passes_on(state) else "")
 
 
-def _is_kept(asking: Asking) -> bool:
+def _is_kept(asked: Asked) -> bool:
     """Of what would not come again, nothing; and secrets for no longer than they are needed."""
-    is_of_one = any(name in _OF_ONE_REQUEST for name, _ in asking.fields)
-    return not is_of_one and may_be_remembered(asking.fields)
+    fields = asked[1]
+    is_of_one = any(name in _OF_ONE_REQUEST for name, _ in fields)
+    return not is_of_one and may_be_remembered(fields)
 
 
 _passed_on = Remembered(_pass_on, KEPT, _is_kept)

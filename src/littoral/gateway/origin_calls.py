@@ -1,20 +1,22 @@
 """Requests that an origin answers, or a cache in its place."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import msgspec
 
 from littoral.core.gateway_limits import GATEWAY_TUNNEL_IDLE_S
 from littoral.core.limits import Limits
-from littoral.gateway.cache.cache import Inform, RouteCache
-from littoral.gateway.exchange import Duplex, Exchange
+from littoral.gateway.cache.cache import RouteCache
+from littoral.gateway.cache.sender import Inform, Sent
+from littoral.gateway.exchange import Duplex, Exchange, Later
 from littoral.gateway.field_block import Fields
-from littoral.gateway.forwarding import SHARED, Asking, for_client, own_fields, passed_on
+from littoral.gateway.forwarding import SHARED, for_client, own_fields, passed_on
+from littoral.gateway.origin_later import OriginLater, may_be_later
 from littoral.gateway.origins.caller import Answered
 from littoral.gateway.origins.steers import Steers
 from littoral.gateway.origins.transport import OriginAnswer, OriginRequest
-from littoral.gateway.passing import pass_on
+from littoral.gateway.passing import pass_on, pass_whole
 from littoral.gateway.routes import authority
 from littoral.gateway.target import RequestTarget
 from littoral.gateway.tunnel import tunnel, wanted_protocol
@@ -31,6 +33,10 @@ class Caller(Protocol):
         """Ask one of them. Raises OriginFailed, Unavailable."""
         ...
 
+    def begin(self, request: OriginRequest, told: Callable[[], None], *, hash_key: str, inform: Inform) -> Sent:
+        """Ask one of them at once, if that can be done (`PromptSender.begin`)."""
+        ...
+
     async def switch(
         self, request: OriginRequest, *, hash_key: str = "", affinity: str = ""
     ) -> tuple[Answered, Duplex | None]:
@@ -39,7 +45,7 @@ class Caller(Protocol):
 
 
 class OriginSender:
-    """Implements `littoral.gateway.cache.cache.Sender` for one route."""
+    """Implements `littoral.gateway.cache.sender.PromptSender` for one route."""
 
     def __init__(self, caller: Caller, host: str, strip_prefix: str, steers: Steers | None = None) -> None:
         """host: what the origin is sent as such; empty for what the client asked. steers: None where requests do not say which
@@ -53,7 +59,7 @@ class OriginSender:
         """See Sender.request."""
         asked = authority(exchange.scheme, exchange.host)
         passed = passed_on(
-            Asking(
+            (
                 exchange.method in SHARED,
                 tuple(exchange.fields),
                 self._host or asked,
@@ -64,7 +70,9 @@ class OriginSender:
             )
         )
         fields, own = passed.fields, own_fields(passed, request_id)
-        sent = stripped(str(target), self._strip_prefix)
+        sent = target.path if not target.query else str(target)
+        if self._strip_prefix or sent[0] != "/":
+            sent = stripped(sent, self._strip_prefix)
         if exchange.has_body:
             body, length = exchange.body(), exchange.body_length
             request = OriginRequest(exchange.method, sent, fields, body, length, own=own, notes=exchange.notes)
@@ -81,6 +89,10 @@ class OriginSender:
         answered = await self._caller.call(request, hash_key=hash_key, affinity=steering.mark, inform=inform)
         answered.answer.personal = self._steers.told(steering, answered.mark)
         return answered.answer
+
+    def begin(self, request: OriginRequest, key: str, inform: Inform, told: Callable[[], None]) -> Sent | None:
+        """See PromptSender.begin."""
+        return self._caller.begin(request, told, hash_key=key, inform=inform) if request.steering is None else None
 
     def changed(self, url: str) -> None:
         """See Sender.changed: no other cache is asked."""
@@ -112,13 +124,18 @@ class OriginCalls:
         self._cache = cache
         self._limits = limits
 
-    def serve(self, exchange: Exchange, target: RequestTarget, request_id: str) -> int | Awaitable[int]:
+    def serve(self, exchange: Exchange, target: RequestTarget, request_id: str) -> int | Later | Awaitable[int]:
         """See Handler.serve."""
         if (protocol := wanted_protocol(exchange)) is not None:
             return self._switch(exchange, target, request_id, protocol)
         if self._cache is not None and exchange.method in CACHED and not exchange.has_body:
             return self._cache.serve(exchange, target, request_id)
-        return self._pass(exchange, target, request_id)
+        request = self._sender.request(exchange, target, request_id)
+        if may_be_later(exchange):
+            asked = _Asked(self, exchange, target, request_id).ask(self._sender, request, _url(exchange, target))
+            if asked is not None:
+                return asked
+        return self._pass(exchange, target, request, self.since)
 
     async def _switch(self, exchange: Exchange, target: RequestTarget, request_id: str, protocol: str) -> int:
         """Let client and origin go on with another protocol, if the origin will."""
@@ -135,15 +152,46 @@ class OriginCalls:
             self._limits.hit(GATEWAY_TUNNEL_IDLE_S)
         return answer.status
 
-    async def _pass(self, exchange: Exchange, target: RequestTarget, request_id: str) -> int:
-        request = self._sender.request(exchange, target, request_id)
-        since = self._cache.since if self._cache is not None else 0
+    async def _pass(self, exchange: Exchange, target: RequestTarget, request: OriginRequest, since: int) -> int:
         answer = await self._sender.send(request, _url(exchange, target), exchange.inform)
-        fields: Fields = for_client(answer.fields, answer.version)
-        if self._cache is not None:
-            fields = self._cache.note(exchange, target, answer, fields, since)
-        await pass_on(exchange, answer, fields, ())
+        await pass_on(exchange, answer, self.noted(exchange, target, answer, since), ())
         return answer.status
+
+    async def pass_rest(self, exchange: Exchange, target: RequestTarget, sent: Sent, since: int) -> int:
+        """Go on with a request that was begun when it came."""
+        answer = await sent.rest()
+        await pass_on(exchange, answer, self.noted(exchange, target, answer, since), ())
+        return answer.status
+
+    @property
+    def since(self) -> int:
+        """For `noted`: before the origin is asked."""
+        return self._cache.since if self._cache is not None else 0
+
+    def noted(self, exchange: Exchange, target: RequestTarget, answer: OriginAnswer, since: int) -> Fields:
+        """What the client is sent of an answer's fields; the cache hears of it."""
+        fields = for_client(answer.fields, answer.version)
+        return fields if self._cache is None else self._cache.note(exchange, target, answer, fields, since)
+
+
+class _Asked(OriginLater):
+    """A request that is none of the cache's."""
+
+    __slots__ = ("_calls", "_since", "_target")
+
+    def __init__(self, calls: OriginCalls, exchange: Exchange, target: RequestTarget, request_id: str) -> None:
+        super().__init__(exchange, request_id)
+        self._calls = calls
+        self._target = target
+        self._since = calls.since
+
+    def _give(self, answer: OriginAnswer) -> int:
+        exchange = self.exchange
+        pass_whole(exchange, answer, self._calls.noted(exchange, self._target, answer, self._since), ())
+        return answer.status
+
+    def _go_on(self, sent: Sent) -> Awaitable[int]:
+        return self._calls.pass_rest(self.exchange, self._target, sent, self._since)
 
 
 def _url(exchange: Exchange, target: RequestTarget) -> str:

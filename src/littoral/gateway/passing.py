@@ -13,13 +13,11 @@ LENGTH = frozenset({"content-length"})
 
 async def pass_on(exchange: Exchange, answer: OriginAnswer, fields: Fields, extra: Fields) -> None:
     """Give the client that has asked for it what an origin answers, as it comes. Raises ClientGone."""
+    if answer.whole is not None:
+        pass_whole(exchange, answer, fields, extra)
+        return
     if answer.personal:
         extra = (*extra, *answer.personal)
-    if answer.whole is not None:
-        answer.close()
-        block = FieldBlock(fields) if exchange.method == "HEAD" else whole_block(fields)
-        exchange.respond(answer.status, block, extra, answer.whole)
-        return
     try:
         await exchange.begin(answer.status, FieldBlock(fields), extra)
         while piece := await answer.read():
@@ -29,6 +27,16 @@ async def pass_on(exchange: Exchange, answer: OriginAnswer, fields: Fields, extr
         exchange.abort()
     finally:
         answer.close()
+
+
+def pass_whole(exchange: Exchange, answer: OriginAnswer, fields: Fields, extra: Fields) -> None:
+    """The same, of an answer that is whole."""
+    assert answer.whole is not None
+    if answer.personal:
+        extra = (*extra, *answer.personal)
+    answer.close()
+    block = FieldBlock(fields) if exchange.method == "HEAD" else whole_block(fields)
+    exchange.respond(answer.status, block, extra, answer.whole)
 
 
 def whole_block(fields: Fields) -> FieldBlock:

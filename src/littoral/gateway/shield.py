@@ -8,11 +8,11 @@
 A tree has no circles; who would make one is stopped by CDN-Loop (`forwarding`).
 """
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 
 from littoral.core.clock import Clock
-from littoral.gateway.cache.cache import Inform, Sender
 from littoral.gateway.cache.purge import tags_of
+from littoral.gateway.cache.sender import Inform, PromptSender, Sent
 from littoral.gateway.exchange import Exchange
 from littoral.gateway.field_block import Fields
 from littoral.gateway.meters import ShieldMeter
@@ -47,9 +47,9 @@ class Shield:
 
 
 class ShieldedSender:
-    """Implements `littoral.gateway.cache.cache.Sender` for one route."""
+    """Implements `littoral.gateway.cache.sender.PromptSender` for one route."""
 
-    def __init__(self, route: str, direct: Sender, shield: Shield, clock: Clock, meter: ShieldMeter) -> None:
+    def __init__(self, route: str, direct: PromptSender, shield: Shield, clock: Clock, meter: ShieldMeter) -> None:
         """route: its name. direct: asks the origin."""
         self._route = route
         self._direct = direct
@@ -72,6 +72,10 @@ class ShieldedSender:
         if way is not None and isinstance(request, ShieldRequest) and request.asked_host:
             return self._send(way, request, key, inform)
         return self._direct.send(request, key, inform)
+
+    def begin(self, request: OriginRequest, key: str, inform: Inform, told: Callable[[], None]) -> Sent | None:
+        """See PromptSender.begin: where there is no parent to be asked before."""
+        return self._direct.begin(request, key, inform, told) if self._shield.way is None else None
 
     async def _send(self, way: ParentWay, request: ShieldRequest, key: str, inform: Inform | None) -> OriginAnswer:
         answer = await self._ask(way, request, key, inform)

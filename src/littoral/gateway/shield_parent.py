@@ -12,7 +12,7 @@ from msgspec import Struct
 from littoral.core.clock import Clock
 from littoral.core.gateway_limits import RELAY_CONNECT_MS, RELAY_QUIET_MS, RELAY_REQUESTS
 from littoral.core.limits import Limits
-from littoral.gateway.cache.cache import Inform
+from littoral.gateway.cache.sender import Inform
 from littoral.gateway.field_block import Fields
 from littoral.gateway.origins.breaker import Breaker
 from littoral.gateway.origins.settings import Breaking

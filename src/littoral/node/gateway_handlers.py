@@ -18,8 +18,9 @@ from littoral.drivers.static_directory import StaticDirectory
 from littoral.gateway.app_asking import FunctionAsk, FunctionCall
 from littoral.gateway.app_assets import AppAssets
 from littoral.gateway.app_calls import AppCalls, AppSender
-from littoral.gateway.cache.cache import RouteCache, Sender
+from littoral.gateway.cache.cache import RouteCache
 from littoral.gateway.cache.meters import CacheMeter
+from littoral.gateway.cache.sender import Sender
 from littoral.gateway.gateway import Handler
 from littoral.gateway.meters import Meters, ShieldMeter
 from littoral.gateway.origin_calls import OriginCalls, OriginSender

@@ -1,7 +1,5 @@
 """What the reader of responses makes of what its parser finds. Most of it is shown by the connection's tests."""
 
-import asyncio
-
 import pytest
 
 from littoral.core.gateway_limits import ORIGIN_FIELDS
@@ -24,10 +22,7 @@ class Source:
 
 def reading(method="GET", **limits):
     """A reader, and the response it reads."""
-    loop = asyncio.new_event_loop()
-    response = OriginResponse(Source(), method, loop.create_future())
-    loop.close()
-    return ResponseReader(Limits(limits)), response
+    return ResponseReader(Limits(limits)), OriginResponse(Source(), method)
 
 
 def test_a_response_that_comes_at_once_leaves_nothing_behind():

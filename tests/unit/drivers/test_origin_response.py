@@ -80,7 +80,7 @@ def received(reads, method="GET", *, closes=True):
         if not wire.is_open:
             connection.connection_lost(None)
         try:
-            await response.head
+            await response.head()
             body = await read_all(response)
         except OriginFailed as failure:
             return heard, failure.stage

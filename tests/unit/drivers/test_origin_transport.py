@@ -546,3 +546,141 @@ def test_a_body_that_tls_does_not_end_is_cut_off(tls, ends):
 
     go = asyncio.Event()
     drive(main())
+
+
+class Told:
+    """Who began a request."""
+
+    def __init__(self):
+        self.count = 0
+        self.heard = asyncio.Event()
+
+    def __call__(self):
+        self.count += 1
+        self.heard.set()
+
+
+def begun(origin, transport, told, request=GET, timeouts=TIMEOUTS, informed=None):
+    """One that is sent at once."""
+
+    def inform(status, fields):
+        (informed if informed is not None else []).append(status)
+
+    return transport.begin(origin.endpoint, request, timeouts, inform, told)
+
+
+def test_a_request_is_begun_on_a_kept_connection_only():
+    async def main():
+        async with against(answer_all) as (origin, transport):
+            told = Told()
+            assert begun(origin, transport, told) is None
+            await transport.send(origin.endpoint, GET, TIMEOUTS)
+
+            async def body():
+                yield b"abc"
+
+            assert begun(origin, transport, told, OriginRequest("POST", "/", GET.fields, body(), 3)) is None
+            answer = begun(origin, transport, told)
+            assert (answer.status, answer.whole, told.count) == (0, None, 0)
+            await told.heard.wait()
+            assert (answer.status, answer.whole, told.count) == (200, b"ok", 1)
+            assert (transport.meter.opened, transport.meter.reused, origin.accepted) == (1, 1, 1)
+            with pytest.raises(InvalidInput):
+                begun(origin, transport, told, OriginRequest("GET", "/a b", GET.fields))
+
+    drive(main())
+
+
+def test_what_was_begun_and_comes_in_pieces_is_read_on():
+    async def main():
+        async def in_pieces(peer):
+            await peer.head()
+            await peer.say(OK)
+            await peer.head()
+            await peer.say(
+                b"HTTP/1.1 103 Early Hints\r\n\r\n", b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nab", b"cd"
+            )
+            await peer.head()
+
+        async with against(in_pieces) as (origin, transport):
+            await transport.send(origin.endpoint, GET, TIMEOUTS)
+            told = Told()
+            informed: list[int] = []
+            answer = begun(origin, transport, told, informed=informed)
+            await told.heard.wait()
+            assert (answer.whole, informed) == (None, [103])
+            assert await transport.send(origin.endpoint, GET, TIMEOUTS, None, answer) is answer
+            assert await read_all(answer) == b"abcd"
+            assert (told.count, origin.accepted) == (1, 1)
+
+    drive(main())
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_what_was_begun_on_a_connection_that_was_given_up_is_sent_again(late):
+    async def main():
+        async def given_up(peer):
+            await peer.head()
+            await peer.say(OK)
+            await peer.head()
+            if late:
+                await peer.say(TOO_LATE + b"content-length: 0\r\n\r\n")
+
+        async with against(given_up, answer_all) as (origin, transport):
+            await transport.send(origin.endpoint, GET, TIMEOUTS)
+            told = Told()
+            answer = begun(origin, transport, told)
+            await told.heard.wait()
+            assert answer.status == (408 if late else 0)
+            again = await transport.send(origin.endpoint, GET, TIMEOUTS, None, answer)
+            assert (again.status, transport.meter.repeated, origin.accepted) == (200, 1, 2)
+
+    drive(main())
+
+
+def test_what_was_begun_and_must_not_be_sent_twice_fails():
+    async def main():
+        async with against(closing_when_asked, answer_all) as (origin, transport):
+            await transport.send(origin.endpoint, GET, TIMEOUTS)
+            told = Told()
+            answer = begun(origin, transport, told, POST)
+            await told.heard.wait()
+            with pytest.raises(OriginFailed, match="closed before a response came"):
+                await transport.send(origin.endpoint, POST, TIMEOUTS, None, answer)
+            assert origin.accepted == 1
+
+    drive(main())
+
+
+def test_what_was_begun_has_its_time():
+    async def main():
+        async def silent(peer):
+            await peer.head()
+            await peer.say(OK)
+            await peer.head()
+            await peer.head()
+
+        async with against(silent) as (origin, transport):
+            await transport.send(origin.endpoint, GET, TIMEOUTS)
+            told, soon = Told(), OriginTimeouts(head_s=0.01)
+            answer = begun(origin, transport, told, timeouts=soon)
+            await told.heard.wait()
+            with pytest.raises(OriginFailed) as failure:
+                await transport.send(origin.endpoint, GET, soon, None, answer)
+            assert failure.value.timed_out
+
+    drive(main())
+
+
+def test_nobody_is_told_of_what_was_given_up():
+    async def main():
+        async with against(closing_when_asked, answer_all) as (origin, transport):
+            await transport.send(origin.endpoint, GET, TIMEOUTS)
+            told = Told()
+            answer = begun(origin, transport, told)
+            answer.close()
+            while transport.open_connections:
+                await asyncio.sleep(0)
+            assert (told.count, answer.status) == (0, 0)
+
+    drive(main())

@@ -6,6 +6,7 @@ import pytest
 
 from littoral.core.errors import Unavailable
 from littoral.gateway.cache.purge import Purge
+from littoral.gateway.exchange import Answering
 from littoral.gateway.origins.steers import HashSource, Steers
 from littoral.gateway.origins.transport import OriginFailed
 from littoral.gateway.proxy_status import PROXY_STATUS
@@ -95,6 +96,18 @@ def test_what_is_not_for_the_cache_goes_to_the_origin(method: str) -> None:
         _, _, site, origin = tree(answer())
         await site.ask(method=method)
         assert (len(site.way.asked), len(origin.asked)) == (0, 1)
+
+    run(main)
+
+
+def test_an_origin_is_not_asked_at_once_where_the_parent_comes_first() -> None:
+    async def main() -> None:
+        _, _, site, _ = tree(answer())
+        begun: list[Answering] = []
+        # Nobody waits for another one's HEAD: without a parent it would be sent at once.
+        exchange = MemoryExchange("HEAD", "/a", go_on=begun.append)
+        await site.serve(exchange)
+        assert (exchange.status, begun, len(site.way.asked)) == (200, [], 1)
 
     run(main)
 

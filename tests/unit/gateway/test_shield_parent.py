@@ -44,6 +44,7 @@ class SlowWay(MemoryWay):
         request: OriginRequest,
         timeouts: OriginTimeouts,
         inform: Callable[[int, Fields], None] | None = None,
+        begun: OriginAnswer | None = None,
     ) -> OriginAnswer:
         self.asked.append(request)
         assert inform is not None
@@ -94,6 +95,7 @@ def test_a_word_that_comes_just_too_late_does_no_harm(caplog: pytest.LogCaptureF
             request: OriginRequest,
             timeouts: OriginTimeouts,
             inform: Callable[[int, Fields], None] | None = None,
+            begun: OriginAnswer | None = None,
         ) -> OriginAnswer:
             assert inform is not None
             asyncio.get_running_loop().call_later(FIRST_S, inform, PROCESSING, WORKING)
@@ -117,6 +119,7 @@ def test_what_an_origin_says_before_its_answer_is_for_clients() -> None:
             request: OriginRequest,
             timeouts: OriginTimeouts,
             inform: Callable[[int, Fields], None] | None = None,
+            begun: OriginAnswer | None = None,
         ) -> OriginAnswer:
             assert inform is not None
             for status in (PROCESSING, 103):

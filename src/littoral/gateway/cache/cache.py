@@ -9,44 +9,46 @@
 All decisions are those of `littoral.wire.caching`; what is here carries them out.
 """
 
-import contextlib
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Protocol
+from collections.abc import Awaitable, Mapping
 
 import msgspec
 
 from littoral.core.clock import Clock
-from littoral.core.errors import InvalidInput, LittoralError, TimedOut
+from littoral.core.errors import LittoralError, TimedOut
 from littoral.core.tasks import Tasks
 from littoral.gateway.cache.asked import Asked
+from littoral.gateway.cache.changes import Changes
 from littoral.gateway.cache.disk import DiskTier
 from littoral.gateway.cache.disk_objects import Found
 from littoral.gateway.cache.entry import Body, Entry
+from littoral.gateway.cache.fetching import Fetching
 from littoral.gateway.cache.flights import Arrived, Flight, Flights
 from littoral.gateway.cache.giver import NOTHING, Given, Giver, settled
 from littoral.gateway.cache.intake import Came, Intake
 from littoral.gateway.cache.keeper import Keeper
-from littoral.gateway.cache.key import SEPARATOR, MakeKey, url_key
+from littoral.gateway.cache.key import MakeKey
 from littoral.gateway.cache.memory import MemoryTier
 from littoral.gateway.cache.meters import CacheMeter
-from littoral.gateway.exchange import Exchange
+from littoral.gateway.cache.plain import Plain, PlainAnswers
+from littoral.gateway.cache.sender import PromptSender, Sender, Sent
+from littoral.gateway.exchange import Exchange, Later
 from littoral.gateway.field_block import FieldBlock, Fields
 from littoral.gateway.forwarding import for_client
 from littoral.gateway.nobody import Nobody
 from littoral.gateway.notes import step
+from littoral.gateway.origin_later import may_be_later
 from littoral.gateway.origins.transport import OriginAnswer, OriginRequest
-from littoral.gateway.passing import pass_on
-from littoral.gateway.target import RequestTarget, read_target
+from littoral.gateway.passing import pass_on, pass_whole
+from littoral.gateway.target import RequestTarget
 from littoral.wire.caching.cache_status import Forward, cache_status
 from littoral.wire.caching.directives import RequestDirectives, request_directives
 from littoral.wire.caching.fields import table as table_of
 from littoral.wire.caching.freshness import made_s
-from littoral.wire.caching.invalidation import invalidated
 from littoral.wire.caching.policy import CachePolicy
 from littoral.wire.caching.ranges import completing_fields, missing_range
 from littoral.wire.caching.selection import variant_key
 from littoral.wire.caching.serving import ERRORS, Decision, age_s, decide, may_serve_on_error
-from littoral.wire.caching.storing import Stored, judge
+from littoral.wire.caching.storing import NotStored, Stored, judge
 from littoral.wire.caching.validation import (
     Freshened,
     freshen,
@@ -56,23 +58,6 @@ from littoral.wire.caching.validation import (
 )
 
 _USABLE = frozenset({Decision.FRESH, Decision.STALE, Decision.STALE_WHILE_REVALIDATE})
-Inform = Callable[[int, Fields], None]
-
-
-class Sender(Protocol):
-    """Asks the origin of a route."""
-
-    def request(self, exchange: Exchange, target: RequestTarget, request_id: str) -> OriginRequest:
-        """What an exchange's request is to the origin. Raises BadGateway."""
-        ...
-
-    def send(self, request: OriginRequest, key: str, inform: Inform | None) -> Awaitable[OriginAnswer]:
-        """Send it. key: what a consistent hash goes by. Raises OriginFailed, Unavailable."""
-        ...
-
-    def changed(self, url: str) -> None:
-        """The origin has answered a request that has changed, perhaps, what is kept under a URL: other caches do not know of it."""
-        ...
 
 
 class CacheSettings(msgspec.Struct, frozen=True):
@@ -104,11 +89,14 @@ class RouteCache:
         self._tier = tier
         self._purges = tier.purges
         self._sender = sender
+        self._prompt = sender if isinstance(sender, PromptSender) else None
+        self._plain = PlainAnswers(settings.policy)
         self._clock = clock
         self._tasks = tasks
         self._meter = meter
         self._giver = Giver(settings.policy.name, clock, meter)
         self._keeper = Keeper(tier, disk, clock, meter)
+        self._changes = Changes(settings.policy, settings.key, self._keeper, sender, clock)
         self._flights = Flights()
         self._name = settings.policy.name
         self._disk = disk
@@ -124,7 +112,7 @@ class RouteCache:
             tasks,
         )
 
-    def serve(self, exchange: Exchange, target: RequestTarget, request_id: str) -> int | Awaitable[int]:
+    def serve(self, exchange: Exchange, target: RequestTarget, request_id: str) -> int | Later | Awaitable[int]:
         """See `Handler.serve`; of GET and HEAD only."""
         now_s = self._clock.wall_ms() / 1000
         key = self._key(exchange, target)
@@ -136,7 +124,10 @@ class RouteCache:
         decision = decide(entry.stored if entry is not None else None, directives, now_s)
         if entry is not None and decision is Decision.FRESH and "range" not in fields and entry.is_plain:
             return self._giver.hit(exchange, entry, fields, now_s)
-        found = self._find(key, fields, directives, now_s) if entry is None and self._disk is not None else None
+        is_unshared = entry is None and self._flights.is_unshared(key, now_s)
+        found = None
+        if entry is None and self._disk is not None and not is_unshared:
+            found = self._find(key, fields, directives, now_s)
         if found is None and decision is Decision.NOT_CACHED:
             raise _not_cached(exchange)
         request = self._sender.request(exchange, target, request_id)
@@ -144,6 +135,11 @@ class RouteCache:
         missing: Forward = "vary-miss" if shelf is not None else "uri-miss"
         if found is not None:
             return self._recall(asked, found, missing)
+        is_alone = is_unshared or (entry is None and not self._may_wait(asked))
+        if is_alone and self._prompt is not None and may_be_later(exchange):
+            later = Fetching(self, asked, missing, request_id).ask(self._prompt, request, key)
+            if later is not None:
+                return later
         return self._answer(asked, entry, decision, missing)
 
     def _answer(self, asked: Asked, entry: Entry | None, decision: Decision, missing: Forward) -> Given:
@@ -167,10 +163,8 @@ class RouteCache:
     def _find(
         self, key: str, fields: Mapping[str, str], directives: RequestDirectives | None, now_s: float
     ) -> Found | None:
-        """What is of use for a request. Where answers could not be stored a moment ago, nothing is looked for."""
+        """What is of use for a request. Nothing is looked for where answers could not be stored a moment ago."""
         assert self._disk is not None
-        if self._flights.is_unshared(key, now_s):
-            return None
         found = self._disk.find(key, fields)
         if found is None or directives is not None:
             return found
@@ -201,7 +195,9 @@ class RouteCache:
     def _look_again(self, asked: Asked, entry: Entry, body: Body) -> Given:
         """Its file is gone. Another process may have put another one in its place."""
         self._tier.drop(entry)
-        found = self._find(asked.key, asked.table, asked.directives, asked.now_s) if self._disk is not None else None
+        found = None
+        if self._disk is not None and not self._flights.is_unshared(asked.key, asked.now_s):
+            found = self._find(asked.key, asked.table, asked.directives, asked.now_s)
         if found is not None and found.body is not None and found.body.name != body.name:
             return self._recall(asked, found, "uri-miss")
         return self._forward(asked, None, "uri-miss")
@@ -221,28 +217,7 @@ class RouteCache:
     ) -> Fields:
         """The origin has answered a request that was not for the cache: what it may have changed is forgotten (RFC 9111, section
         4.4). Returns the fields that the client is sent."""
-        origin = url_key(exchange.scheme, exchange.host, "")
-        for changed in invalidated(exchange.method, answer.status, origin, str(target), fields):
-            # What an answer names may be no target: then nothing was ever stored there.
-            with contextlib.suppress(InvalidInput):
-                url = self._key(exchange, read_target(changed)).partition(SEPARATOR)[0]
-                self._keeper.drop_url(url)
-                self._sender.changed(url)
-        if exchange.method == "POST" and answer.whole is not None:
-            self._keep_posted(exchange, target, answer, fields, since)
-        return [*fields, ("cache-status", cache_status(self._name, forward="method"))]
-
-    def _keep_posted(
-        self, exchange: Exchange, target: RequestTarget, answer: OriginAnswer, fields: Fields, since: int
-    ) -> None:
-        """Store an answer to POST that says that it is what GET would give (RFC 9110, section 9.3.3)."""
-        assert answer.whole is not None
-        asked, now_s = table_of(exchange.fields), self._now_s()
-        uri = url_key(exchange.scheme, exchange.host, str(target))
-        stored = judge("POST", asked, answer.status, fields, now_s, now_s, self._policy, uri=uri)
-        if isinstance(stored, Stored) and not stored.parts:
-            variant = variant_key(stored.vary, asked)
-            self._keeper.store(self._key(exchange, target), None, stored, variant, answer.whole, since)
+        return self._changes.note(exchange, target, answer, fields, since)
 
     # The origin is asked
 
@@ -341,13 +316,10 @@ class RouteCache:
             if given is not None:
                 answer.close()
                 return await settled(given)
-        self._meter.misses += 1
-        request_s -= answer.older_s
-        asked.exchange.made_s = made_s(answer.fields, request_s)
-        came = Came(answer, for_client(answer.fields, answer.version), request_s, self._now_s())
+        came = self._came(asked, answer, request_s)
         if entry is not None and answer.status == 304:
             answer.close()
-            freshened = freshen(entry.stored, asked.table, came.fields, request_s, came.response_s, self._policy)
+            freshened = freshen(entry.stored, asked.table, came.fields, came.request_s, came.response_s, self._policy)
             if freshened is None:
                 return await self._fetch(asked, None, reason, flight)
             given = self._confirmed(asked, entry, freshened, reason, flight, answer.personal)
@@ -355,6 +327,45 @@ class RouteCache:
         if asked.method == "HEAD":
             return self._head(asked, entry, came, reason)
         return await self._take(asked, entry, came, reason, flight)
+
+    async def fetch_rest(self, asked: Asked, sent: Sent, reason: Forward) -> int:
+        """Of a request that was begun when it came, and for which nothing was stored."""
+        came = self._came(asked, await sent.rest(), asked.now_s)
+        if asked.method == "HEAD":
+            return self._head(asked, None, came, reason)
+        return await self._take(asked, None, came, reason, None)
+
+    def take_whole(self, asked: Asked, answer: OriginAnswer, reason: Forward) -> Given:
+        """The same, answered whole."""
+        if asked.method == "GET" and not answer.personal and "cache-control" not in asked.table:
+            plain = self._plain[tuple(answer.fields), answer.version, answer.status, reason]
+            if plain is not None and answer.whole is not None:
+                return self._pass_plain(asked, answer, answer.whole, plain)
+        came = self._came(asked, answer, asked.now_s)
+        if asked.method == "HEAD":
+            return self._head(asked, None, came, reason)
+        stored = judge("GET", asked.table, answer.status, came.fields, came.request_s, came.response_s, self._policy)
+        if isinstance(stored, Stored) and self._intake.fits(stored, answer.length):
+            return self._intake.keep_whole(asked, None, came, stored, reason, None)
+        pass_whole(asked.exchange, answer, came.fields, self._said_not_stored(stored, reason))
+        return answer.status
+
+    def _pass_plain(self, asked: Asked, answer: OriginAnswer, body: bytes, plain: Plain) -> int:
+        """Most answers that are not stored say so themselves."""
+        exchange = asked.exchange
+        answer.close()
+        self._meter.misses += 1
+        answered_s = asked.now_s - answer.older_s
+        exchange.made_s = made_s(answer.fields, answered_s) if plain.has_age else answered_s
+        exchange.respond(answer.status, plain.block, plain.said, body)
+        return answer.status
+
+    def _came(self, asked: Asked, answer: OriginAnswer, request_s: float) -> Came:
+        """The origin has answered, and not with an error that something stale stands in for."""
+        self._meter.misses += 1
+        request_s -= answer.older_s
+        asked.exchange.made_s = made_s(answer.fields, request_s)
+        return Came(answer, for_client(answer.fields, answer.version), request_s, self._now_s())
 
     async def _take(self, asked: Asked, entry: Entry | None, came: Came, reason: Forward, flight: Flight | None) -> int:
         """Another answer than what is stored."""
@@ -374,10 +385,12 @@ class RouteCache:
         if entry is not None and answer.status < 500:
             # What is stored is no more what the origin gives.
             self._keeper.drop(entry)
-        detail = "too large" if isinstance(stored, Stored) else stored
-        said = cache_status(self._name, forward=reason, detail=detail)
-        await pass_on(asked.exchange, answer, fields, [("cache-status", said)])
+        await pass_on(asked.exchange, answer, fields, self._said_not_stored(stored, reason))
         return answer.status
+
+    def _said_not_stored(self, stored: Stored | NotStored, reason: Forward) -> Fields:
+        detail = "too large" if isinstance(stored, Stored) else stored
+        return (("cache-status", cache_status(self._name, forward=reason, detail=detail)),)
 
     def _conditional(self, asked: Asked, entry: Entry | None) -> OriginRequest:
         """The request, with the conditions that what is stored makes."""

@@ -75,17 +75,10 @@ class Intake:
     ) -> int:
         """Give it, and store it in place of `entry`."""
         answer, fields = came.answer, came.fields
-        variant = variant_key(stored.vary, asked.table)
-        now_s = self._clock.wall_ms() / 1000
-        ttl_s = stored.fresh_until_s - now_s if stored.fresh_until_s else 0.0
-        is_purged = self._purges.hits(asked.since, asked.key, tags_of(stored.fields))
-        detail = PURGED if is_purged else None
-        said = cache_status(self._name, forward=reason, stored=not is_purged, ttl_s=ttl_s, detail=detail)
-        # What is stored here others may store, too: a cookie of one client's does not go with it.
-        extra = [("cache-status", said), *without(answer.personal, _COOKIE)]
         if answer.whole is not None:
-            answer.close()
-            return await settled(self._kept(asked, entry, came, stored, extra, flight))
+            return await settled(self.keep_whole(asked, entry, came, stored, reason, flight))
+        variant = variant_key(stored.vary, asked.table)
+        extra = self._said(asked, answer, stored, reason)
         fill = Fill(answer, self._body_bytes, None if stored.parts else self._disk)
         if flight is not None and not stored.parts:
             flight.fill = fill
@@ -99,18 +92,23 @@ class Intake:
         finally:
             reader.close()
 
-    def _kept(
-        self,
-        asked: Asked,
-        entry: Entry | None,
-        came: Came,
-        stored: Stored,
-        extra: list[tuple[str, str]],
-        flight: Flight | None,
+    def _said(self, asked: Asked, answer: OriginAnswer, stored: Stored, reason: Forward) -> list[tuple[str, str]]:
+        now_s = self._clock.wall_ms() / 1000
+        ttl_s = stored.fresh_until_s - now_s if stored.fresh_until_s else 0.0
+        is_purged = self._purges.hits(asked.since, asked.key, tags_of(stored.fields))
+        detail = PURGED if is_purged else None
+        said = cache_status(self._name, forward=reason, stored=not is_purged, ttl_s=ttl_s, detail=detail)
+        # What is stored here others may store, too: a cookie of one client's does not go with it.
+        return [("cache-status", said), *without(answer.personal, _COOKIE)]
+
+    def keep_whole(
+        self, asked: Asked, entry: Entry | None, came: Came, stored: Stored, reason: Forward, flight: Flight | None
     ) -> Given:
-        """An answer that came whole."""
+        """The same, of an answer that came whole."""
         body, status = came.answer.whole, came.answer.status
         assert body is not None, asked.key
+        extra = self._said(asked, came.answer, stored, reason)
+        came.answer.close()
         variant = variant_key(stored.vary, asked.table)
         kept = self._keeper.store(asked.key, entry, stored, variant, body, asked.since)
         # What is not to be kept of it, whoever asked for it is told all the same.

@@ -28,6 +28,8 @@ from littoral.gateway.origins.transport import (
 from littoral.gateway.origins.under_way import CountedAnswer, CountedDuplex
 
 Inform = Callable[[int, Fields], None]
+REQUEST_TIMEOUT = 408
+"""Of a kept connection: the origin has waited too long for a request, most likely before this one came. The transport knows."""
 
 
 class Answered(NamedTuple):
@@ -42,17 +44,49 @@ class Answered(NamedTuple):
     tries: int
 
 
-class _Call:
-    """A request on its way."""
+class Call:
+    """A request on its way. Implements `littoral.gateway.cache.sender.Sent`, where `OriginCaller.begin` has made it."""
 
-    __slots__ = ("affinity", "hash_key", "request", "since_s", "tried")
+    __slots__ = ("_caller", "affinity", "first", "hash_key", "inform", "request", "sent", "since_s", "tried")
 
-    def __init__(self, request: OriginRequest, hash_key: str, affinity: str, since_s: float) -> None:
+    def __init__(
+        self,
+        caller: "OriginCaller",
+        request: OriginRequest,
+        hash_key: str,
+        affinity: str,
+        inform: Inform | None,
+        since_s: float,
+        first: Member | Full | None,
+    ) -> None:
+        """first: whom the pool has chosen for the first try."""
+        self._caller = caller
         self.request = request
         self.hash_key = hash_key
         self.affinity = affinity
+        self.inform = inform
         self.since_s = since_s
+        self.first = first
         self.tried: list[Member] = []
+        self.sent: OriginAnswer | None = None
+        """What was begun, of the first try."""
+
+    @property
+    def is_under_way(self) -> bool:
+        """See Sent."""
+        return self.sent is not None
+
+    def taken(self) -> OriginAnswer | None:
+        """See Sent."""
+        return self._caller.taken(self)
+
+    async def rest(self) -> OriginAnswer:
+        """See Sent."""
+        return (await self._caller.go_on(self)).answer
+
+    def close(self) -> None:
+        """See Sent."""
+        self._caller.give_up(self)
 
 
 class OriginCaller:
@@ -84,14 +118,52 @@ class OriginCaller:
         """hash_key: what consistent-hash goes by. affinity: the mark that the client has brought. Raises OriginFailed (of the
         last try), Unavailable, and what iterating over the body raises."""
         since_s = self._now_s()
-        call = _Call(request, hash_key, affinity, since_s)
         self._budget.request()
-        chosen = self.pool.choose(since_s, hash_key=hash_key, affinity=affinity)
-        member = chosen if isinstance(chosen, Member) else await self._target(call, chosen)
+        first = self.pool.choose(since_s, hash_key=hash_key, affinity=affinity)
+        return await self.go_on(Call(self, request, hash_key, affinity, inform, since_s, first))
+
+    def begin(self, request: OriginRequest, told: Callable[[], None], *, hash_key: str, inform: Inform) -> Call:
+        """Ask at once, if the target that is chosen has a connection that is kept. Of a request of which no notes are taken. told: see
+        Sent. Raises what `call` raises before anything is sent."""
+        since_s = self._now_s()
+        self._budget.request()
+        member = self.pool.choose(since_s, hash_key=hash_key)
+        call = Call(self, request, hash_key, "", inform, since_s, member)
+        if isinstance(member, Member):
+            endpoint, sent = member.target.endpoint, _to(member, request)
+            call.sent = self._transport.begin(endpoint, sent, self.settings.timeouts, inform, told)
+            if call.sent is not None:
+                self._begin(call, member)
+        return call
+
+    def taken(self, call: Call) -> OriginAnswer | None:
+        """See Sent."""
+        answer, member = call.sent, call.first
+        assert answer is not None, "it is under way"
+        assert isinstance(member, Member), "it is under way"
+        status = answer.status
+        if answer.whole is None or status in self.settings.retrying.statuses or status == REQUEST_TIMEOUT:
+            return None
+        call.sent = None
+        self._came(member, answer, call.since_s)
+        self._leave(member)
+        return answer
+
+    def give_up(self, call: Call) -> None:
+        """See Sent."""
+        if call.sent is not None and isinstance(call.first, Member):
+            call.sent.close()
+            call.sent = None
+            self._give_up(call.first)
+
+    async def go_on(self, call: Call) -> Answered:
+        """With what was begun, or not yet. Raises as `call`."""
+        since_s, first = call.since_s, call.first
+        member = first if isinstance(first, Member) else await self._target(call, first)
         timeouts = self.settings.timeouts
         while True:
             try:
-                answer = await self._try(call, member, timeouts, inform)
+                answer = await self._try(call, member, timeouts)
             except OriginFailed as failure:
                 following = self._next(call, failure)
                 if following is None:
@@ -110,9 +182,9 @@ class OriginCaller:
         """For an upgrade (see OriginTransport.switch); only what was not sent is tried again. Close the duplex in the end: until
         then it counts as under way."""
         since_s = self._now_s()
-        call = _Call(request, hash_key, affinity, since_s)
-        chosen = self._choose(call)
-        member = chosen if isinstance(chosen, Member) else await self._target(call, chosen)
+        first = self.pool.choose(since_s, hash_key=hash_key, affinity=affinity)
+        call = Call(self, request, hash_key, affinity, None, since_s, first)
+        member = first if isinstance(first, Member) else await self._target(call, first)
         while True:
             began_s = self._begin(call, member)
             sent = _to(member, request)
@@ -135,7 +207,7 @@ class OriginCaller:
                 answered = Answered(counted, member.name, member.mark, len(call.tried))
                 return answered, CountedDuplex(way, partial(self._leave, member)) if way is not None else None
 
-    async def _target(self, call: _Call, chosen: Full | None) -> Member:
+    async def _target(self, call: Call, chosen: Full | None) -> Member:
         """For the first try, where there is none at once. Raises Unavailable."""
         waits = None
         while True:
@@ -156,16 +228,17 @@ class OriginCaller:
                 return member
             chosen = member
 
-    def _choose(self, call: _Call) -> Member | Full | None:
+    def _choose(self, call: Call) -> Member | Full | None:
         return self.pool.choose(self._now_s(), hash_key=call.hash_key, affinity=call.affinity, tried=call.tried)
 
-    async def _try(self, call: _Call, member: Member, timeouts: OriginTimeouts, inform: Inform | None) -> OriginAnswer:
+    async def _try(self, call: Call, member: Member, timeouts: OriginTimeouts) -> OriginAnswer:
         """Raises OriginFailed, and what iterating over the body raises."""
-        began_s = self._begin(call, member)
+        sent, call.sent = call.sent, None
+        began_s = call.since_s if sent is not None else self._begin(call, member)
         request = _to(member, call.request)
         try:
             with step(request.notes, ORIGIN, member.name) as tried:
-                answer = await self._transport.send(member.target.endpoint, request, timeouts, inform)
+                answer = await self._transport.send(member.target.endpoint, request, timeouts, call.inform, sent)
                 tried.answered(answer.status, answer.fields)
         except OriginFailed:
             self._end(member, failed=True)
@@ -176,7 +249,7 @@ class OriginCaller:
         self._came(member, answer, began_s)
         return self._counted(member, answer)
 
-    def _next(self, call: _Call, failure: OriginFailed | None) -> Member | None:
+    def _next(self, call: Call, failure: OriginFailed | None) -> Member | None:
         """Another target to try, if that may be done and is within bounds. Nobody waits for one."""
         retrying = self.settings.retrying
         now_s = self._now_s()
@@ -206,7 +279,7 @@ class OriginCaller:
 
     # What is under way
 
-    def _begin(self, call: _Call, member: Member) -> float:
+    def _begin(self, call: Call, member: Member) -> float:
         call.tried.append(member)
         member.inflight += 1
         member.breaker.begin()

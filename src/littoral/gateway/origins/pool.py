@@ -46,6 +46,10 @@ class Pool:
         """affinity: the mark of the member that the client was told to come back to. FULL where waiting may help, None where
         nothing does."""
         most = self._most
+        if len(self.members) == 1 and not tried:
+            only = self.members[0]
+            if only.inflight < most and only.is_well(now_s):
+                return only
         # All of them, most of the time; what it takes to know why not can wait until it is so.
         free = [each for each in self.members if each.is_well(now_s) and each.inflight < most]
         if tried or len(free) < len(self.members):

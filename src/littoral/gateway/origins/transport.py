@@ -11,7 +11,7 @@ from littoral.gateway.field_block import Fields
 from littoral.gateway.notes import Notes
 
 
-class Endpoint(Struct, frozen=True):
+class Endpoint(Struct, frozen=True, cache_hash=True):
     """One server."""
 
     scheme: Literal["http", "https"]
@@ -127,9 +127,24 @@ class OriginTransport(Protocol):
         request: OriginRequest,
         timeouts: OriginTimeouts,
         inform: Callable[[int, Fields], None] | None = None,
+        begun: OriginAnswer | None = None,
     ) -> OriginAnswer:
-        """One request; returns with the head of the final response. inform: is given interim responses (1xx but 101).
-        Raises OriginFailed; what iterating over the body raises."""
+        """One request; returns with the head of the final response. inform: is given interim responses (1xx but 101). begun: what
+        `begin` has returned for it: then it is not sent a second time, unless it has to be. Raises OriginFailed; what iterating
+        over the body raises."""
+        ...
+
+    def begin(
+        self,
+        endpoint: Endpoint,
+        request: OriginRequest,
+        timeouts: OriginTimeouts,
+        inform: Callable[[int, Fields], None],
+        told: Callable[[], None],
+    ) -> OriginAnswer | None:
+        """Send a request at once, on a connection that is kept, with nobody who waits; None where there is none, or where not all of
+        the request is at hand. told: called once, and not before this has returned. If the answer is whole then, that is all;
+        whatever else has become of it is for `send` to say. Not called after the answer was closed."""
         ...
 
     async def switch(

@@ -116,6 +116,17 @@ def judge(
     return _judge(asked, response, parts, total, policy)
 
 
+def never_stored(status: int, fields: Fields, policy: CachePolicy) -> NotStored | None:
+    """What `judge` says of a response to GET whenever it comes, and whoever asked without a `cache-control`; None where that has to
+    be judged. It follows from the arguments alone, and may be remembered with them."""
+    said = read_response(status, fields, NEVER, NEVER, policy).directives
+    if status < 200 or status in {206, 304, 416} or said.must_understand:
+        return None
+    if said.no_store:
+        return NotStored.NO_STORE
+    return NotStored.PRIVATE if said.private else None
+
+
 def judge_again(
     stored: Stored,
     asked: Mapping[str, str],

@@ -8,7 +8,7 @@ from msgspec import msgpack
 from littoral.wire.caching.fields import Fields
 from littoral.wire.caching.http_date import format_date
 from littoral.wire.caching.policy import DAY_S, CachePolicy
-from littoral.wire.caching.storing import NEVER, NotStored, Stored, judge
+from littoral.wire.caching.storing import NEVER, NotStored, Stored, judge, never_stored
 
 NOW_S = 1_800_000_000.0
 POLICY = CachePolicy()
@@ -315,3 +315,30 @@ def test_no_response_raises_and_what_is_stored_can_be_written_down(fields: list[
         assert msgpack.decode(msgpack.encode(found), type=Stored) == found
         assert found.born_s <= NOW_S
         assert found.error_until_s >= found.revalidate_until_s
+
+
+WORDS = ["no-store", "private", 'private="x"', "no-cache", "public", "max-age=60", "s-maxage=0", "must-understand", ""]
+
+
+@given(
+    st.lists(st.sampled_from(WORDS), max_size=3),
+    st.lists(st.sampled_from(WORDS), max_size=2),
+    st.integers(100, 599),
+    st.dictionaries(st.sampled_from(["authorization", "cookie", "range"]), st.just("x"), max_size=2),
+    st.floats(0, 1e10),
+)
+def test_what_is_never_stored_is_not_whoever_asks_and_whenever_it_comes(
+    said: list[str], targeted: list[str], status: int, asked: dict[str, str], now_s: float
+):
+    fields = [("cache-control", ", ".join(said)), ("cdn-cache-control", ", ".join(targeted)), ("set-cookie", "a=b")]
+    for policy in (CachePolicy(), CachePolicy(store_set_cookie=True, override_ttl_s=60, ttl_by_status_s={status: 9})):
+        reason = never_stored(status, fields, policy)
+        if reason is not None:
+            assert judge("GET", asked, status, fields, now_s, now_s, policy) is reason
+
+
+def test_what_is_never_stored_is_known_by_its_fields():
+    assert never_stored(200, [cc("no-store")], POLICY) is NotStored.NO_STORE
+    assert never_stored(500, [cc("private")], POLICY) is NotStored.PRIVATE
+    for status, value in ((200, "max-age=60"), (206, "no-store"), (304, "private"), (200, "no-store, must-understand")):
+        assert never_stored(status, [cc(value)], POLICY) is None
