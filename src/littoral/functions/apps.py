@@ -1,7 +1,7 @@
 """An app as placed on this node."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct, structs
@@ -61,6 +61,8 @@ class PlacedApp(Struct, frozen=True):
     """The name in `env` by which it runs models; empty for none."""
     assets: Assets | None = None
     """Files that travel with it; their directory is relative to `directory`."""
+    remote: frozenset[tuple[str, str]] = frozenset()
+    """Kinds of bindings and what their calls name: at the node of a developer, those that another node answers."""
     inline: bool = False
     """Whether gateways answer its requests in their own processes; workers have the rest."""
 
@@ -99,6 +101,7 @@ class PlacedApp(Struct, frozen=True):
             egress=spec.egress,
             assets=spec.assets,
             ai=spec.ai.binding if spec.ai is not None else "",
+            remote=frozenset(_remote(spec)),
             inline=spec.isolation == "inline",
         )
 
@@ -113,6 +116,14 @@ def with_secrets(app: PlacedApp, revision: str, secrets: Mapping[str, str]) -> P
 def deployed_revision(revision: str) -> str:
     """A worker's revision without what secrets add to it."""
     return revision.partition(SECRETS_MARK)[0]
+
+
+def _remote(spec: AppSpec) -> Iterator[tuple[str, str]]:
+    yield from (("kv", each.namespace) for each in spec.kv if each.remote)
+    yield from (("queue", each.queue) for each in spec.queues.producers if each.remote)
+    # Of another app, calls name the binding (`hub.worker_bindings`).
+    yield from (("service", each.binding) for each in spec.services if each.remote)
+    yield from (("analytics", each.dataset) for each in spec.datasets if each.remote)
 
 
 def _bounds(spec: AppSpec, limits: Limits) -> WorkerBounds:

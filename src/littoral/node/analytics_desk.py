@@ -14,6 +14,7 @@ from littoral.core.names import StreamName
 from littoral.core.undecodable import UNDECODABLE
 from littoral.functions.apps import PlacedApp
 from littoral.functions.messages import BindingCall
+from littoral.node.binding_messages import FIND
 from littoral.store.store import Store
 from littoral.store.transaction import Transaction
 
@@ -53,6 +54,13 @@ class AnalyticsDesk:
                 f"app {app} has no binding for it",
                 "Add it under spec.datasets of the app",
             )
+        await self.perform(app, call)
+
+    async def perform(self, app: str, call: BindingCall) -> None:
+        """Write for one who may; app: who the points say it was. Raises LittoralError."""
+        if call.operation == FIND:
+            # Whoever writes to it makes it.
+            return
         try:
             (points,) = msgspec.convert(call.arguments, tuple[list[tuple[list[str], list[str], list[float]]]])
         except UNDECODABLE as error:

@@ -1,6 +1,7 @@
 """The hub's calls to the apps placed at its node, for what is no request of a client's."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
 from littoral.core.errors import NotFound, Unavailable
@@ -46,6 +47,8 @@ class AppEvents:
         """What is counted of these calls."""
         self._apps: dict[str, PlacedApp] = {}
         self._called: set[str] = set()
+        self._asking: Counter[str] = Counter()
+        """Calls under way, by app."""
         self._load = load
         self._telling: asyncio.Task[None] | None = None
 
@@ -53,7 +56,8 @@ class AppEvents:
         """Exactly these apps are there. called: those that something calls; with the workers of others there are no
         connections until something does."""
         self._apps = {app.name: app for app in apps}
-        self._called = {name for name in called if name in self._apps}
+        # A call under way keeps its connection, though nothing but an operator asked for it.
+        self._called = {name for name in (*called, *self._asking) if name in self._apps}
         self._configure()
 
     def _configure(self) -> None:
@@ -86,7 +90,13 @@ class AppEvents:
             self._configure()
         if self._telling is None or self._telling.done():
             self._telling = self._tasks.start(self._tell_loads(), "loads by events")
-        return await self._clients.event(app, request)
+        self._asking[app] += 1
+        try:
+            return await self._clients.event(app, request)
+        finally:
+            self._asking[app] -= 1
+            if not self._asking[app]:
+                del self._asking[app]
 
     async def _tell_loads(self) -> None:
         """As long as anything is under way."""

@@ -108,7 +108,8 @@ class PlacedApps:
         """Delete the code of old revisions; not of one that runs because newer ones do not start, or that the app may be taken back
         to at once."""
         if self._runtime.knows_workers:
-            running = {folder_of(name, deployed_revision(pool.revision)) for name, pool in self._runtime.pools.items()}
+            pools = (*self._runtime.pools.items(), *self._runtime.parting.items())
+            running = {folder_of(name, deployed_revision(each)) for name, pool in pools for each in pool.revisions}
             held = {folder_of(name, deployed_revision(revision)) for name, revision in self._runtime.held_revisions}
             self.code.prune(self._wanted, running | held)
 

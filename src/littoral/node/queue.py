@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Struct
 
 from littoral.core.clock import Clock
-from littoral.core.errors import LittoralError, Unavailable
+from littoral.core.errors import LittoralError, NotFound, Unavailable
 from littoral.core.event_limits import QUEUE_BATCH_BYTES, QUEUE_MESSAGES
 from littoral.core.limits import READ_BYTES, Limits
 from littoral.core.random import Random
@@ -55,6 +55,8 @@ READY_MOST = 1000
 """No more messages are looked at while so many can be given away: what is in the stream need not be in memory."""
 NO_ROOM_MS = 60_000
 """Before a dead letter is moved again for which there was no room."""
+NOTHING_GOT = (Unavailable, NotFound)
+"""Errors of a call that its app heard nothing of: it does not run, or was taken away in that moment."""
 ID_BYTES = 16
 _log = logging.getLogger("littoral.queues")
 _decode_settled = msgspec.msgpack.Decoder(Settled).decode
@@ -293,7 +295,7 @@ class NodeQueue:
             try:
                 delivery = self._delivery(consumer, batch)
                 said, ended_well = await self._attempt(delivery)
-            except Unavailable as error:
+            except NOTHING_GOT as error:
                 self.problem = str(error)
                 await self._write(self.state.give_back(offset for offset, _ in batch))
             except LittoralError as error:
@@ -314,7 +316,7 @@ class NodeQueue:
         return Delivery(consumer, messages, [offset for offset, _, stored in found if stored is None])
 
     async def _attempt(self, delivery: Delivery) -> tuple[Settled, bool]:
-        """Give a batch to its consumer: what that said of it, and whether it ended well. Raises Unavailable where the
+        """Give a batch to its consumer: what that said of it, and whether it ended well. Raises NOTHING_GOT where the
         consumer got nothing of it."""
         if not delivery.messages:
             return Settled(), True
@@ -324,7 +326,7 @@ class NodeQueue:
         ]
         try:
             answer = await self._call(delivery.consumer.app, "queue", self.name, batch_body(self.name, given))
-        except Unavailable:
+        except NOTHING_GOT:
             raise
         except LittoralError as error:
             self.problem = str(error)

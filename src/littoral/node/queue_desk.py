@@ -86,10 +86,11 @@ class QueueDesk:
         self._queues: dict[str, NodeQueue] = {}
         self._producers: dict[str, frozenset[str]] = {}
 
-    def apply(self, apps: Iterable[PlacedApp]) -> None:
-        """Exactly these apps send and get messages."""
+    def apply(self, apps: Iterable[PlacedApp], parting: Iterable[PlacedApp] = ()) -> None:
+        """Exactly these apps send and get messages. parting: those that were taken away, and send some until they have ended."""
         placed = sorted(apps, key=lambda app: app.name)
-        self._producers = {app.name: frozenset(each.queue for each in app.queues.producers) for app in placed}
+        senders = [*placed, *parting]
+        self._producers = {app.name: frozenset(each.queue for each in app.queues.producers) for app in senders}
         consumers: dict[str, Consumer] = {}
         for app in placed:
             for each in app.queues.consumers:
@@ -131,6 +132,14 @@ class QueueDesk:
                 f"app {app} is no producer of it",
                 "Add it under spec.queues.producers of the app",
             )
+        await self.perform(call)
+
+    def check(self, name: str) -> None:
+        """Raises NotFound where there is no such queue."""
+        self._find("send to queue", name)
+
+    async def perform(self, call: BindingCall) -> None:
+        """Send for one who may. Raises LittoralError."""
         if call.operation != "send":
             raise InvalidInput("call queue", call.namespace, f"it does not do {call.operation[:40]!r}", "It takes send")
         await self._find("send to queue", call.namespace).send(self._messages(call))

@@ -37,9 +37,9 @@ class ServiceDesk:
         self._bindings: dict[str, dict[str, ServiceBinding]] = {}
         self._wall_ms: dict[str, int] = {}
 
-    def apply(self, apps: Sequence[PlacedApp]) -> None:
-        """Exactly these apps are there."""
-        self._bindings = {app.name: {each.binding: each for each in app.services} for app in apps}
+    def apply(self, apps: Sequence[PlacedApp], parting: Sequence[PlacedApp] = ()) -> None:
+        """Exactly these apps are there. parting: those that were taken away, and call others until they have ended."""
+        self._bindings = {app.name: {each.binding: each for each in app.services} for app in (*apps, *parting)}
         self._wall_ms = {app.name: app.wall_ms for app in apps}
 
     def called(self) -> Iterable[str]:
@@ -48,6 +48,10 @@ class ServiceDesk:
 
     async def answer(self, app: str, call: BindingCall) -> Any:
         """See BindingHandler: the type of what the other app raised, its text, and the result."""
+        return await self.perform(*self.read(app, call), app)
+
+    def read(self, app: str, call: BindingCall) -> tuple[str, Rpc]:
+        """Which app it calls, and how. Raises Forbidden, InvalidInput, LimitReached."""
         binding = self._bindings.get(app, {}).get(call.namespace)
         if binding is None:
             raise Forbidden(
@@ -56,24 +60,32 @@ class ServiceDesk:
                 f"app {app} has no binding for it",
                 "Add it under spec.services of the app",
             )
-        wall_ms = self._wall_ms.get(binding.service)
+        return binding.service, self._read(call, binding)
+
+    def check(self, service: str, app: str) -> int:
+        """How long the app may take, in ms. Raises NotFound where it is not here; app: who asks for it."""
+        wall_ms = self._wall_ms.get(service)
         if wall_ms is None:
-            cause = f"app {binding.service} is not placed at this node"
-            raise NotFound("call service", call.namespace, cause, f"Place it wherever app {app} is")
-        rpc = self._read(call, binding)
+            cause = f"app {service} is not placed at this node"
+            raise NotFound("call service", service, cause, f"Place it wherever app {app} is")
+        return wall_ms
+
+    async def perform(self, service: str, rpc: Rpc, app: str) -> list[Any]:
+        """Call an app for one who may; the result is that of `answer`. Raises LittoralError."""
+        wall_ms = self.check(service, app)
         subject = f"{rpc.method or 'fetch'} for app {app}"
         identifier = self._random.token_bytes(ID_BYTES).hex()
         request = FunctionRequest("rpc", subject, [], rpc_body(rpc), identifier, "rpc", wall_ms)
-        answer = await self._calls.ask(binding.service, request)
+        answer = await self._calls.ask(service, request)
         try:
             returned = _decode_returned(answer.body)
         except UNDECODABLE as error:
             # Written by the worker's process, which is the app's: it may say anything.
-            cause = f"app {binding.service} answered what cannot be read"
-            raise InvalidInput("call service", call.namespace, cause) from error
+            cause = f"app {service} answered what cannot be read"
+            raise InvalidInput("call service", service, cause) from error
         if len(answer.body) > self._limits[KV_VALUE_BYTES]:
             cause = f"the answer has {len(answer.body)} bytes; at most {self._limits[KV_VALUE_BYTES]} are passed on"
-            raise TooLarge("call service", call.namespace, cause, "Answer in parts, or raise limit kv-value-bytes")
+            raise TooLarge("call service", service, cause, "Answer in parts, or raise limit kv-value-bytes")
         return [returned.error, returned.text, returned.value]
 
     def _read(self, call: BindingCall, binding: ServiceBinding) -> Rpc:

@@ -15,7 +15,6 @@ from msgspec.structs import replace
 
 from littoral.core.errors import TooLarge
 from littoral.core.function_limits import APP_UNPACKED_BYTES
-from littoral.core.resources import App
 from littoral.core.resources.app_events import env_names
 from littoral.fleet.bundles import REMAINS_A_BUNDLE_BYTES, pack_bundle
 from littoral.fleet.code_parts import CodePart, pack_part
@@ -26,6 +25,7 @@ from littoral.projects.dependencies import Dependencies, resolve
 from littoral.projects.entry import compiled, entry_finding, unknown_bindings
 from littoral.projects.finding import Finding, refuse
 from littoral.projects.project import Project, read_project
+from littoral.projects.remote import without_remote
 from littoral.projects.revision_file import RevisionFile
 from littoral.projects.source_files import asset_files, source_files
 from littoral.projects.target import Target
@@ -78,14 +78,13 @@ def build(
     today: date,
     *,
     packages: Callable[[Path, Target], Packages] = pack_packages,
-    change: Callable[[App], App] = lambda app: app,
+    change: Callable[[Project], Project] = without_remote,
 ) -> Built:
-    """Build the project in `folder`. packages: gives what it lists of them. change: made to its document first.
+    """Build the project in `folder`. packages: gives what it lists of them. change: made to what it says first.
 
     Raises: InvalidInput, InvalidResource, TooLarge, Unavailable.
     """
-    project = read_project(folder, environment, today)
-    project = replace(project, app=change(project.app))
+    project = change(read_project(folder, environment, today))
     own = source_files(project.app.metadata.name, project.root, project.base) | asset_files(project)
     warnings = project.warnings + _checked(project, own)
     needed = packages(folder, target)

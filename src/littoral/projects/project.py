@@ -1,6 +1,6 @@
 """A project's folder: which file says what it is, and what that file says."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from littoral.fleet.desired import Deployable
 from littoral.projects.finding import Finding, refuse
 from littoral.projects.jsonc import read_jsonc
 from littoral.projects.toml import read_toml
-from littoral.projects.wrangler import Translation
+from littoral.projects.wrangler import Translation, origin_of
 
 LITTORAL_FILE = "littoral.yaml"
 WRANGLER_FILES = ("wrangler.json", "wrangler.jsonc", "wrangler.toml")
@@ -42,7 +42,16 @@ class Project(Struct, frozen=True, kw_only=True):
     """What else the file wants to be there."""
     defaults: list[Namespace] = []
     """What the app needs, and is made where it is not there."""
+    document: Document
+    """The part of `config` that the app comes from."""
+    origins: Mapping[FieldPath, FieldPath] = {}
+    """Where in it parts of the App document come from, where they have another name there."""
     warnings: list[Finding] = []
+
+    def origin(self, path: FieldPath) -> tuple[str, int | None]:
+        """What a part of the App document is called in the file, and its line."""
+        there = origin_of(path, self.origins)
+        return path_text(there), self.document.line(there)
 
 
 def read_project(folder: Path, environment: str | None, today: date) -> Project:
@@ -73,6 +82,8 @@ def read_project(folder: Path, environment: str | None, today: date) -> Project:
         base=translated.base,
         main_line=_line(document, environment, "main"),
         defaults=translated.defaults,
+        document=document,
+        origins=translated.origins,
         warnings=warnings + translation.warnings,
     )
 
@@ -110,6 +121,7 @@ def _from_documents(folder: Path, text: str, environment: str | None, warnings: 
     if findings:
         raise refuse(str(folder), findings)
     app = apps[0]
+    document = _document(text)
     root = folder / app.spec.source
     if not root.is_dir():
         raise refuse(str(folder), [Finding(LITTORAL_FILE, None, f"spec.source: there is no folder {app.spec.source}")])
@@ -119,7 +131,8 @@ def _from_documents(folder: Path, text: str, environment: str | None, warnings: 
         app=app,
         root=root,
         base="",
-        main_line=_main_line(text),
+        main_line=document.line(("spec", "main")),
+        document=document,
         others=[each for each in resources if not isinstance(each, Node) and each is not app],
         warnings=warnings,
     )
@@ -136,8 +149,6 @@ def _unfit(resources: Sequence[Resource], apps: Sequence[App], environment: str 
     return []
 
 
-def _main_line(text: str) -> int | None:
-    for document in read_documents(text):
-        if isinstance(document.value, dict) and document.value.get("kind") == "App":
-            return document.line(("spec", "main"))
-    return None
+def _document(text: str) -> Document:
+    """That of the app, which is there."""
+    return next(e for e in read_documents(text) if isinstance(e.value, dict) and e.value.get("kind") == "App")

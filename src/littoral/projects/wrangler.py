@@ -93,6 +93,8 @@ class Translated(Struct, frozen=True):
     """The folder with the app's modules, relative to the file's; "" for the file's own."""
     defaults: list[Namespace]
     """Namespaces that the app binds. At Cloudflare they are there already; here they are made where they are not."""
+    origins: Mapping[Path, Path]
+    """Which parts of the file parts of the document come from."""
 
 
 class Translation:
@@ -222,6 +224,10 @@ class Translation:
 
     def _app(self, section: Section, variables: Value, places: Mapping[str, Path]) -> Translated | None:
         self._check_date(section.compatibility_date, places)
+        if section.ai is not None and section.ai.remote:
+            self._warn(
+                (*places["ai"], "remote"), "it has no effect: models are files of the app, and run where it runs"
+            )
         main = posixpath.normpath(section.main)
         if posixpath.isabs(main) or main.startswith(".."):
             self._wrong(places["main"], f'found "{section.main}"; expected a file in this folder or below it')
@@ -256,7 +262,7 @@ class Translation:
         app = msgspec.convert(value, App)
         names = sorted({binding.namespace for binding in app.spec.kv})
         namespaces = [Namespace(api_version="littoral/v1", metadata=Metadata(name=name)) for name in names]
-        return Translated(app, base, namespaces)
+        return Translated(app, base, namespaces, origins)
 
     def _check_date(self, text: str, places: Mapping[str, Path]) -> None:
         path = places["compatibility_date"]
@@ -276,12 +282,7 @@ class Translation:
         if not wrong and not self.findings:
             wrong = list(checks(msgspec.convert(value, App)))
         for path, cause in wrong:
-            origin = path
-            for length in range(len(path), 0, -1):
-                if path[:length] in origins:
-                    origin = (*origins[path[:length]], *path[length:])
-                    break
-            self._wrong(origin, cause)
+            self._wrong(origin_of(path, origins), cause)
 
     def _routes(
         self, section: Section, places: Mapping[str, Path], origins: dict[Path, Path]
@@ -322,7 +323,15 @@ class Translation:
                 namespace = _namespace_name(section.name, entry.binding)
                 said = f'the id "{entry.id}" is no name' if entry.id else "it has no id"
                 self._warn(path, f'{said}; env.{entry.binding} gets the namespace "{namespace}"')
-            yield {"binding": entry.binding, "namespace": namespace}
+            yield {"binding": entry.binding, "namespace": namespace, "remote": entry.remote}
+
+
+def origin_of(path: Path, origins: Mapping[Path, Path]) -> Path:
+    """Which part of a file a part of the document comes from."""
+    for length in range(len(path), 0, -1):
+        if path[:length] in origins:
+            return (*origins[path[:length]], *path[length:])
+    return path
 
 
 def _namespace_name(app: str, binding: str) -> str:

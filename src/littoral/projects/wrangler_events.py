@@ -127,7 +127,7 @@ def event_fields(section: EventSection, places: Mapping[str, Path], origins: dic
         "ai": None if section.ai is None else {"binding": section.ai.binding},
         "services": [_service(each) for each in section.services],
         "datasets": [
-            {"binding": each.binding, "dataset": plain_name(each.dataset or each.binding)}
+            {"binding": each.binding, "dataset": plain_name(each.dataset or each.binding), "remote": each.remote}
             for each in section.analytics_engine_datasets
         ],
         "crons": list(section.triggers.crons),
@@ -153,7 +153,8 @@ _KEYS = {
 
 
 def _producer(each: Producer) -> Value:
-    return {"binding": each.binding, "queue": plain_name(each.queue), "deliveryDelay": f"{each.delivery_delay}s"}
+    said: dict[str, Value] = {"binding": each.binding, "queue": plain_name(each.queue), "remote": each.remote}
+    return said | {"deliveryDelay": f"{each.delivery_delay}s"}
 
 
 def _consumer(each: Consumer) -> Value:
@@ -175,7 +176,12 @@ def _consumer(each: Consumer) -> Value:
 def _service(each: Service) -> Value:
     # Of an environment of another worker there is an app of its own, called as wrangler calls it.
     service = each.service if each.environment is None else f"{each.service}-{each.environment}"
-    said: dict[str, Value] = {"binding": each.binding, "service": service, "props": each.props}
+    said: dict[str, Value] = {
+        "binding": each.binding,
+        "service": service,
+        "props": each.props,
+        "remote": each.remote,
+    }
     return said if each.entrypoint is None else said | {"entrypoint": each.entrypoint}
 
 

@@ -23,6 +23,7 @@ from littoral.workers import (
     asgi,
 )
 from littoral.workers.multipart import encode_form
+from littoral.workers.platform import Platform, take_seat
 from tests.support.app_modules import PROJECTS, interpreter_as_it_was, load_project
 
 
@@ -40,6 +41,8 @@ class Project:
         self.app: App = find_app(self.module)
         self.env = Env({"GREETING": "moin", **bindings})
         self.background: list[Any] = []
+        # As in a worker: what goes on after a response is known, and can be waited for.
+        take_seat(Platform(background=self.background.append), self.env)
         self.ctx = Context(self.background.append)
 
     async def get(self, path: str, **headers: str) -> Response:

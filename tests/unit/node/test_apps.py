@@ -196,6 +196,45 @@ def test_the_folder_of_a_revision_whose_packages_are_held_stays(tmp_path: Path):
     asyncio.run(main())
 
 
+def test_the_code_of_an_app_that_is_taken_away_stays_until_its_last_worker_has_ended(tmp_path: Path):
+    ended, closed = asyncio.Event(), asyncio.Event()
+
+    async def tell(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """A zygote with a worker, which drains for as long as the test likes."""
+        for known in (WorkerEvent("known", "shop", 0, "1", 10, "ready"), WorkerEvent("known", "", 0, "", 0)):
+            writer.write(frame(msgspec.msgpack.encode(known)))
+        await ended.wait()
+        writer.write(frame(msgspec.msgpack.encode(WorkerEvent("exited", "shop", 0, "1", 10, "exit 0"))))
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        closed.set()
+
+    async def main() -> None:
+        faults: list[BaseException] = []
+        (tmp_path / "run").mkdir()
+        runtime = FunctionRuntime(tmp_path / "run", Limits(), Credentials(b"k" * 32), faults.append)
+        apps = PlacedApps(LocalDisk(tmp_path), Limits(), runtime, faults.append)
+        runtime.left = apps.refresh
+        async with await asyncio.start_unix_server(tell, tmp_path / "run" / "zygote.sock"):
+            await apply(apps, {"shop": app("shop", "/a")})
+            runtime.start()
+            async with asyncio.timeout(20):
+                while not runtime.knows_workers:
+                    await asyncio.sleep(0.001)
+                await apply(apps, {})
+                assert (tmp_path / "apps" / "shop-1" / "main.py").exists()
+                ended.set()
+                while (tmp_path / "apps" / "shop-1").exists():
+                    await asyncio.sleep(0.001)
+            await apps.stop()
+            await runtime.stop()
+            await closed.wait()
+        assert not faults
+
+    asyncio.run(main())
+
+
 class Secrets:
     """Has what a test says."""
 

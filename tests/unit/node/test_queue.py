@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from littoral.core.errors import BadGateway, LimitReached, Unavailable
+from littoral.core.errors import BadGateway, LimitReached, LittoralError, NotFound, Unavailable
 from littoral.core.names import StreamName
 from littoral.core.resources.app_events import QueueConsumer
 from littoral.fleet.kv_fold import KvFold
@@ -295,11 +295,12 @@ def test_without_a_consumer_messages_wait() -> None:
     run(scenario)
 
 
-def test_an_app_that_got_nothing_made_no_attempt() -> None:
+@pytest.mark.parametrize("error", [Unavailable, NotFound])
+def test_an_app_that_got_nothing_made_no_attempt(error: type[LittoralError]) -> None:
     async def scenario() -> None:
         async def away(batch: Batch) -> Settled:
             if len(node.batches) < 9:
-                raise Unavailable("call app", "shop", "none of its workers is running")
+                raise error("call app", "shop", "none of its workers is running, or it was taken away")
             return Settled()
 
         node = Node(away)

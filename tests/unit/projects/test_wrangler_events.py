@@ -88,7 +88,7 @@ def test_queues() -> None:
         }
     }
     spec = app_of(queues).spec.queues
-    assert spec.producers == [QueueProducer(binding="ORDERS", queue="my-orders", delivery_delay="60s")]
+    assert spec.producers == [QueueProducer(binding="ORDERS", queue="my-orders", delivery_delay="60s", remote=True)]
     assert spec.consumers == [
         QueueConsumer(
             queue="my-orders",

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -13,10 +13,13 @@ from msgspec.structs import replace
 from littoral.cli.build import Environment, Folder
 from littoral.cli.dev.lines import Lines, request_line
 from littoral.cli.dev.node import DevNode, DoesNotStart
+from littoral.cli.dev.remote import RemoteDesk, RemoteNode
 from littoral.cli.local import runtime
 from littoral.cli.output import console
+from littoral.cli.targets import Elsewhere, with_node
+from littoral.cli.targets import Target as ApiTarget
 from littoral.core.clock import Clock
-from littoral.core.errors import InvalidInput, LittoralError, StartupError
+from littoral.core.errors import InvalidInput, LittoralError, PeerUnreachable, StartupError
 from littoral.core.resources import App
 from littoral.core.resources.part import Placement, RouteMatch
 from littoral.core.tasks import Tasks
@@ -28,8 +31,11 @@ from littoral.drivers.watching import saved
 from littoral.node.gateway_watches import DIRECTORY, log_name
 from littoral.projects.build import Built, build
 from littoral.projects.dev_vars import dev_files, read_dev_vars
+from littoral.projects.finding import Finding, refuse
 from littoral.projects.ignored import IGNORE_FILE, Ignored
+from littoral.projects.project import Project
 from littoral.projects.remembered import RememberedPackages
+from littoral.projects.remote import missing, remote_bindings, unheeded, with_remote, without_remote
 from littoral.projects.target import Target, target_of
 
 PORT = 8787
@@ -38,27 +44,56 @@ LOOK_S = 0.1
 _UNPACKED = frozenset({IGNORE_FILE})
 
 
+@with_node
 def dev(
+    elsewhere: Elsewhere,
     folder: Folder = Path(),
     environment: Environment = None,
     port: Annotated[int, typer.Option("--port", "-p", min=1, max=65_535, help="Where the project answers.")] = PORT,
+    remote: Annotated[
+        bool,
+        typer.Option(
+            "--remote",
+            help="Use another node's namespaces, queues, apps and datasets: those that the project marks as remote, or all.",
+        ),
+    ] = False,
+    remote_only: Annotated[
+        str | None,
+        typer.Option(
+            "--remote-only", metavar="NAME[,NAME]", help="Likewise, these bindings only, by their names in env."
+        ),
+    ] = None,
 ) -> None:
     """Run a project on this machine, and again whenever a file of it is saved, until Ctrl-C.
 
     It runs in a node of its own, as it would elsewhere, with its data in DIR/.littoral. What is saved and cannot run is told, and
     the last revision that could goes on. Variables come from .dev.vars or .env as well. All requests to the port are
     the app's, whatever routes it has elsewhere.
+
+    With --remote, bindings are those of a node that runs: what the app writes there is real. Its code runs here all the same.
     """
     if not folder.is_dir():
         raise InvalidInput("develop", str(folder), "there is no such folder", "`littoral init` makes a project")
+    names = _names(remote_only) if remote_only is not None else frozenset() if remote else None
+    if names is None and elsewhere.option is not None:
+        raise typer.BadParameter(f"{elsewhere.option} names the node whose bindings are used; give --remote with it")
+    target = elsewhere.target() if names is not None else None
     check_port(port)
-    runtime.run(_develop(Session(folder.resolve(), environment, port, SystemClock())))
+    runtime.run(_develop(Session(folder.resolve(), environment, port, SystemClock(), names), target))
 
 
 class Session:
     """One project, from the first build to Ctrl-C."""
 
-    def __init__(self, folder: Path, environment: str | None, port: int, clock: Clock) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        environment: str | None,
+        port: int,
+        clock: Clock,
+        remote: Collection[str] | None = None,
+    ) -> None:
+        """remote: names of the bindings that are another node's; empty for those that the project says; None for none."""
         self.folder = folder
         self.port = port
         self._environment = environment
@@ -68,6 +103,9 @@ class Session:
         self._out = console()
         self._lines = Lines("", folder)
         self._running: Built | None = None
+        self._asked = remote
+        self.remote: RemoteDesk | None = None
+        """Answers for the bindings that are another node's."""
 
     def say(self, text: str) -> None:
         """One line for whoever develops."""
@@ -82,10 +120,12 @@ class Session:
         """Build what is there now, and run it. changed: which files were saved; none at the start."""
         began_s = self._clock.monotonic_s()
         try:
-            built = await asyncio.to_thread(self._build)
+            built, project = await asyncio.to_thread(self._build)
             if self._running is not None and built.app.revision == self._running.app.revision:
                 return
             self._lines.app = built.app.name
+            if self.remote is not None:
+                await self._admit(self.remote, project)
             await node.run(built)
         except LittoralError as error:
             if isinstance(error, DoesNotStart):
@@ -108,17 +148,35 @@ class Session:
             self.say(f"reloaded in {took_ms:.0f} ms: {', '.join(there)}")
         self._running = built
 
-    def _build(self) -> Built:
+    async def _admit(self, desk: RemoteDesk, project: Project) -> None:
+        """Let the project use what it has as remote now. Raises InvalidResource where the other node has no such thing."""
+        findings: list[Finding] = []
+        fresh = [each for each in remote_bindings(project.app.spec) if (each.kind, each.name) not in desk.allowed]
+        for each in fresh:
+            try:
+                await desk.node.find(project.app.metadata.name, each)
+            except PeerUnreachable as error:
+                # It is not known, then; a call will say so.
+                self.say(f"warning: {error}")
+            except LittoralError as error:
+                findings.append(missing(project, each, f"{desk.node} says: {error.cause}"))
+        if findings:
+            raise refuse(str(project.folder), findings)
+        for each in fresh:
+            desk.allowed.add((each.kind, each.name))
+            self.say(f"{each} is that of {desk.node}: what the app does there is real")
+
+    def _build(self) -> tuple[Built, Project]:
+        changed: list[Project] = []
         variables = read_dev_vars(self.folder, self._environment)
         today = datetime.fromtimestamp(self._clock.wall_ms() / 1000, tz=UTC).date()
-        return build(
-            self.folder,
-            self._environment,
-            self._target,
-            today,
-            packages=self._packages,
-            change=lambda app: at_home(app, variables),
-        )
+
+        def change(project: Project) -> Project:
+            changed.append(developed(project, variables, self._asked))
+            return changed[0]
+
+        built = build(self.folder, self._environment, self._target, today, packages=self._packages, change=change)
+        return built, changed[0]
 
     def counts(self, path: str) -> bool:
         """Whether a file that was saved may be one of the project's."""
@@ -133,13 +191,19 @@ class Session:
         )
 
 
-async def _develop(session: Session) -> None:
+async def _develop(session: Session, target: ApiTarget | None) -> None:
+    """target: the node whose bindings the project uses; None for none."""
     failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     tasks = Tasks(lambda error: failed.set_exception(error) if not failed.done() else None)
     async with contextlib.AsyncExitStack() as stack:
         transport = HttpTransport()
         stack.push_async_callback(transport.aclose)
-        node = await stack.enter_async_context(DevNode(session.folder, session.port, transport, session.relay))
+        if target is not None:
+            other = RemoteNode(transport, target)
+            await other.open()
+            session.remote = RemoteDesk(other, tasks.failed)
+        dev_node = DevNode(session.folder, session.port, transport, session.relay, session.remote)
+        node = await stack.enter_async_context(dev_node)
         stack.push_async_callback(tasks.stop)
         await session.take(node, [])
         tasks.start(_follow_saves(session, node), "watch the project")
@@ -160,6 +224,15 @@ async def _follow_requests(session: Session, node: DevNode) -> None:
         await asyncio.sleep(LOOK_S)
 
 
+def developed(project: Project, variables: Mapping[str, str], remote: Collection[str] | None) -> Project:
+    """The project as it runs on the developer's machine. remote: names of the bindings that are another node's; empty for those that
+    it says; None for none. Raises InvalidResource."""
+    project = replace(project, app=at_home(project.app, variables))
+    if remote is not None:
+        return with_remote(project, remote)
+    return without_remote(replace(project, warnings=project.warnings + unheeded(project)))
+
+
 def at_home(app: App, variables: Mapping[str, str]) -> App:
     """The app as it runs on the developer's machine."""
     spec = replace(
@@ -169,6 +242,13 @@ def at_home(app: App, variables: Mapping[str, str]) -> App:
         vars={**app.spec.vars, **variables},
     )
     return replace(app, spec=spec)
+
+
+def _names(text: str) -> frozenset[str]:
+    names = frozenset(filter(None, (each.strip() for each in text.split(","))))
+    if not names:
+        raise typer.BadParameter("--remote-only names no binding; say --remote for all")
+    return names
 
 
 def check_port(port: int) -> None:

@@ -11,6 +11,8 @@ from typing import Self
 
 import msgspec
 
+from littoral.cli.dev.remote import RemoteDesk
+from littoral.cli.targets import TOKEN_VARIABLE
 from littoral.cli.tree_file import DEV_NODE, TREE_DIRECTORY
 from littoral.core.errors import Conflict, NotFound, PeerUnreachable, StartupError, TimedOut, Unauthenticated
 from littoral.core.resources import Node
@@ -22,9 +24,10 @@ from littoral.drivers.process import die_with_parent
 from littoral.fleet.desired import DesiredRecord
 from littoral.node.app_messages import PATH as APPS
 from littoral.node.app_messages import AppEntry
+from littoral.node.binding_messages import CREDENTIAL_FILE
 from littoral.node.blob_messages import PATH as BLOBS
 from littoral.node.blob_messages import Announcement
-from littoral.node.layout import SHOW_ERRORS_VARIABLE, read_addresses
+from littoral.node.layout import RUN, SHOW_ERRORS_VARIABLE, read_addresses
 from littoral.node.operator_client import OperatorClient
 from littoral.node.operator_messages import ResourceEntry
 from littoral.projects.build import Built
@@ -50,18 +53,32 @@ class DoesNotStart(Conflict):
 class DevNode:
     """Use as `async with`; when that ends, no process of it is left."""
 
-    def __init__(self, project: Path, port: int, transport: Transport, say: Callable[[str], None]) -> None:
-        """port: of its gateway. say: takes lines that its processes and the app's workers write."""
+    def __init__(
+        self,
+        project: Path,
+        port: int,
+        transport: Transport,
+        say: Callable[[str], None],
+        remote: RemoteDesk | None = None,
+    ) -> None:
+        """port: of its gateway. say: takes lines that its processes and the app's workers write. remote: answers for the bindings
+        that are another node's; None where there are none."""
         self.data_dir = project / TREE_DIRECTORY / DEV_NODE
         self._port = port
         self._transport = transport
         self._say = say
+        self._remote = remote
         self._stack = contextlib.AsyncExitStack()
         self._client: OperatorClient
 
     async def __aenter__(self) -> Self:
         try:
             place = self._stack.enter_context(self._short_path())
+            (place / RUN).mkdir(mode=0o700, exist_ok=True)
+            # Of a command that was killed.
+            (place / RUN / CREDENTIAL_FILE).unlink(missing_ok=True)
+            if self._remote is not None:
+                await self._stack.enter_async_context(self._remote.serving(place / RUN))
             process = await self._spawn(place)
             self._stack.push_async_callback(_end, process)
             await self._until_up(place, process)
@@ -154,7 +171,7 @@ class DevNode:
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
             limit=LINE_BYTES,
-            env={**os.environ, SHOW_ERRORS_VARIABLE: "1"},
+            env={**_environment(), SHOW_ERRORS_VARIABLE: "1"},
             # Ctrl-C is for the command, which then ends it.
             start_new_session=True,
             preexec_fn=lambda: None if die_with_parent(parent) else os._exit(1),
@@ -192,6 +209,11 @@ class DevNode:
             said.append(line)
             del said[:-3]
             self._say(line)
+
+
+def _environment() -> dict[str, str]:
+    """Of the node: that of the command, without the operator's token for another one. Apps' code finds in it what is left."""
+    return {name: value for name, value in os.environ.items() if name != TOKEN_VARIABLE}
 
 
 async def _lines(process: asyncio.subprocess.Process) -> AsyncIterator[str]:

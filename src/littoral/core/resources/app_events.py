@@ -46,13 +46,15 @@ def check_crons(entries: Sequence[str | CronTrigger]) -> Iterator[Mistake]:
 BindingName = Annotated[str, Meta(pattern="^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
-class QueueProducer(Part, frozen=True):
+class QueueProducer(Part, frozen=True, omit_defaults=True):
     """Gives `env.<binding>` a queue to send to. The queue is there at each node where an app names it."""
 
     binding: BindingName
     queue: Name
     delivery_delay: Duration = "0s"
     """Of messages that say nothing else."""
+    remote: bool = False
+    """Whether `littoral dev --remote` gives the project this of another node. Elsewhere it means nothing."""
 
 
 class QueueConsumer(Part, frozen=True):
@@ -107,7 +109,7 @@ def _at_most(path: Path, text: str, most_ms: int) -> Iterator[Mistake]:
         yield path, f'found "{text}"; at most {most_ms // 1000}s is allowed'
 
 
-class ServiceBinding(Part, frozen=True):
+class ServiceBinding(Part, frozen=True, omit_defaults=True):
     """Gives `env.<binding>` another app of the same node: its `fetch`, and the methods of its entry point."""
 
     binding: BindingName
@@ -117,6 +119,8 @@ class ServiceBinding(Part, frozen=True):
     """A class of its main module. None: the one that answers requests."""
     props: dict[str, Any] = {}
     """What it finds in `ctx.props`: what this app may do there, for instance."""
+    remote: bool = False
+    """Whether `littoral dev --remote` gives the project this of another node. Elsewhere it means nothing."""
 
 
 class AiBinding(Part, frozen=True):
@@ -125,11 +129,13 @@ class AiBinding(Part, frozen=True):
     binding: BindingName
 
 
-class DatasetBinding(Part, frozen=True):
+class DatasetBinding(Part, frozen=True, omit_defaults=True):
     """Gives `env.<binding>` a dataset to write data points to: the stream `analytics/DATASET` of the node."""
 
     binding: BindingName
     dataset: Name
+    remote: bool = False
+    """Whether `littoral dev --remote` gives the project this of another node. Elsewhere it means nothing."""
 
 
 def env_names(

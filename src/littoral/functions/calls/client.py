@@ -79,13 +79,14 @@ class FunctionClients:
         """Know exactly these apps."""
         wanted = {target.app: target for target in targets}
         for app in self._clients.keys() - wanted.keys():
-            self._clients.pop(app).stop()
+            client = self._clients.pop(app)
+            client.give_up()
+            client.stop()
             self._told.pop(app, None)
         for app, target in wanted.items():
-            client = self._clients.get(app)
-            if client is None:
-                client = self._clients[app] = self._new_client(target)
-            client.configure(target, limits)
+            if app not in self._clients:
+                self._clients[app] = self._new_client(target)
+            self._clients[app].configure(target, limits)
 
     def _new_client(self, target: FunctionTarget) -> "FunctionClient":
         return FunctionClient(target.app, self._kill, self._tasks, self._want)
@@ -203,6 +204,11 @@ class FunctionClient:
         for link in self._links.values():
             link.close()
         self._links.clear()
+
+    def give_up(self) -> None:
+        """Nobody is going to answer what waits for a worker: the app was taken away."""
+        for asked in list(self._waiting):
+            asked.fail(Unavailable("call app", self.app, "it is not placed at this node any more"))
 
     def workers(self, slots: list[int], failing: bool) -> None:
         """See FunctionClients.workers."""

@@ -31,6 +31,10 @@ class KvBindings:
                 f"app {app} has no binding for it",
                 "Add it under spec.kv of the app",
             )
+        return await self.perform(call)
+
+    async def perform(self, call: BindingCall) -> Any:
+        """Do it for one who may. Raises LittoralError."""
         match call.operation, call.arguments:
             case "get", [str(key), int() | None as cache_ttl_s]:
                 return await self._kv.read(call.namespace, key, cache_ttl_s)

@@ -13,6 +13,7 @@ idle time, so that what comes and goes quickly starts and ends nothing. Each slo
     yes      exited   any                                 at once if it had run for STABLE_S, else after a delay that
                                                           doubles up to RESTART_DELAY_MS
     ends     some     none     nobody asked for so long   it drains; the slot's socket is taken away first
+    ends     some     some     the app is taken away      likewise; what is coming is killed
     any      any      any      zygote lost                none, none; when it is back, what it knows is taken over
 
 A slot's socket has one path for all its workers: a gateway that loses a worker connects to the next one there. A revision
@@ -154,6 +155,16 @@ class AppPool:
         """The one that answers requests: another than the app's while that has not started. Empty where none does."""
         return next((slot.current.revision for slot in self._slots if slot.current is not None), "")
 
+    @property
+    def revisions(self) -> set[str]:
+        """Of the workers that answer requests, and of those that finish what they have begun."""
+        return {worker.revision for worker in self._leaving.values()} | {self.revision}
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether workers finish what they have begun."""
+        return bool(self._leaving)
+
     def runs(self, revision: str) -> bool:
         """Whether a worker of that revision answers requests, or is about to."""
         return any(worker.revision == revision for slot in self._slots for worker in slot.workers())
@@ -210,16 +221,19 @@ class AppPool:
             slot.needed_until_s = 0.0
         self.shrink()
 
-    def stop(self) -> None:
-        """Kill every worker; the app is not placed here any more."""
+    def part(self) -> None:
+        """The app is not placed here any more: its workers finish what they have begun, and nothing is started. `update` has it
+        placed again."""
         for slot in self._slots:
-            slot.cancel_timers()
-            for worker in slot.workers():
-                self._kill(worker.pid, "stopped")
-        for pid, worker in self._leaving.items():
-            worker.cancel_timer()
-            self._kill(pid, "stopped")
+            slot.cancel_retry()
+            if slot.current is not None:
+                self._host.close_slot(self.app, slot.number)
+                self._drain(slot.current, "stopped")
+            if slot.coming is not None:
+                slot.coming.cancel_timer()
+                self._kill(slot.coming.pid, "stopped")
         self._slots.clear()
+        self._tried = ""
 
     def fill(self, *, urgent: bool = False) -> None:
         """Start what is missing. urgent: requests wait for it."""
@@ -276,7 +290,9 @@ class AppPool:
         elif event.kind == "ready" and coming is not None and coming.pid == event.pid:
             self._arrived(slot, coming)
         elif event.kind == "failed" and event.revision == self.app.revision:
-            self.counters.last_failure = event.detail
+            # Of one that was killed for its time, the zygote knows only that it died.
+            if self._reasons.get(event.pid) != "start-timeout":
+                self.counters.last_failure = event.detail
         elif event.kind == "exited":
             self._ended(slot, event)
 

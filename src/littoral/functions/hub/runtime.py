@@ -65,6 +65,10 @@ class FunctionRuntime:
         self._limits = limits
         self._credentials = credentials
         self._pools: dict[str, AppPool] = {}
+        self._parting: dict[str, AppPool] = {}
+        """Of apps that are not placed here any more, while their workers finish what they have begun."""
+        self.left: Callable[[], None] = lambda: None
+        """Called when the last worker of such an app has ended."""
         self._starts = StartQueue(limits)
         self._preloads = Preloads(limits, lambda command: self._link.send(command), self._environment_spec)
         self._egress = EgressDesk(run_dir, credentials, limits)
@@ -88,6 +92,11 @@ class FunctionRuntime:
     def pools(self) -> dict[str, AppPool]:
         """The pools by app: `ready`, `pids` and `counters` are for status and metrics."""
         return self._pools
+
+    @property
+    def parting(self) -> dict[str, AppPool]:
+        """The pools of apps that were taken away and have workers yet: what these have begun needs the app's bindings and code."""
+        return self._parting
 
     def isolation_of(self, app: PlacedApp) -> str:
         """The app's level of isolation, and what of it is not to be had here."""
@@ -126,8 +135,6 @@ class FunctionRuntime:
     def apply(self, apps: Iterable[PlacedApp]) -> None:
         """Run exactly these apps. Raises StartupError where a socket's path would be too long."""
         wanted = {app.name: app for app in apps}
-        self._egress.apply(wanted.values())
-        self.inference.apply(wanted.values())
         kept = {path for app in wanted.values() for path in self.sockets(app)}
         former = {path for pool in self._pools.values() for path in self.sockets(pool.app)}
         for path in former - kept:
@@ -137,19 +144,31 @@ class FunctionRuntime:
             self._starts.forget(name)
             self._preloads.forget_app(name)
             self._loads.pop(name, None)
-            self._pools.pop(name).stop()
+            pool = self._parting[name] = self._pools.pop(name)
+            pool.part()
+            self._forget_parted(name)
         for name, app in wanted.items():
-            pool = self._pools.get(name)
-            if pool is None:
-                pool = self._pools[name] = AppPool(app, self._limits, self)
+            pool = self._pools.get(name) or self._parting.pop(name, None) or AppPool(app, self._limits, self)
+            self._pools[name] = pool
             if self._known:
                 pool.update(app)
             else:
                 pool.expect(app)
+        served = [*wanted.values(), *(pool.app for pool in self._parting.values())]
+        self._egress.apply(served)
+        self.inference.apply(served)
+
+    def _forget_parted(self, app: str) -> bool:
+        """Whether nothing is left of an app that was taken away."""
+        pool = self._parting.get(app)
+        if pool is None or pool.is_leaving:
+            return False
+        del self._parting[app]
+        return True
 
     def kill(self, app: str, pid: int) -> None:
         """A gateway waited in vain for this worker."""
-        if (pool := self._pools.get(app)) is not None:
+        if (pool := self._pools.get(app) or self._parting.get(app)) is not None:
             pool.kill(pid, "timeout")
 
     # What gateways tell
@@ -236,8 +255,13 @@ class FunctionRuntime:
 
     def namespaces(self, app: str) -> frozenset[str]:
         """The key-value namespaces the app has bindings for."""
-        pool = self._pools.get(app)
+        pool = self._pools.get(app) or self._parting.get(app)
         return frozenset(pool.app.kv.values()) if pool is not None else frozenset()
+
+    def remote(self, app: str) -> frozenset[tuple[str, str]]:
+        """Its bindings that another node answers: see PlacedApp."""
+        pool = self._pools.get(app) or self._parting.get(app)
+        return pool.app.remote if pool is not None else frozenset()
 
     def sockets(self, app: PlacedApp) -> list[str]:
         """Where the app's workers are reached, one path for each slot."""
@@ -330,8 +354,10 @@ class FunctionRuntime:
             self._preloads.forked((event.app, event.revision))
         if event.kind in ("ready", "exited"):
             self._starts.ended((event.app, event.slot))
-        if (pool := self._pools.get(event.app)) is not None:
+        if (pool := self._pools.get(event.app) or self._parting.get(event.app)) is not None:
             pool.event(event)
+            if self._forget_parted(event.app):
+                self.left()
         elif event.kind == "started":
             # Ordered for an app that has been taken away since.
             self._link.send(Kill(event.pid))
@@ -342,11 +368,14 @@ class FunctionRuntime:
             self._unconfined = event.detail
             for pool in self._pools.values():
                 pool.update(pool.app)
+            gone = [app for app in list(self._parting) if self._forget_parted(app)]
+            if gone:
+                self.left()
             return
-        adopter = self._pools.get(event.app)
+        adopter = self._pools.get(event.app) or self._parting.get(event.app)
         wanted = False
-        if adopter is not None and event.slot == PRELOAD:
-            wanted = event.detail == "ready"
+        if event.slot == PRELOAD:
+            wanted = event.app in self._pools and event.detail == "ready"
             if wanted:
                 self._preloads.adopt((event.app, event.revision), event.pid)
         elif adopter is not None and event.detail == "ready":
@@ -364,5 +393,5 @@ class FunctionRuntime:
     def _forget(self) -> None:
         self._starts.clear()
         self._preloads.forget()
-        for pool in self._pools.values():
+        for pool in (*self._pools.values(), *self._parting.values()):
             pool.forget()

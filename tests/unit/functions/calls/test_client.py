@@ -400,6 +400,18 @@ def test_without_a_worker_requests_wait_and_then_fail() -> None:
     run(scenario, function_wait_ms=300)
 
 
+def test_requests_that_wait_for_an_app_that_is_taken_away_are_answered_at_once() -> None:
+    async def scenario(stage: Stage) -> None:
+        waiting = stage.ask()
+        while not stage.wanted:
+            await asyncio.sleep(0)
+        stage.clients.configure([], Limits())
+        with pytest.raises(Unavailable, match="it is not placed at this node any more"):
+            await waiting
+
+    run(scenario)
+
+
 def test_a_busy_app_refuses() -> None:
     async def scenario(stage: Stage) -> None:
         await stage.listen()

@@ -10,7 +10,7 @@ from littoral.wire.frames import FrameReader
 
 BODIES = [b"%d " % number + bytes(1 << 20 if number == 7 else 0) for number in range(500)]
 """More than the socket's buffer holds, and one that it does not hold by itself."""
-DEADLINE_S = 10
+DEADLINE_S = 30
 
 
 def test_each_command_arrives_in_turn_with_its_descriptor_by_a_peer_that_reads_late() -> None:

@@ -5,7 +5,7 @@ import asyncio
 import msgspec
 import pytest
 
-from littoral.core.function_limits import FUNCTION_DRAIN_S
+from littoral.core.function_limits import FUNCTION_DRAIN_S, FUNCTION_GRACE_MS
 from littoral.core.limits import Limits
 from littoral.functions.apps import PlacedApp
 from littoral.functions.hub.pool import STABLE_S, AppPool, restart_delay_ms
@@ -108,6 +108,7 @@ def test_an_import_that_does_not_end_is_killed() -> None:
         zygote.report("started", 10)
         await asyncio.sleep(0.6)
         assert zygote.take() == ["kill 10"]
+        zygote.report("failed", 10, detail="it died while it started")
         zygote.report("exited", 10, detail="signal 9")
         assert zygote.pool.counters.ends == {"start-timeout": 1}
         assert zygote.pool.counters.last_failure == "the import did not end within 500 ms"
@@ -168,8 +169,56 @@ def test_fewer_workers_and_none_at_all() -> None:
         assert zygote.take() == ["close 1", "drain 11"]
         assert zygote.report("exited", 11, slot=1, detail="exit 0") == []
         assert zygote.report("started", 12, slot=1) == ["kill 12"], "it was ordered before"
-        zygote.pool.stop()
+        zygote.pool.forget()
+
+    run(scenario)
+
+
+def test_workers_of_an_app_that_is_taken_away_finish_what_they_have_begun() -> None:
+    async def scenario() -> None:
+        zygote = Zygote()
+        zygote.pool.adopt(0, "r1", 10)
+        zygote.pool.update(msgspec.structs.replace(APP, revision="r2"))
+        zygote.take()
+        zygote.report("started", 11, revision="r2")
+        zygote.pool.part()
+        assert zygote.take() == ["close 0", "drain 10", "kill 11"]
+        assert zygote.pool.is_leaving
+        assert "r1" in zygote.pool.revisions, "its code is to stay"
+        assert zygote.report("exited", 11, revision="r2", detail="signal 9") == []
+        assert zygote.report("exited", 10, detail="exit 0") == []
+        assert (zygote.pool.is_leaving, zygote.pool.counters.ends["stopped"]) == (False, 1)
+
+    run(scenario)
+
+
+def test_an_app_that_comes_back_meanwhile_is_started_anew_and_the_others_still_finish() -> None:
+    async def scenario() -> None:
+        zygote = Zygote()
+        zygote.pool.adopt(0, "r1", 10)
+        zygote.pool.part()
+        zygote.take()
+        zygote.pool.update(APP)
+        assert zygote.take() == ["start 0 r1"]
+        zygote.report("started", 12)
+        assert zygote.report("ready", 12) == []
+        assert (zygote.pool.pids, zygote.pool.is_leaving) == ([12], True)
+        assert zygote.report("exited", 10, detail="exit 0") == []
+        assert (zygote.pool.pids, zygote.pool.is_leaving) == ([12], False)
+        zygote.pool.forget()
+
+    run(scenario)
+
+
+def test_what_an_app_that_is_taken_away_does_not_end_is_killed() -> None:
+    async def scenario() -> None:
+        zygote = Zygote(msgspec.structs.replace(APP, wall_ms=1000))
+        zygote.pool.adopt(0, "r1", 10)
+        zygote.pool.part()
+        zygote.take()
+        await asyncio.sleep(FUNCTION_DRAIN_S.default + 1 + FUNCTION_GRACE_MS.default / 1000 + 0.1)
         assert zygote.take() == ["kill 10"]
+        zygote.pool.forget()
 
     run(scenario)
 

@@ -9,7 +9,7 @@ from littoral.core.limits import Limits
 from littoral.functions.apps import PlacedApp
 from littoral.functions.hub.bindings import Credentials
 from littoral.functions.hub.runtime import INLINE_SLOT, FunctionRuntime
-from littoral.functions.messages import PRELOAD, Command, Kill, Preload, Start, WorkerEvent, WorkerSpec
+from littoral.functions.messages import PRELOAD, Command, Drain, Kill, Preload, Start, WorkerEvent, WorkerSpec
 from littoral.functions.zygote.preload import THREADS
 from littoral.testing.loop import run
 
@@ -27,6 +27,37 @@ def test_a_worker_that_drains_keeps_its_requests_and_not_its_place(tmp_path: Pat
         assert runtime.pools["shop"].pids == [11]
         assert [each.pid for each in told if isinstance(each, Kill)] == [12, 13]
         assert not any(isinstance(each, Start) for each in told)
+        await runtime.stop()
+
+    asyncio.run(main())
+
+
+def test_an_app_that_is_taken_away_has_its_bindings_until_its_last_worker_has_ended(tmp_path: Path):
+    async def main() -> None:
+        told: list[Command] = []
+        left: list[bool] = []
+        runtime = FunctionRuntime(tmp_path, Limits(), Credentials(b"k" * 32), lambda error: None)
+        runtime._link.send = told.append  # type: ignore[method-assign, assignment]
+        runtime.left = lambda: left.append("shop" in runtime.parting)
+        app = PlacedApp("shop", "r1", "/revision", "main.py", kv={"KV": "things"})
+        runtime.apply([app])
+        runtime._event(WorkerEvent("known", "shop", 0, "r1", 10, "ready"))
+        runtime._event(WorkerEvent("known", "", 0, "", 0))
+        runtime.apply([])
+        assert told == [Drain(10)]
+        assert (runtime.pools, list(runtime.parting), left) == ({}, ["shop"], [])
+        assert runtime.namespaces("shop") == {"things"}
+        assert b"shop" in (tmp_path / "egress.msgpack").read_bytes()
+        # The hub's connection to the zygote breaks, and is there again.
+        runtime._lost()
+        runtime._event(WorkerEvent("known", "shop", 0, "r1", 10, "draining"))
+        runtime._event(WorkerEvent("known", "", 0, "", 0))
+        assert (told, left) == ([Drain(10)], [])
+        runtime._event(WorkerEvent("exited", "shop", 0, "r1", 10, "exit 0"))
+        assert (dict(runtime.parting), left) == ({}, [False])
+        assert runtime.namespaces("shop") == frozenset()
+        runtime.apply([])
+        assert b"shop" not in (tmp_path / "egress.msgpack").read_bytes()
         await runtime.stop()
 
     asyncio.run(main())
