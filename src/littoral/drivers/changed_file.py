@@ -8,11 +8,11 @@ from littoral.core.errors import StartupError
 class ChangedFile:
     """Small enough to be looked at between two turns of the event loop."""
 
-    def __init__(self, path: str, most_bytes: int) -> None:
-        """most_bytes: a longer file is refused."""
+    def __init__(self, path: str, most_bytes: int, seen: str = "") -> None:
+        """most_bytes: a longer file is refused. seen: what `file_state` said of the file that is known already, if one is."""
         self.path = path
         self._most_bytes = most_bytes
-        self._seen: tuple[int, int, int] | None = None
+        self._seen = seen
 
     def read(self) -> bytes:
         """All of it. Raises StartupError."""
@@ -36,5 +36,13 @@ class ChangedFile:
             return False
 
 
-def _state(stat: os.stat_result) -> tuple[int, int, int]:
-    return stat.st_mtime_ns, stat.st_size, stat.st_ino
+def file_state(path: str) -> str:
+    """What changes when a file does; empty where there is none."""
+    try:
+        return _state(os.stat(path))
+    except OSError:
+        return ""
+
+
+def _state(stat: os.stat_result) -> str:
+    return f"{stat.st_mtime_ns},{stat.st_size},{stat.st_ino}"
