@@ -8,7 +8,7 @@ import msgspec
 from littoral.core.errors import InvalidInput, InvalidResource
 from littoral.core.function_limits import APP_REVISIONS
 from littoral.core.names import StreamName
-from littoral.core.resources import App, Namespace, Origin, Resource, Route, Rule
+from littoral.core.resources import App, GlobalTopics, Namespace, Origin, Resource, Route, Rule
 from littoral.core.resources.checks import checks
 from littoral.core.resources.problem import path_text
 from littoral.core.undecodable import UNDECODABLE
@@ -25,14 +25,15 @@ if TYPE_CHECKING:
 DESIRED = "desired"
 """Path of the stream at the root, and scope of the folded state at every node."""
 
-Deployable = App | Namespace | Rule | Route | Origin
-D = TypeVar("D", App, Namespace, Rule, Route, Origin)
+Deployable = App | Namespace | Rule | Route | Origin | GlobalTopics
+D = TypeVar("D", App, Namespace, Rule, Route, Origin, GlobalTopics)
 KINDS: dict[str, type[Deployable]] = {
     "App": App,
     "Namespace": Namespace,
     "Rule": Rule,
     "Route": Route,
     "Origin": Origin,
+    "GlobalTopics": GlobalTopics,
 }
 SECRETS_KIND = "Secrets"
 """Of records that are no resources: an app's secrets, sealed (littoral.fleet.secrets)."""

@@ -30,13 +30,14 @@ from littoral.core.errors import Forbidden, LimitReached, NotFound
 from littoral.core.limits import CHILDREN, SUBTREE_CHANGES, TREE_NODES, Limits
 from littoral.core.names import StreamName
 from littoral.core.random import Random
-from littoral.core.resources import Namespace, placement_matches
+from littoral.core.resources import GlobalTopics, Namespace, placement_matches
 from littoral.core.tasks import run_to_end
 from littoral.fleet.desired import DESIRED, is_desired
 from littoral.fleet.inbox import addressee, inbox_of, is_inbox
 from littoral.fleet.join_tokens import JoinTokens
 from littoral.fleet.purges import PURGES
 from littoral.fleet.rate_limiter import RateLimiter
+from littoral.iot.global_records import tree_name
 from littoral.security.enrolment import (
     ChildRecord,
     EnrolRequest,
@@ -75,13 +76,15 @@ class Registry:
         limits: Limits,
         changed: Callable[[str], None],
         gone: Callable[[str], None] = lambda child: None,
+        topics: Callable[[str], GlobalTopics | None] = lambda name: None,
     ) -> None:
         """parent: the parent's name; empty at the root. namespaces: the desired namespace of a name, or None.
         changed: told of a child when there are other nodes below it. gone: told of a child whose session is to end: it was
-        expelled, or is to be told that a node below it is elsewhere."""
+        expelled, or is to be told that a node below it is elsewhere. topics: the desired GlobalTopics of a name, or None."""
         self._store = store
         self._parent = parent
         self._namespaces = namespaces
+        self._topics = topics
         self._clock = clock
         self.tokens = JoinTokens(store, clock, random, limits)
         self._limits = limits
@@ -170,7 +173,8 @@ class Registry:
         if info.name.path == DESIRED:
             return is_desired(info, self._store.node, self._parent)
         own = info.name.origin == self._store.node
-        return own and (info.name.path == PURGES or kv_namespace(info.name.path) is not None or is_inbox(info.name))
+        shared = info.name.path == PURGES or kv_namespace(info.name.path) is not None
+        return own and (shared or tree_name(info.name.path) is not None or is_inbox(info.name))
 
     def addressee(self, name: StreamName) -> str | None:
         """See Family.addressee."""
@@ -186,6 +190,8 @@ class Registry:
             return info.name == inbox_of(self._store.node, child)
         if info.name.path == PURGES:
             return info.name.origin == self._store.node
+        if (group := tree_name(info.name.path)) is not None:
+            return info.name.origin == self._store.node and self._gets_messages(child, group)
         name = kv_namespace(info.name.path)
         if name is None or info.name.origin != self._store.node:
             return False
@@ -193,6 +199,13 @@ class Registry:
         if namespace is None or namespace.spec.mode != "replicated":
             return False
         return is_placed_among(namespace, self._members.get(child, ()))
+
+    def _gets_messages(self, child: str, group: str) -> bool:
+        """Whether messages of such global topics go down to `child`."""
+        topics = self._topics(group)
+        if topics is None or topics.spec.to != "tree":
+            return False
+        return is_placed_among(topics, self._members.get(child, ()))
 
     def may_ask(self, child: str, namespace: str) -> bool:
         """Whether `child` may read and write a namespace through this node: what is replicated it holds, or not."""
@@ -472,9 +485,9 @@ class Registry:
         await self._store.submit(lambda tx: tx.put_state(scope, key, value))
 
 
-def is_placed_among(namespace: Namespace, members: Iterable[Member]) -> bool:
-    """Whether a namespace is placed on any of these nodes."""
-    placement = namespace.spec.placement
+def is_placed_among(resource: Namespace | GlobalTopics, members: Iterable[Member]) -> bool:
+    """Whether a namespace, or global topics, are placed on any of these nodes."""
+    placement = resource.spec.placement
     return any(
         placement_matches(placement, tier=member.tier, node=member.node, labels=member.labels) for member in members
     )

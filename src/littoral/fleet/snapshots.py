@@ -1,4 +1,4 @@
-"""What is folded from the parent's streams, as snapshots: key-value tables, the desired state, and purges."""
+"""What is folded from the parent's streams, as snapshots: key-value tables, the desired state, purges, and retained messages."""
 
 import msgspec
 
@@ -6,9 +6,11 @@ from littoral.core.kv import KvEntry
 from littoral.core.names import StreamName
 from littoral.core.undecodable import UNDECODABLE
 from littoral.fleet.desired import DESIRED, DesiredFold, DesiredRecord
+from littoral.fleet.global_relay import GlobalRelay
 from littoral.fleet.kv_fold import KvFold, put_write_aside
 from littoral.fleet.purges import PURGES, PurgeFold, purges_part
 from littoral.fleet.registry import SUBTREE
+from littoral.iot.global_records import tree_name
 from littoral.store.dead_letters import append_dead_letters, dead_letters
 from littoral.store.folder import apply_or_put_aside
 from littoral.store.kv import KvRow, kv_down_stream, kv_namespace, kv_stream, said
@@ -34,10 +36,14 @@ _decode_entries = msgspec.msgpack.Decoder(list[KvEntry]).decode
 
 
 class FoldSnapshots:
-    """Implements `littoral.streams.bootstrap.Snapshots` for the three folds there are."""
+    """Implements `littoral.streams.bootstrap.Snapshots` for the folds there are."""
 
-    def __init__(self, store: Store, kv: KvFold, desired: DesiredFold, purges: PurgeFold) -> None:
+    def __init__(
+        self, store: Store, kv: KvFold, desired: DesiredFold, purges: PurgeFold, messages: GlobalRelay | None = None
+    ) -> None:
+        """messages: None where there is no broker."""
         self._store = store
+        self._messages = messages
         self._purges = purges
         self._kv = kv
         self._desired = desired
@@ -49,7 +55,8 @@ class FoldSnapshots:
 
     def covers(self, name: StreamName) -> bool:
         """See Snapshots.covers."""
-        return name.path in (DESIRED, PURGES) or kv_namespace(name.path) is not None
+        messages = self._messages is not None and tree_name(name.path) is not None
+        return messages or name.path in (DESIRED, PURGES) or kv_namespace(name.path) is not None
 
     def position(self, info: StreamInfo) -> int:
         """See Snapshots.position."""
@@ -62,6 +69,8 @@ class FoldSnapshots:
         """See Snapshots.part."""
         if name.path == PURGES:
             return purges_part(self._store, name)
+        if self._messages is not None and (group := tree_name(name.path)) is not None:
+            return self._messages.part(self._store, group, cursor, most_bytes)
         namespace = kv_namespace(name.path)
         if namespace is None:
             return self._desired_part(cursor, most_bytes)
@@ -86,6 +95,8 @@ class FoldSnapshots:
             self._sent_to.pop(namespace, None)
         elif name.path == DESIRED:
             tx.clear_state(ARRIVING)
+        elif self._messages is not None and (group := tree_name(name.path)) is not None:
+            self._messages.begin(tx, name, group)
 
     def take(
         self, tx: Transaction, name: StreamName, part: SnapshotPart, after: str | None, at: str | None = None
@@ -93,6 +104,9 @@ class FoldSnapshots:
         """See Snapshots.take."""
         if name.path == PURGES:
             self._purges.take(tx, part.items)
+            return None
+        if self._messages is not None and (group := tree_name(name.path)) is not None:
+            self._messages.take(tx, name, group, part)
             return None
         namespace = kv_namespace(name.path)
         if namespace is None:
@@ -160,6 +174,9 @@ class FoldSnapshots:
         """See Snapshots.finish."""
         if name.path == PURGES:
             self._purges.begin_anew(tx, name, offset)
+            return
+        if self._messages is not None and (group := tree_name(name.path)) is not None:
+            self._messages.finish(tx, name, group, offset)
             return
         namespace = kv_namespace(name.path)
         if namespace is None:

@@ -55,6 +55,13 @@ class CheckReport(msgspec.Struct, kw_only=True):
     folds: int = 0
     keys: int = 0
     """Of all namespaces, tombstones included."""
+    mqtt_sessions: int = 0
+    """Of MQTT clients; these three are looked at by `littoral.iot.session_check`."""
+    mqtt_messages: int = 0
+    """That wait for sessions."""
+    mqtt_retained: int = 0
+    mqtt_leftovers: int = 0
+    """Rows of sessions that are no more, and messages that nobody waits for: the node removes them when it starts."""
     problems: list[Problem] = msgspec.field(default_factory=list)
     left_out: int = 0
     """Problems beyond PROBLEMS_MOST."""

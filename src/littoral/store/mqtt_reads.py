@@ -1,6 +1,7 @@
 """Reading what the MQTT broker keeps, when it starts."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import apsw
@@ -92,6 +93,20 @@ class MqttReads:
         return [
             (session, packet_id) for session, packet_id in self._rows("SELECT session, packet_id FROM mqtt_received")
         ]
+
+    def retained_by_topic(self) -> Iterator[tuple[str, bytes]]:
+        """The bodies of all retained messages with the topics that they are kept for."""
+        return ((topic, body) for topic, body in self._rows("SELECT topic, body FROM mqtt_retained"))
+
+    @contextmanager
+    def at_one_moment(self) -> Iterator[None]:
+        """All that is read in the block is as of one commit."""
+        self._reader.execute("BEGIN")
+        try:
+            yield
+        finally:
+            if self._reader.in_transaction:
+                self._reader.execute("ROLLBACK")
 
     def retained(self) -> Iterator[bytes]:
         """The bodies of all retained messages, in any order."""

@@ -43,8 +43,11 @@ class Transaction(MqttWrites):
         """All values under `scope`."""
         return dict(self._connection.execute("SELECT key, value FROM state WHERE scope=?", (scope,)))
 
-    def count_state(self, scope: str, prefix: str) -> int:
+    def count_state(self, scope: str, prefix: str = "") -> int:
         """How many values are under `scope` whose keys begin with `prefix`."""
+        if not prefix:
+            row = self._connection.execute("SELECT count(*) FROM state WHERE scope=?", (scope,)).fetchone()
+            return row[0] if row else 0
         end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
         row = self._connection.execute(
             "SELECT count(*) FROM state WHERE scope=? AND key>=? AND key<?", (scope, prefix, end)

@@ -20,6 +20,7 @@ from tests.sim.crash.enrolment import enrolment
 from tests.sim.crash.forks import forks
 from tests.sim.crash.inbox import inbox
 from tests.sim.crash.kv import kv
+from tests.sim.crash.messages import messages
 from tests.sim.crash.migration import migration
 from tests.sim.crash.mqtt import mqtt
 from tests.sim.crash.renewal import renewal
@@ -64,6 +65,7 @@ PLANS = [
     Plan(restore, {"cloud": 2, "plant-a": 6}, 4),
     Plan(inbox, {"cloud": 8, "plant-a": 12}, 2),
     Plan(kv, {"cloud": 15, "plant-a": 15}, 1),
+    Plan(messages, {"cloud": 10, "plant-a": 12}, 1),
     Plan(vertical, {"cloud": 20, "eu": 20, "plant-a": 25}, 1),
 ]
 
