@@ -52,7 +52,7 @@ MEMORY_MOST_KB = 130_000
 MACHINES = 30
 HOSTILE = "<img src=x onerror='window.pwned=1'>"
 """Where it is taken for markup, the page says so in `window.pwned`."""
-PAGES = ("streams", "links", "cache", "functions", "dead-letters", "quarantine")
+PAGES = ("streams", "links", "cache", "functions", "mqtt", "dead-letters", "quarantine")
 HOSTILE_PATH = "/h?q=%3Cimg%20src=x%20onerror=window.pwned=1%3E"
 HOSTILE_TAG = "<img/src=x/onerror=window.pwned=1>"
 
@@ -426,6 +426,40 @@ async def shows_what_functions_do_and_raised(page: Page, url: str, tree: LocalTr
     await shot(page, "functions")
 
 
+async def shows_what_passes_the_broker_and_kicks(page: Page, url: str, tree: LocalTree) -> None:
+    assert tree.file is not None
+    topic = f"site/{HOSTILE}/state"
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=HOSTILE, reconnect_on_failure=False)
+    client.username_pw_set(tree.file.mqtt["username"], tree.file.mqtt["password"])
+    client.connect("127.0.0.1", int((tree.file.nodes["cloud"].mqtt or "").rpartition(":")[2]))
+    client.loop_start()
+    try:
+        await asyncio.to_thread(client.publish(topic, HOSTILE, qos=1, retain=True).wait_for_publish, 20)
+        await page.goto(f"{url}/mqtt")
+        clients = page.get_by_role("table", name="Clients", exact=True)
+        line = clients.locator("[data-row]", has=page.get_by_text(HOSTILE, exact=True))
+        await expect(line).to_contain_text("127.0.0.1", timeout=SHOWN_MS)
+        tree_of_topics = page.get_by_role("treegrid", name="Topics")
+        await tree_of_topics.get_by_role("button", name="site").click()
+        await tree_of_topics.get_by_role("button", name=HOSTILE).click()
+        state = tree_of_topics.get_by_role("row", name="state")
+        await expect(state).to_contain_text("retained")
+        await expect(state).to_contain_text(HOSTILE)
+        await shot(page, "mqtt")
+        await tree_of_topics.get_by_role("button", name="site").click()
+        await expect(state).to_be_hidden()
+        await page.get_by_label("Topic contains").fill("STATE")
+        await expect(tree_of_topics.get_by_text(topic, exact=True).locator("visible=true")).to_be_visible()
+        await line.get_by_role("button", name="Kick").click()
+        await expect(page.get_by_role("alertdialog")).to_contain_text("Its session stays")
+        await answer(page, "Kick")
+        await expect(page.locator(".q-notification").last).to_contain_text("connection ended")
+        await expect(line).to_be_hidden(timeout=SHOWN_MS)
+    finally:
+        client.disconnect()
+        client.loop_stop()
+
+
 async def fits_a_phone(browser: Browser, url: str, token: str) -> None:
     async with visit(browser, PHONE, "dark") as phone:
         await log_in(phone.page, url, token)
@@ -462,6 +496,7 @@ async def look(state: Path) -> None:
             await shows_links(operator.page, url)
             await shows_what_caches_hold_and_purges_it(operator.page, url, tree)
             await shows_what_functions_do_and_raised(operator.page, url, tree)
+            await shows_what_passes_the_broker_and_kicks(operator.page, url, tree)
             await retries_a_dead_letter(operator.page, url, tree)
             await asks_other_nodes_for_theirs(operator.page, url, tree)
             await shows_what_is_in_quarantine(operator.page, url)

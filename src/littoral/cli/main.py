@@ -146,8 +146,12 @@ COMMANDS: dict[str, Entry] = {
     "mqtt": Group(
         "The MQTT broker.",
         {
+            "pub": "littoral.cli.mqtt_pub:pub",
+            "sub": "littoral.cli.mqtt_sub:sub",
+            "topics": "littoral.cli.mqtt_topics:list_topics",
             "clients": "littoral.cli.mqtt_clients:list_clients",
             "kick": "littoral.cli.mqtt_clients:kick",
+            "bridges": "littoral.cli.mqtt_bridges:list_bridges",
             "hash": "littoral.cli.mqtt:hash_login",
         },
     ),

@@ -6,8 +6,9 @@ import msgspec
 import typer
 
 from littoral.cli.client import ApiClient
-from littoral.cli.output import Cell, print_json, print_table, printable, span
+from littoral.cli.output import Cell, age, print_json, print_table, printable, span
 from littoral.cli.targets import at_node
+from littoral.drivers.clock import SystemClock
 from littoral.node.mqtt_messages import CLIENTS, CLIENTS_MOST, KICK, Kicked, KickOrder, MqttClients
 from littoral.wire.mqtt.properties import NEVER_S
 
@@ -17,28 +18,37 @@ def list_clients(
     api: ApiClient,
     *,
     after: Annotated[str, typer.Option(help="Begin after this client.", metavar="CLIENT")] = "",
+    contains: Annotated[str, typer.Option(help="Only those whose identifier, user or address contains this.")] = "",
+    state: Annotated[
+        str, typer.Option(help="Only those that are connected, away, or waiting (for which messages wait).")
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the MQTT clients of a node, and the sessions that wait for theirs: what they subscribe to, and what waits for them."""
-    found = api.get(CLIENTS, MqttClients, {"after": after})
+    found = api.get(CLIENTS, MqttClients, {"after": after, "text": contains, "state": state})
     if as_json:
         print_json(found)
         return
+    now_ms = SystemClock().wall_ms()
     rows: list[list[Cell]] = [
         [
             printable(each.client),
             "connected" if each.connected else "away",
+            age(each.since_ms, now_ms),
+            printable(each.username or ""),
+            each.address,
             each.version,
-            *(f"{number:,}" for number in (each.subscriptions, each.waiting, each.dropped)),
+            *(f"{number:,}" for number in (each.subscriptions, each.waiting, each.in_flight, each.dropped)),
             _kept(each.expiry_s),
             "yes" if each.has_will else "",
         ]
         for each in found.clients
     ]
-    figures = ["SUBSCRIPTIONS", "WAITING", "DROPPED"]
-    print_table(["CLIENT", "STATE", "VERSION", *figures, "KEPT", "WILL"], rows, right=figures)
+    figures = ["SUBSCRIPTIONS", "WAITING", "IN FLIGHT", "DROPPED"]
+    columns = ["CLIENT", "STATE", "FOR", "USER", "ADDRESS", "VERSION", *figures, "KEPT", "WILL"]
+    print_table(columns, rows, right=figures)
     if len(found.clients) == CLIENTS_MOST:
-        print(f"{found.total:,} in all; the next ones: --after {printable(found.clients[-1].client)}")
+        print(f"{found.found:,} from there on; the next ones: --after {printable(found.clients[-1].client)}")
 
 
 @at_node

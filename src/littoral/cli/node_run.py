@@ -71,7 +71,7 @@ def run(
         return run_node(_described(name, tier, _given(place), _given(listen)), data_dir, token)
     if name or tier or _given(place) or _given(listen):
         raise typer.BadParameter("--config says what the node is; leave out the options that say it too")
-    return run_node(read_document(config), data_dir, token)
+    return run_node(read_document(config), data_dir, token, config)
 
 
 def _given(options: Mapping[str, str | None]) -> dict[str, str]:

@@ -19,10 +19,12 @@ from littoral.cli.store_place import (
 )
 from littoral.cli.tree_file import TREE_DIRECTORY
 from littoral.drivers.disk import LocalDisk
+from littoral.iot.session_check import check_sessions
 from littoral.security.store_key import StoreKey
 from littoral.store.blob_check import check_blobs
 from littoral.store.check import CheckReport, check_store
 from littoral.store.database import open_untouched, translated
+from littoral.store.mqtt_reads import MqttReads
 from littoral.store.spill import SpillPlace
 
 
@@ -38,7 +40,7 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Check that a store is sound, whether its node runs or not: the file, every batch of every stream, what tables
-    say of each other, and every blob.
+    say of each other, what is kept of MQTT clients, and every blob.
 
     Changes nothing. Exit code 1 says that something is damaged; each problem names the stream, the offsets, and what to do.
     """
@@ -65,7 +67,9 @@ def check_file(file: Path, key: StoreKey | None, place: SpillPlace | None) -> Ch
         try:
             with progress() as bar:
                 task = bar.add_task("checking")
-                return check_store(connection, lambda done, of: bar.update(task, completed=done, total=of), place)
+                report = check_store(connection, lambda done, of: bar.update(task, completed=done, total=of), place)
+                check_sessions(MqttReads(connection), report)
+                return report
         finally:
             connection.close()
 
@@ -95,6 +99,11 @@ def print_report(file: Path, report: CheckReport) -> None:
         print(f"{looked_at} of {report.spill_files} spill files were looked at")
     if report.blobs:
         print(f"{report.blobs} blobs, {size(report.blob_bytes)}")
+    if report.mqtt_sessions or report.mqtt_messages or report.mqtt_retained or report.mqtt_leftovers:
+        print(
+            f"MQTT: {report.mqtt_sessions} sessions, {report.mqtt_messages} messages that wait, {report.mqtt_retained} retained ones,"
+            f" {report.mqtt_leftovers} rows that the node removes when it starts"
+        )
     for problem in report.problems:
         print(f"{problem}\n  {problem.remedy}")
     if report.left_out:

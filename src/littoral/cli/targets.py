@@ -100,13 +100,24 @@ def _reachable(
 
 def at_node(command: Callable[..., None]) -> Callable[..., None]:
     """A command whose first parameter is a client of the node it is about; adds the options that name the node."""
+
+    def run(given: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
+        target = _options(**given)
+        with ApiClient(target.url, target.token, target.at, target.deadline_ms) as api:
+            command(api, **arguments)
+
+    return _with_options(command, run)
+
+
+def _with_options(
+    command: Callable[..., None], call: Callable[[Mapping[str, Any], Mapping[str, Any]], None]
+) -> Callable[..., None]:
+    """call: is given the options that name the node, and the command's own arguments."""
     signature = inspect.signature(command)
     ours = inspect.signature(_options).parameters
 
     def run(**arguments: Any) -> None:
-        target = _options(**{name: arguments.pop(name) for name in ours})
-        with ApiClient(target.url, target.token, target.at, target.deadline_ms) as api:
-            command(api, **arguments)
+        call({name: arguments.pop(name) for name in ours}, arguments)
 
     # typer reads the signature: the command's without its first parameter, and then the options.
     own = list(signature.parameters.values())[1:]
@@ -114,6 +125,35 @@ def at_node(command: Callable[..., None]) -> Callable[..., None]:
     run.__doc__ = command.__doc__
     run.__name__ = command.__name__
     return run
+
+
+class Elsewhere:
+    """The node that a command may be told, beside that which it runs itself."""
+
+    def __init__(self, given: Mapping[str, Any]) -> None:
+        """given: the options, by name."""
+        self._given = given
+
+    @property
+    def option(self) -> str | None:
+        """One that was given and names a node, as it is written; None for none."""
+        names = (name for name in _NAMES_A_NODE if self._given[name] is not None)
+        return next((f"--{name.replace('_', '-')}" for name in names), None)
+
+    def target(self) -> Target:
+        """The node. Raises BadParameter, NotFound, InvalidInput."""
+        if self.option in (None, "--at") and URL_VARIABLE not in os.environ:
+            # Raises where there is none: it is not to be the node of `littoral dev`, which is the command's own.
+            node_of_tree(self._given["tree"], None)
+        return _options(**self._given)
+
+
+_NAMES_A_NODE = ("url", "data_dir", "node", "at")
+
+
+def with_node(command: Callable[..., None]) -> Callable[..., None]:
+    """A command whose first parameter is an `Elsewhere`; adds the options that name the node."""
+    return _with_options(command, lambda given, arguments: command(Elsewhere(given), **arguments))
 
 
 def node_at(data_dir: Path) -> Target:

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -21,6 +22,8 @@ from littoral.dashboard.letters_api import LettersApi
 from littoral.dashboard.letters_page import LettersPage
 from littoral.dashboard.links_api import LinksApi
 from littoral.dashboard.links_page import LinksPage
+from littoral.dashboard.mqtt_api import MqttApi
+from littoral.dashboard.mqtt_page import MqttPage
 from littoral.dashboard.overview import Overview
 from littoral.dashboard.picture import Picture
 from littoral.dashboard.quarantine_page import QuarantinePage
@@ -124,14 +127,7 @@ class DashboardProcess:
         def functions() -> None:
             FunctionsPage(shell("/functions"), AppsApi(self._hub, name), apps)
 
-        @ui.page("/dead-letters", title=f"Dead letters: {name}")
-        def letters() -> None:
-            LettersPage(shell("/dead-letters"), LettersApi(self._hub, self._picture.name))
-
-        @ui.page("/quarantine", title=f"Quarantine: {name}")
-        def quarantine() -> None:
-            QuarantinePage(shell("/quarantine"), self._hub)
-
+        self._mount_desks(shell)
         ui.run_with(
             self._app,
             dark=None,
@@ -140,6 +136,22 @@ class DashboardProcess:
             binding_refresh_interval=None,
             show_welcome_message=False,
         )
+
+    def _mount_desks(self, shell: Callable[[str], Shell]) -> None:
+        """The pages on which something is done about what is shown."""
+        name = self._picture.name
+
+        @ui.page("/mqtt", title=f"MQTT: {name}")
+        def mqtt() -> None:
+            MqttPage(shell("/mqtt"), MqttApi(self._hub, name))
+
+        @ui.page("/dead-letters", title=f"Dead letters: {name}")
+        def letters() -> None:
+            LettersPage(shell("/dead-letters"), LettersApi(self._hub, self._picture.name))
+
+        @ui.page("/quarantine", title=f"Quarantine: {name}")
+        def quarantine() -> None:
+            QuarantinePage(shell("/quarantine"), self._hub)
 
     def _token(self) -> str | None:
         """Read each time: the hub may not have made it yet, and a new one ends all sessions."""

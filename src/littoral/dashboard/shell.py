@@ -20,6 +20,7 @@ PAGES = {
     "/links": "Links",
     "/cache": "Cache",
     "/functions": "Functions",
+    "/mqtt": "MQTT",
     "/dead-letters": "Dead letters",
     "/quarantine": "Quarantine",
 }

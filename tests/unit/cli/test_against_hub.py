@@ -1,4 +1,4 @@
-"""The commands as processes, against a real hub."""
+"""The commands against a real hub; as processes, where it is about more than what they say of it."""
 
 import json
 import os
@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from littoral.security.operator import TOKEN_PATH
+from tests.support.commands import command
 from tests.support.operator_hub import serving_root
 
 Run = subprocess.CompletedProcess[bytes]
@@ -56,7 +57,7 @@ def cloud(data_dir: Path) -> Callable[..., bytes]:
     """Run a command at the node; it must succeed, and say nothing on stderr."""
 
     def run(*arguments: str | Path, stdin: bytes = b"") -> bytes:
-        done = littoral(*arguments, "--data-dir", data_dir, stdin=stdin)
+        done = command(*arguments, "--data-dir", data_dir, stdin=stdin, environment=ENVIRONMENT)
         assert (done.returncode, done.stderr) == (0, b"")
         return done.stdout
 

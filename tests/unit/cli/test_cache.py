@@ -1,16 +1,15 @@
-"""littoral cache, as processes against a real hub."""
+"""littoral cache, against a real hub."""
 
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
 
+from tests.support.commands import command
 from tests.support.operator_hub import serving_root
 
-DEADLINE_S = 60
 ENVIRONMENT = {"PATH": os.environ["PATH"], "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
 
 
@@ -22,8 +21,8 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def cache(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "littoral.cli.main", "cache", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=DEADLINE_S, check=False)
+    done = command("cache", *arguments, environment=ENVIRONMENT)
+    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 def test_what_came_of_it_is_said(data_dir: str) -> None:

@@ -1,4 +1,4 @@
-"""littoral dlq, as processes against a real hub: what is listed, shown, retried and dropped."""
+"""littoral dlq, against a real hub: what is listed, shown, retried and dropped."""
 
 import asyncio
 import base64
@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from littoral.store.dead_letters import PART_BYTES, append_dead_letters, dead_letters
+from tests.support.commands import command
 from tests.support.operator_hub import serving_root
 from tests.support.stores import local_store
 
@@ -54,8 +55,7 @@ def data_dir(tmp_path: Path) -> Iterator[Path]:
 
 
 def dlq(data_dir: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-m", "littoral.cli.main", "dlq", *arguments, "--data-dir", str(data_dir)]
-    return subprocess.run(command, capture_output=True, env=ENVIRONMENT, timeout=DEADLINE_S, check=False)
+    return command("dlq", *arguments, "--data-dir", data_dir, environment=ENVIRONMENT)
 
 
 def done(data_dir: Path, *arguments: str) -> str:
