@@ -24,6 +24,8 @@ SYSTEM_STREAMS = (
     "quarantine",
     "purges",
     "queues",
+    "mqtt",
+    "mqtt-tree",
 )
 """First parts of the paths of streams that Littoral writes itself, and whose records it relies on."""
 

@@ -13,12 +13,19 @@ from typing import Protocol, cast
 
 from littoral.core.limits import Limits
 from littoral.core.mqtt_limits import MQTT_CONNECTIONS
+from littoral.iot.access import Arrival
 from littoral.iot.broker import Broker
 from littoral.iot.outbox import Outbox
+from littoral.iot.rates import ConnectionRate
 
 SWEEP_S = 1.0
 _HIGH_WATER_BYTES = 64 * 1024
 """How much a transport may hold; beyond it, output waits in the outbox, which can drop what is old."""
+
+
+def address_of(name: object) -> str:
+    """The IP address in what a socket says of its peer; nothing where it has none."""
+    return str(name[0]) if isinstance(name, tuple) and name else ""
 
 
 class Acceptor(Protocol):
@@ -48,13 +55,26 @@ class MqttListener:
         """Of the node."""
         return self.broker.limits
 
+    def rate(self) -> ConnectionRate:
+        """How fast one more socket takes connections."""
+        return ConnectionRate(self.limits, self.broker.clock, self.broker.rates)
+
     async def start(
-        self, listening: socket.socket, client: "Callable[[MqttListener], asyncio.Protocol] | None" = None
+        self,
+        listening: socket.socket,
+        client: "Callable[[MqttListener], MqttClient] | None" = None,
+        name: str = "mqtt",
     ) -> None:
         """Accept clients on a socket that is bound and listening already. client: makes what carries each of them; None for
-        MQTT as it is."""
-        make = client or PlainClient
-        self._servers.append(await self._loop.create_server(lambda: make(self), sock=listening))
+        MQTT as it is. name: see Arrival.listener."""
+        make, rate = client or PlainClient, self.rate()
+
+        def come() -> MqttClient:
+            made = make(self)
+            made.came_to, made.rate = name, rate
+            return made
+
+        self._servers.append(await self._loop.create_server(come, sock=listening))
         self._begin()
 
     def add(self, acceptor: Acceptor) -> None:
@@ -118,6 +138,13 @@ class MqttListener:
 class MqttClient(asyncio.Protocol):
     """One connection: a protocol to the loop, a channel to the broker."""
 
+    came_to = ""
+    """See Arrival.listener."""
+    subject = ""
+    """See Arrival.subject."""
+    rate: ConnectionRate | None = None
+    """By which it has to wait; None where it has waited already."""
+
     def __init__(self, listener: MqttListener, certified: str | None = None) -> None:
         """certified: see Broker.connect."""
         self._listener = listener
@@ -131,6 +158,16 @@ class MqttClient(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=_HIGH_WATER_BYTES)
         if not self._listener.opened():
             self._connection.close("too-many", "too many connections are open; limit mqtt-connections")
+            return
+        address = address_of(transport.get_extra_info("peername"))
+        wait_s = 0.0 if self.rate is None else self.rate.wait_s(address)
+        arrival = Arrival(address, self.came_to, self.subject, wait_s is None)
+        self._connection.arrive(arrival, wait_s or 0.0)
+        if wait_s:
+            loop = asyncio.get_running_loop()
+            # uvloop begins to read after this, whatever was said before.
+            loop.call_soon(self.pause)
+            loop.call_later(wait_s, self._connection.unblock)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None

@@ -11,6 +11,7 @@ from littoral.core.mqtt_limits import MQTT_CONNECT_S
 from littoral.drivers.mqtt import MqttClient, MqttListener
 from littoral.drivers.web_handshake import TlsAcceptor, TlsTerms
 from littoral.drivers.web_host import Refused, Ticked
+from littoral.security.certificate_user import certificate_subject
 
 _SHUTDOWN_S = 2.0
 """In which a client has to say that it has ended, too; its MQTT has ended already."""
@@ -28,16 +29,29 @@ class MqttTls:
         context: ssl.SSLContext,
         client: MakeClient,
         user_of: Callable[[bytes], str | None],
+        name: str = "",
     ) -> None:
         """listening: is closed with this. client: makes what carries each client, by the user that its certificate names.
-        user_of: says who that is, of a certificate in DER."""
+        user_of: says who that is, of a certificate in DER. name: see Arrival.listener."""
         self._listener = listener
         self._client = client
         self._user_of = user_of
         self._handshakes: set[Ticked] = set()
         """Those under way: they are connections as any other."""
         self._tasks: set[asyncio.Task[None]] = set()
-        self._acceptor = TlsAcceptor(listening, self, TlsTerms(context, listener.limits[MQTT_CONNECT_S], _SHUTDOWN_S))
+        self._name = name
+        self._rate = listener.rate()
+        terms = TlsTerms(context, listener.limits[MQTT_CONNECT_S], _SHUTDOWN_S, self._admit)
+        self._acceptor = TlsAcceptor(listening, self, terms)
+
+    async def _admit(self, address: str) -> bool:
+        """Before its handshake: that is what costs most of a connection."""
+        wait_s = self._rate.wait_s(address)
+        if wait_s is None:
+            self._listener.broker.counters.refused += 1
+            return False
+        await asyncio.sleep(wait_s)
+        return True
 
     def close(self) -> None:
         """Accept no more, and end the handshakes that are under way."""
@@ -61,6 +75,7 @@ class MqttTls:
         self.closed(connection)
         shown = transport.get_extra_info("ssl_object").getpeercert(binary_form=True)
         client = self._client(self._listener, self._user_of(shown) if shown else None)
+        client.came_to, client.subject = self._name, certificate_subject(shown) if shown else ""
         transport.set_protocol(client)
         client.connection_made(transport)
 

@@ -7,7 +7,7 @@ So they are accepted here: what servers of asyncio say of a connection they say 
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol, cast
 
 from msgspec import Struct
@@ -27,6 +27,8 @@ class TlsTerms(Struct, frozen=True):
     handshake_s: float
     shutdown_s: float
     """In which a client has to say that it has ended, too."""
+    admit: Callable[[str], Awaitable[bool]] | None = None
+    """Asked with a client's address before its handshake begins, and may take its time; False: it does not begin. None: it begins."""
 
 
 class HandshakeHost(Protocol):
@@ -114,6 +116,9 @@ class _Handshake:
 
     async def _agree(self, accepted: socket.socket, terms: TlsTerms) -> None:
         try:
+            if terms.admit is not None and not await _is_admitted(accepted, terms.admit):
+                accepted.close()
+                return
             await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: _Agreed(self._done),
                 accepted,
@@ -141,6 +146,16 @@ class _Handshake:
         """See Ticked."""
         if self._task is not None:
             self._task.cancel()
+
+
+async def _is_admitted(accepted: socket.socket, admit: Callable[[str], Awaitable[bool]]) -> bool:
+    try:
+        return await admit(str(accepted.getpeername()[0]))
+    except OSError:
+        return False  # The client has gone.
+    except asyncio.CancelledError:
+        accepted.close()
+        raise
 
 
 class _Agreed(asyncio.Protocol):

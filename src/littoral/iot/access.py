@@ -5,7 +5,40 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from littoral.core.resources.topic_filters import filter_covers, topic_matches
 from littoral.wire.mqtt import MQTT_3_1_1, ReasonCode
+
+
+class Arrival(Struct, frozen=True):
+    """By which way a client came."""
+
+    address: str = ""
+    """Its IP address; that of the last one before the node, where there are proxies."""
+    listener: str = ""
+    """Which listener it came to: "mqtt" for `listen.mqtt`, else the address in the node's document."""
+    subject: str = ""
+    """Of the certificate that it has shown and the listener has checked (RFC 4514)."""
+    over_rate: bool = False
+    """Whether it is one too many just now."""
+
+
+NOWHERE = Arrival()
+
+
+class Rights(Struct, frozen=True):
+    """What one client may do, besides what the node's document says."""
+
+    publish: tuple[str, ...] | None = None
+    """Topic filters; None: no bound."""
+    subscribe: tuple[str, ...] | None = None
+
+    def may_publish(self, topic: str) -> bool:
+        """Whether one of them is about a topic."""
+        return self.publish is None or any(topic_matches(each, topic) for each in self.publish)
+
+    def may_subscribe(self, topic_filter: str) -> bool:
+        """Whether one of them has all of a subscription."""
+        return self.subscribe is None or any(filter_covers(each, topic_filter) for each in self.subscribe)
 
 
 class Client(Struct, frozen=True):
@@ -18,6 +51,9 @@ class Client(Struct, frozen=True):
     certified: str | None = None
     """The user that its certificate names, which the listener has checked; `username` is the same then, unless the client
     gave another."""
+    arrival: Arrival = NOWHERE
+    """Known while it connects."""
+    rights: Rights | None = None
 
 
 class Challenge(Struct, frozen=True):
@@ -31,15 +67,22 @@ class Proved(Struct, frozen=True):
 
     data: bytes | None = None
     """The last word to it."""
+    username: str | None = None
+    """What it is called from now on; None: as it called itself."""
+    rights: Rights | None = None
+    until_s: float | None = None
+    """When its connection ends, by the monotonic clock; None: never."""
 
 
 class Refused(Struct, frozen=True):
     """It is not."""
 
     message: str = "its authentication failed"
+    reason: ReasonCode = ReasonCode.NOT_AUTHORIZED
 
 
 Step = Challenge | Proved | Refused
+Verdict = bool | Proved | Refused
 
 
 class Exchange(Protocol):
@@ -54,7 +97,7 @@ class Access(Protocol):
     """What the broker asks of the node. Answers are for the moment: they are asked for again with each CONNECT, SUBSCRIBE and
     publish; after a change of what `may_publish` says, `Broker.access_changed` is to be called."""
 
-    def may_connect(self, client: Client, password: bytes | None) -> bool | Awaitable[bool]:
+    def may_connect(self, client: Client, password: bytes | None) -> Verdict | Awaitable[Verdict]:
         """Whether its credentials are right. What takes time returns an awaitable, during which the client is not read."""
         ...
 
@@ -86,7 +129,7 @@ class LoginOnly:
     def __init__(self, authenticate: Authenticate) -> None:
         self._authenticate = authenticate
 
-    def may_connect(self, client: Client, password: bytes | None) -> bool | Awaitable[bool]:
+    def may_connect(self, client: Client, password: bytes | None) -> Verdict | Awaitable[Verdict]:
         """See Access.may_connect."""
         return self._authenticate(client.client_id, client.username, password)
 

@@ -4,7 +4,7 @@ A client's publishes go to the intake (rules, storage) and to subscribers. A pub
 synced: as a reading, and in the queues of all sessions that are kept and get it. See docs/adr/0036-mqtt-5.md.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -14,24 +14,29 @@ from littoral.core.garbage import uncollected
 from littoral.core.intake import Intake
 from littoral.core.limits import Limits
 from littoral.core.mqtt_limits import MQTT_TOPICS
+from littoral.core.order import Order
 from littoral.core.tasks import Tasks
-from littoral.iot.access import Access
+from littoral.iot.access import NOWHERE, Access
 from littoral.iot.broker_counters import BrokerCounters, BrokerStatistics
 from littoral.iot.channel import Channel
 from littoral.iot.connection import Connection
 from littoral.iot.endings import KICKED, SHUTDOWN, TAKEOVER
 from littoral.iot.fast_path import FastPath
+from littoral.iot.global_records import Way
 from littoral.iot.handshake import Handshake
 from littoral.iot.message import Message
+from littoral.iot.rates import Rates
 from littoral.iot.retained import Retained
 from littoral.iot.route import Route
-from littoral.iot.session import Session
-from littoral.iot.session_store import Change, Retain, SessionStore
-from littoral.iot.session_writes import SessionWrites
+from littoral.iot.session import Presence, Session
+from littoral.iot.session_store import Change, Passed, Retain, SessionStore
+from littoral.iot.session_writes import SessionWrites, Written
 from littoral.iot.sessions import Sessions
 from littoral.iot.shared_frames import SharedFrames
 from littoral.iot.system_topics import system_messages
+from littoral.iot.topic_values import TopicValues
 from littoral.iot.volatile_sessions import VolatileSessions
+from littoral.iot.watch import Watch
 from littoral.wire import mqtt
 from littoral.wire.mqtt import MQTT_3_1_1, MQTT_5, NO_PROPERTIES
 
@@ -52,6 +57,7 @@ class Broker:
         store: SessionStore | None = None,
         *,
         reject_new: bool = False,
+        rates: Rates = Rates(),  # noqa: B008 - frozen
     ) -> None:
         """tasks: runs credential checks that take time. store: keeps sessions and retained messages through a restart; without
         one, they end with the process. reject_new: a session's full queue takes no more, instead of dropping its oldest."""
@@ -60,9 +66,14 @@ class Broker:
         self.limits = limits
         self.access = access
         self.tasks = tasks
+        self.rates = rates
+        self.reject_new = reject_new
         self.counters = BrokerCounters()
         self.retained = Retained(limits)
         self.frames = SharedFrames()
+        self.values = TopicValues(clock, limits)
+        self.watches: set[Watch] = set()
+        """Of operators who follow topics."""
         self.writes = SessionWrites(
             VolatileSessions(intake) if store is None else store, clock, self.counters, keeps=store is not None
         )
@@ -75,6 +86,8 @@ class Broker:
             self._subscribers_changed,
             reject_new=reject_new,
         )
+        self.way_of: Callable[[str], Way | None] = lambda topic: None
+        """By which messages of a topic go to other nodes; who changes it calls `routes_changed`."""
         self._fast = {level: FastPath(level) for level in (MQTT_3_1_1, MQTT_5)}
         self._own_paths: dict[FastPath, None] = {}
         """Those that have learned something."""
@@ -109,6 +122,7 @@ class Broker:
         now_s = self.clock.monotonic_s()
         for connection in list(self._connections):
             connection.sweep(now_s)
+        self.values.refill()
         self.sessions.sweep(now_s)
         if now_s >= self._system_due_s:
             self._system_due_s = now_s + SYSTEM_INTERVAL_S
@@ -129,6 +143,41 @@ class Broker:
         except mqtt.RemoteProtocolError as error:
             raise InvalidInput("publish to topic", repr(topic[:120]), str(error)) from error
         self._dispatch(Message(topic, payload, qos, retain))
+
+    def publish_as_client(self, message: Message, written: Written) -> None:
+        """Let a message pass as a client's would, through the intake too. written: told once it may be acknowledged, or why not.
+        Raises RemoteProtocolError for what is no topic name."""
+        route = self.route(message.topic.encode(), MQTT_5)
+        if message.qos == 0:
+            if route.fold is not None:
+                route.fold(message.payload)
+            self._dispatch(message)
+            written(None)
+            return
+        record = msgspec.msgpack.encode((message.topic, message.payload, self.clock.wall_ms()))
+        self._dispatch(message, (record,), written=written)
+
+    def take_over(
+        self, messages: Sequence[Message], retained: Sequence[Message], passed: Passed, written: Written
+    ) -> None:
+        """Send messages of other nodes' clients to the subscribers here, once they are in the queues of all sessions that are kept,
+        in the transaction that notes them as passed. retained: those that become the retained message of their topic, or end that
+        with an empty payload. written: told what came of it."""
+        changes: list[Change] = [passed]
+        for message in retained:
+            kept = self.retained.keep(message) and message.payload
+            changes.append(Retain(message.topic, message if kept else None))
+        plans = [self.route(each.topic.encode()).plan(each, changes) for each in messages]
+        for each in messages:
+            self.values.note_own(each.topic.encode(), each.payload)
+
+        def done(error: BaseException | None) -> None:
+            if error is None:
+                for plan in plans:
+                    plan.run()
+            written(error)
+
+        self.writes.write(changes, Order(), (), done)
 
     def kick(self, client_id: str) -> bool:
         """Close the connection of a client; whether it had one. Its session stays."""
@@ -177,7 +226,7 @@ class Broker:
             return route
         name = mqtt.check_topic(topic, level)
         targets, groups = self.sessions.subscriptions.match(name)
-        route = Route(name, self.intake.route(name), targets, groups, self.writes.store)
+        route = Route(name, self.intake.route(name), targets, groups, self.writes.store, self.way_of(name))
         if len(self.routes) >= self.limits[MQTT_TOPICS]:
             self.limits.hit(MQTT_TOPICS)
         else:
@@ -193,7 +242,11 @@ class Broker:
         if old is not None and (owner := self._owners.get(old)) is not None:
             owner.close(TAKEOVER, "another connection uses its client identifier")
         session, present = self.sessions.attach(handshake.connect, client_id, changes)
-        handshake.client = msgspec.structs.replace(handshake.client, client_id=client_id)
+        came = handshake.client
+        session.presence = Presence(came.username, came.arrival.address, came.arrival.listener, self.clock.wall_ms())
+        # By which way it came is of interest while it connects: memory for each connection is not to be had for it.
+        arrival = NOWHERE if handshake.connect.properties.authentication_method is None else handshake.client.arrival
+        handshake.client = msgspec.structs.replace(handshake.client, client_id=client_id, arrival=arrival)
         self._owners[session] = connection
         return session, present
 
@@ -210,15 +263,28 @@ class Broker:
             self.sessions.detach(session, goodbye=goodbye)
 
     def _new_client_id(self) -> str:
-        """One that no client was given before, also not before a restart."""
-        self._unnamed += 1
-        return f"auto-{self._began_ms:x}-{self._unnamed}"
+        """One that no client was given before, also not before a restart, and that no session has [MQTT-3.2.2-16]: a client may
+        call itself what another would be called next."""
+        while True:
+            self._unnamed += 1
+            client_id = f"auto-{self._began_ms:x}-{self._unnamed}"
+            if self.sessions.get(client_id) is None:
+                return client_id
 
     # --- Messages of no connection
 
-    def _dispatch(self, message: Message, records: Sequence[bytes] = (), also: Sequence[Change] = ()) -> None:
-        """Send a message on, and write what has to be kept of it, with what follows from it; nobody waits for that."""
-        route = self.route(message.topic.encode())
+    def _dispatch(
+        self,
+        message: Message,
+        records: Sequence[bytes] = (),
+        also: Sequence[Change] = (),
+        written: Written | None = None,
+    ) -> None:
+        """Send a message on, and write what has to be kept of it, with what follows from it. written: told what came of that, of a
+        message of QoS 1 or 2; None: nobody waits for it."""
+        topic = message.topic.encode()
+        route = self.route(topic)
+        self.values.note_own(topic, message.payload)
         changes: list[Change] = []
         if message.retain:
             kept = self.retained.keep(message) and message.payload
@@ -228,10 +294,13 @@ class Broker:
             self.writes.later([each for each in changes if isinstance(each, Retain)])
             self.writes.write_aside("what follows from a message of the broker's own", also)
             return
+        route.forward(message, changes)
         plan = route.plan(message, changes)
-        self.writes.write_aside(
-            "a message of the broker's own", (*changes, *also) if self.writes.keeps else (), records
-        )
+        needed = (*changes, *also) if self.writes.keeps else ()
+        if written is None:
+            self.writes.write_aside("a message of the broker's own", needed, records)
+        else:
+            self.writes.write(needed, Order(), records, written)
         plan.run()
 
     def _publish_will(self, will: Message, also: Sequence[Change]) -> None:

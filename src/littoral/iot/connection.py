@@ -11,17 +11,21 @@ beside mosquitto.
 """
 
 import logging
+import math
 from io import BytesIO
 from typing import TYPE_CHECKING
 
 from littoral.core.mqtt_limits import MQTT_CONNECT_S, MQTT_PACKET_BYTES
+from littoral.iot.access import Arrival
 from littoral.iot.acks import Acks
 from littoral.iot.channel import Channel
-from littoral.iot.endings import CLOSING_REASONS, KEEP_ALIVE, SEND_QUEUE, STORE_FAILED
+from littoral.iot.control import control, farewell
+from littoral.iot.endings import CLOSING_REASONS, EXPIRED, KEEP_ALIVE, SEND_QUEUE, STORE_FAILED
 from littoral.iot.fast_path import FastPath
 from littoral.iot.inbound import Inbound
 from littoral.iot.joining import Joining, State
 from littoral.iot.outbound import Outbound
+from littoral.iot.pace import Pace
 from littoral.iot.session import Session
 from littoral.iot.subscribing import Subscribing
 from littoral.wire import mqtt
@@ -39,6 +43,10 @@ _RUN_BYTES_LEAST = 1024
 """Beginning and ending a run costs more than it saves for a few frames."""
 _FRAMES_BETWEEN_RUNS = 64
 """What ends a run costs as much as a few frames, so a client that sends nothing for it must not pay that each time."""
+_UNANSWERED, _UNSTORED = 1, 2
+"""Why nothing is read: an answer is waited for, the disk is behind. A third is that the client is too fast (`pace.OVER_RATE`)."""
+_PIECE_BYTES_LEAST = 512
+"""Drops of a packet that never ends are no sign of life [MQTT-3.1.2-22]; a large one on a slow line comes in pieces of such a size."""
 _PINGRESP_FRAME = mqtt.encode(mqtt.PingResp())
 
 
@@ -60,13 +68,16 @@ class Connection:
         "_max_bytes",
         "_needed",
         "_out",
-        "_paused",
+        "_pace",
         "_rest",
         "_rest_bytes",
         "_silence_s",
+        "_stopped",
         "_subscribing",
+        "_values",
         "session",
         "state",
+        "until_s",
     )
 
     def __init__(self, broker: "Broker", channel: Channel, now_s: float, certified: str | None) -> None:
@@ -75,6 +86,7 @@ class Connection:
         self.session: Session | None = None
         self._broker = broker
         self._counters = broker.counters
+        self._values = broker.values
         self._channel = channel
         self._out = Outbound(channel, limits, broker.clock, broker.frames, self._overflowed, self._store_failed)
         self._acks = Acks(broker.writes, limits, self._acknowledge, self._store_failed)
@@ -84,6 +96,8 @@ class Connection:
         self._fast: FastPath
         self.state = State.NEW
         self._max_bytes = limits[MQTT_PACKET_BYTES]
+        self.until_s = math.inf
+        """When its client's login expires, by the monotonic clock."""
         self._goodbye = False
         self._heard = False
         self._silence_s: float = limits[MQTT_CONNECT_S]
@@ -91,7 +105,10 @@ class Connection:
         self._rest: list[bytes] = []
         self._rest_bytes = 0
         self._needed = 0
-        self._paused = False
+        self._stopped = 0
+        """Why nothing is read: bits."""
+        self._pace: Pace | None = None
+        """None for a client that has not published."""
         self._blocked = False
         """Whether nothing may be handled until an answer is there."""
 
@@ -99,14 +116,18 @@ class Connection:
 
     def receive(self, data: bytes) -> None:
         """Bytes from the client, as they came."""
-        self._heard = True
-        self._counters.received_bytes += len(data)
+        counters = self._counters
+        counters.received_bytes += len(data)
+        before = counters.received
         if self._rest_bytes:
             self._rest.append(data)
             self._rest_bytes += len(data)
             if self._rest_bytes < self._needed or self._blocked:
+                if self._blocked or len(data) >= _PIECE_BYTES_LEAST:
+                    self._heard = True
                 return
             data = self._take_rest()
+        self._heard = True
         try:
             position = self._publishes(data) if self.state is State.OPEN else 0
             if position < len(data):
@@ -115,13 +136,18 @@ class Connection:
             self._broken(error)
         if self._acks.collecting:
             self._store()
+        if count := counters.received - before:
+            self._pace = self._pace or Pace(self._broker, self, self._name)
+            self._pace.took(count)
 
     def _store(self) -> None:
         if self._inbound is not None:
             self._inbound.read_is_over()
         self._acks.submit()
-        if self.state is State.OPEN and not self._paused and self._acks.full:
-            self._pause()
+        if self.state is State.OPEN and not self._stopped & _UNSTORED and self._acks.full:
+            self.hold(_UNSTORED)
+        if self._out.unsendable and self.state is State.OPEN:
+            self.finish("too-large", ReasonCode.PACKET_TOO_LARGE, "an answer is larger than what the client takes")
 
     def lost(self) -> None:
         """The network is gone: closed by the client, or broken."""
@@ -134,12 +160,24 @@ class Connection:
             if self._subscribing is not None:
                 self._subscribing.pump()
 
+    def arrive(self, arrival: Arrival, wait_s: float = 0.0) -> None:
+        """Which way the client came. wait_s: when `unblock` will be called, for it has to wait for its turn."""
+        self._joining.arrival = arrival
+        if wait_s:
+            self._deadline_s += wait_s
+            self.block()
+
     def sweep(self, now_s: float) -> None:
-        """Called about every second: closes the connection if the client was silent for too long [MQTT-3.1.2-22]."""
-        if self._heard and self.state is State.OPEN:
+        """Called about every second: closes the connection if the client was silent for too long [MQTT-3.1.2-22], or its login has
+        expired."""
+        if now_s >= self.until_s:
+            self.close(EXPIRED, "its login has expired")
+        elif self._heard and self.state is State.OPEN:
             self._heard = False
             self._deadline_s = now_s + self._silence_s
-        elif now_s >= self._deadline_s and not (self._paused and self.state is State.OPEN):
+        elif now_s >= self._deadline_s and not (self._stopped and self.state is State.OPEN):
+            if self.state is not State.OPEN:
+                self._broker.limits.hit(MQTT_CONNECT_S)
             self.close(KEEP_ALIVE if self.state is State.OPEN else "connect-timeout")
 
     # --- The hot path
@@ -147,13 +185,20 @@ class Connection:
     def _publishes(self, data: bytes) -> int:
         """Take the frames of `data` that are complete; returns where the rest begins, which `_tail` looks at."""
         end = len(data)
-        position = self._run(data, 0) if end >= _RUN_BYTES_LEAST else 0
+        position = self._noted_run(data, 0) if end >= _RUN_BYTES_LEAST else 0
         while position < end:
             following = self._frames(data, position)
             if following == position:
                 break
-            position = self._run(data, following) if following < end else following
+            position = self._noted_run(data, following) if following < end else following
         return position
+
+    def _noted_run(self, data: bytes, position: int) -> int:
+        """As `_run`. Its messages are noted afterwards, in a loop of their own, while there is a budget."""
+        following = self._run(data, position)
+        if self._values.budget > 0:
+            self._values.note_run(data, position, following, self._fast.pad_bytes)
+        return following
 
     def _run(self, data: bytes, position: int) -> int:
         """Take QoS 0 publishes until one comes that is incomplete, of an unknown topic or shape, or something else.
@@ -194,6 +239,7 @@ class Connection:
         find = fast.folds.get
         pad_bytes = fast.pad_bytes
         max_bytes = self._max_bytes
+        values = self._values if self._values.budget > 0 else None
         end = len(data)
         safe = end - 4
         count = 0
@@ -223,6 +269,8 @@ class Connection:
                         if length < 128 and cut < following:
                             fast.shapes[data[position : position + 4]] = cut - body - 2, following - cut
                         fold(data[cut:following])
+                        if values is not None:
+                            values.note(data[body + 2 : cut - pad_bytes], data[cut:following])
                         position = following
                         continue
                 self._packet(first, data[body:following])
@@ -284,39 +332,11 @@ class Connection:
         assert session is not None, self.state
         assert inbound is not None, self.state
         assert subscribing is not None, self.state
-        match packet:
-            case mqtt.PubAck():
-                session.deliveries.acknowledged(packet.packet_id)
-            case mqtt.PubRec():
-                session.deliveries.received(packet.packet_id, packet.reason, self._acks)
-            case mqtt.PubRel():
-                inbound.release(packet.packet_id)
-            case mqtt.PubComp():
-                session.deliveries.completed(packet.packet_id)
-            case mqtt.Subscribe():
-                subscribing.subscribe(packet)
-            case mqtt.Unsubscribe():
-                subscribing.unsubscribe(packet)
-            case mqtt.Disconnect():
-                self._disconnected(packet, session)
-            case mqtt.Auth():
-                self._joining.authenticate_anew(packet)
-            case mqtt.Connect():
-                raise RemoteProtocolError("MQTT-3.1.0-2", "a second CONNECT", ReasonCode.PROTOCOL_ERROR)
-            case _:
-                raise RemoteProtocolError(
-                    "2.1.2", f"a client does not send {type(packet).__name__}", ReasonCode.PROTOCOL_ERROR
-                )
-
-    def _disconnected(self, packet: mqtt.Disconnect, session: Session) -> None:
-        expiry_s = packet.properties.session_expiry_s
-        if expiry_s is not None:
-            if expiry_s and not session.expiry_s:
-                message = "DISCONNECT keeps a session that CONNECT said ends with its connection"
-                raise RemoteProtocolError("3.14.2.2.2", message, ReasonCode.PROTOCOL_ERROR)
-            session.expiry_s = expiry_s
-        self._goodbye = packet.reason is ReasonCode.NORMAL_DISCONNECTION
-        self.finish("disconnect")
+        if isinstance(packet, mqtt.Disconnect):
+            self._goodbye = farewell(packet, session)
+            self.finish("disconnect")
+        else:
+            control(packet, session, inbound, subscribing, self._joining, self._acks)
 
     # --- Joining
 
@@ -335,15 +355,14 @@ class Connection:
     def block(self) -> None:
         """Handle nothing until `unblock`: an answer is waited for."""
         self._blocked = True
-        if not self._paused:
-            self._pause()
+        self.hold(_UNANSWERED)
 
     def unblock(self) -> None:
         """Go on."""
         if not self._blocked or self.state is State.CLOSED:
             return
         self._blocked = False
-        self._resume()
+        self.go(_UNANSWERED)
         if self._rest_bytes:
             self._needed = 0
             self.receive(b"")
@@ -353,18 +372,22 @@ class Connection:
     def _acknowledge(self, frames: bytes, publishes: int) -> None:
         self._counters.stored += publishes
         self._out.send(frames)
-        if self._paused and not self._blocked and self.state is State.OPEN and self._acks.relaxed:
-            self._heard = True
-            self._resume()
+        if self._stopped & _UNSTORED and self.state is State.OPEN and self._acks.relaxed:
+            self.go(_UNSTORED)
 
-    def _pause(self) -> None:
-        self._paused = True
-        self._channel.pause()
+    def hold(self, why: int) -> None:
+        """Read nothing until `go` for the same reason."""
+        if not self._stopped:
+            self._channel.pause()
+        self._stopped |= why
 
-    def _resume(self) -> None:
-        if self._paused:
-            self._paused = False
-            self._channel.resume()
+    def go(self, why: int) -> None:
+        """Read again, unless there is another reason not to."""
+        if self._stopped & why:
+            self._stopped &= ~why
+            if not self._stopped:
+                self._heard = True
+                self._channel.resume()
 
     @property
     def own_path(self) -> FastPath | None:
@@ -387,6 +410,8 @@ class Connection:
             self._out.answer(mqtt.ConnAck(session_present=False, reason=error.reason))
             self.finish("unsupported-level", None, str(error))
             return
+        if error.reason is ReasonCode.PACKET_TOO_LARGE:
+            self._broker.limits.hit(MQTT_PACKET_BYTES)
         self.finish("protocol", error.reason, str(error))
 
     @property

@@ -26,6 +26,10 @@ from littoral.iot.session_writes import SessionWrites
 from littoral.iot.shared import SharedGroup
 from littoral.wire.mqtt import PubRel, ReasonCode
 
+PACKET_IDS_MOST = 65_534
+"""The greatest identifier that a message gets. The one after it is free in every session: a bridge, which uses a session's identifiers
+at another broker too, subscribes there under it."""
+
 
 class Delivery(Struct, eq=False):
     """A message that waits for one client."""
@@ -89,10 +93,27 @@ class Deliveries:
         return len(self._queue) + len(self._in_flight)
 
     @property
+    def in_flight(self) -> int:
+        """Messages among them that it has been sent."""
+        return len(self._in_flight)
+
+    @property
+    def queued_bytes(self) -> int:
+        """Of those that it has not been sent."""
+        return self._queued_bytes
+
+    @property
     def is_free(self) -> bool:
         """Whether a message would be sent at once."""
         out = self._outbound
         return out is not None and not self._queue and not self._again and self._has_window and out.has_room
+
+    def is_full(self, size: int) -> bool:
+        """Whether the queue has no room for a message of so many bytes."""
+        limits = self._limits
+        return not self.is_free and (
+            len(self._queue) >= limits[MQTT_QUEUE] or self._queued_bytes + size > limits[MQTT_QUEUE_BYTES]
+        )
 
     @property
     def _outstanding(self) -> int:
@@ -130,6 +151,8 @@ class Deliveries:
         self._append(delivery)
         if self._outbound is not None:
             self.pump()
+            if self._queue and not self._has_window and self._most == self._limits[MQTT_INFLIGHT]:
+                self._limits.hit(MQTT_INFLIGHT)
         limits = self._limits
         while len(self._queue) > limits[MQTT_QUEUE]:
             limits.hit(MQTT_QUEUE)
@@ -295,8 +318,8 @@ class Deliveries:
             self.pump()
 
     def _next_id(self) -> int:
-        """A packet identifier that is not in flight; there always is one, as the window is smaller than 65,535."""
+        """A packet identifier that is not in flight; there always is one, as the window has room."""
         while True:
-            self._last_id = self._last_id % 65_535 + 1
+            self._last_id = self._last_id % PACKET_IDS_MOST + 1
             if self._last_id not in self._in_flight and self._last_id not in self._taken:
                 return self._last_id

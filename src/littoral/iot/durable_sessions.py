@@ -14,12 +14,14 @@ from typing import Protocol, cast
 from littoral.core.errors import LittoralError
 from littoral.core.intake import Intake
 from littoral.core.order import Order
+from littoral.iot.global_writes import write_travelling
 from littoral.iot.message import Message
 from littoral.iot.readings import append_readings, readings_stream
 from littoral.iot.session_rows import (
     DONE,
     SENT,
     TAKEN,
+    UNFINISHED,
     decode_message,
     decode_options,
     encode_message,
@@ -32,6 +34,7 @@ from littoral.iot.session_store import (
     EndSubscription,
     EndWill,
     Enqueue,
+    Forward,
     KeepSession,
     KeepSubscription,
     KeepWill,
@@ -39,6 +42,7 @@ from littoral.iot.session_store import (
     KeptSession,
     KeptWill,
     Late,
+    Passed,
     Receive,
     Released,
     Retain,
@@ -107,6 +111,8 @@ class DurableSessions:
             Receive: self._receive,
             Released: self._released,
             Retain: self._retain,
+            Forward: lambda change: (),  # These two are written to streams.
+            Passed: lambda change: (),
         }
 
     # Numbers
@@ -128,6 +134,7 @@ class DurableSessions:
         if records and not changes:
             return self._intake.store(records, order)
         rows = [row for change in changes for row in self._do[type(change)](change)]
+        travelling = [change for change in changes if isinstance(change, Forward | Passed)]
         adds = any(statement is MqttStatement.ADD_MESSAGE for statement, _ in rows)
         if self._urgent or any(isinstance(change, Complete) for change in changes):
             batch = self._begin_batch()
@@ -141,6 +148,7 @@ class DurableSessions:
             elif adds:
                 tx.check_room(readings_stream(tx.node), "telemetry")
             tx.write_mqtt(rows)
+            write_travelling(tx, travelling)
 
         def ended(*, failed: bool) -> None:
             if batch is not None:
@@ -263,7 +271,8 @@ class DurableSessions:
 
     def _keep_subscription(self, change: KeepSubscription) -> Iterable[MqttChange]:
         subscription = change.subscription
-        values = (change.session, subscription.filter, encode_options(subscription), change.identifier)
+        options = encode_options(subscription) | UNFINISHED * change.unfinished
+        values = (change.session, subscription.filter, options, change.identifier)
         return ((MqttStatement.KEEP_SUBSCRIPTION, values),)
 
     def _end_subscription(self, change: EndSubscription) -> Iterable[MqttChange]:
@@ -365,6 +374,8 @@ class DurableSessions:
         for each in stored.subscriptions():
             if (session := sessions.get(each.session)) is not None:
                 session.subscriptions.append((decode_options(each.filter, each.options), each.identifier))
+                if each.options & UNFINISHED:
+                    session.unfinished.add(each.filter)
             else:
                 over.add(each.session)
         for will in stored.wills():

@@ -8,6 +8,8 @@ SHUTDOWN = "shutdown"
 SEND_QUEUE = "send-queue"
 STORE_FAILED = "store-failed"
 KICKED = "kicked"
+EXPIRED = "login-expired"
+MESSAGE_RATE = "message-rate"
 
 CLOSING_REASONS = {
     TAKEOVER: ReasonCode.SESSION_TAKEN_OVER,
@@ -15,6 +17,8 @@ CLOSING_REASONS = {
     SHUTDOWN: ReasonCode.SERVER_SHUTTING_DOWN,
     SEND_QUEUE: ReasonCode.QUOTA_EXCEEDED,
     STORE_FAILED: ReasonCode.SERVER_BUSY,
+    EXPIRED: ReasonCode.MAXIMUM_CONNECT_TIME,
+    MESSAGE_RATE: ReasonCode.MESSAGE_RATE_TOO_HIGH,
     KICKED: ReasonCode.ADMINISTRATIVE_ACTION,
 }
 """Those that are not an error of the client's protocol, which brings its own reason."""

@@ -5,11 +5,14 @@ CONNECT  -->  credentials (may_connect), or an exchange of AUTH packets where it
 """
 
 import logging
+import math
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from littoral.core.mqtt_limits import MQTT_KEEP_ALIVE_S, MQTT_PACKET_BYTES, MQTT_RECEIVE_MAXIMUM, MQTT_TOPIC_ALIASES
-from littoral.iot.access import Challenge, Client, Exchange, Proved
+from littoral.iot.access import Arrival, Challenge, Client, Exchange, Proved, Refused
 from littoral.wire import mqtt
 from littoral.wire.mqtt import MQTT_5, NO_PROPERTIES, Properties, ReasonCode, RemoteProtocolError
 
@@ -34,13 +37,14 @@ class Refusal(Exception):
 class Handshake:
     """One CONNECT, or one authentication anew, until it is known who the client is."""
 
-    __slots__ = ("_broker", "_exchange", "_proved", "_refused", "_send", "_wait", "client", "connect")
+    __slots__ = ("_broker", "_exchange", "_proved", "_refused", "_send", "_wait", "client", "connect", "until_s")
 
     def __init__(
         self,
         broker: "Broker",
         connect: mqtt.Connect,
         certified: str | None,
+        arrival: Arrival,
         send: Callable[[mqtt.Packet], None],
         wait: Callable[[Awaitable[object], Callable[[object], None]], None],
         proved: Callable[[bytes | None], None],
@@ -57,7 +61,9 @@ class Handshake:
         self.connect = connect
         # A certificate says who the client is; it need not say so again.
         username = certified if connect.username is None else connect.username
-        self.client = Client(connect.client_id, username, connect.level, certified)
+        self.client = Client(connect.client_id, username, connect.level, certified, arrival)
+        self.until_s = math.inf
+        """When the connection ends, by the monotonic clock."""
 
     def begin(self) -> None:
         """The first step."""
@@ -67,10 +73,10 @@ class Handshake:
         method = connect.properties.authentication_method
         if method is None:
             verdict = self._broker.access.may_connect(self.client, connect.password)
-            if isinstance(verdict, bool):
+            if isinstance(verdict, bool | Proved | Refused):
                 self._judged(verdict)
             else:
-                self._wait(verdict, lambda answer: self._judged(bool(answer)))
+                self._wait(verdict, self._judged)
             return
         self._exchange = self._broker.access.exchange(self.client, method)
         if self._exchange is None:
@@ -103,8 +109,10 @@ class Handshake:
             )
         self._step(packet.properties.authentication_data)
 
-    def _judged(self, valid: bool) -> None:
-        if valid:
+    def _judged(self, verdict: object) -> None:
+        if isinstance(verdict, Proved | Refused):
+            self._stepped(verdict)
+        elif verdict:
             self._proved(None)
         elif self.client.username is None:
             self._refused(Refusal(ReasonCode.NOT_AUTHORIZED, "it gave no user name"))
@@ -125,10 +133,13 @@ class Handshake:
             properties = Properties(authentication_method=method, authentication_data=step.data)
             self._send(mqtt.Auth(ReasonCode.CONTINUE_AUTHENTICATION, properties))
         elif isinstance(step, Proved):
+            username = self.client.username if step.username is None else step.username
+            self.client = msgspec.structs.replace(self.client, username=username, rights=step.rights)
+            self.until_s = math.inf if step.until_s is None else step.until_s
             self._proved(step.data)
         else:
-            message = getattr(step, "message", "its authentication failed")
-            self._refused(Refusal(ReasonCode.NOT_AUTHORIZED, message))
+            refused = step if isinstance(step, Refused) else Refused()
+            self._refused(Refusal(refused.reason, refused.message))
 
 
 def agreed_keep_alive_s(broker: "Broker", connect: mqtt.Connect) -> int:

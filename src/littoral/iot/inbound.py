@@ -4,9 +4,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from littoral.core.mqtt_limits import MQTT_RECEIVE_MAXIMUM, MQTT_TOPIC_ALIASES
+from littoral.core.mqtt_limits import MQTT_QUEUE, MQTT_RECEIVE_MAXIMUM, MQTT_TOPIC_ALIASES
 from littoral.iot.access import Client
 from littoral.iot.acks import Acks
+from littoral.iot.bridge_names import is_bridge
 from littoral.iot.fast_path import FastPath
 from littoral.iot.message import Message
 from littoral.iot.outbound import Outbound
@@ -40,9 +41,12 @@ class Inbound:
         "_broker",
         "_client",
         "_out",
+        "_receiving",
+        "_rejects",
         "_restricted",
         "_routes",
         "_session",
+        "_values",
         "fast",
     )
 
@@ -54,7 +58,12 @@ class Inbound:
         self._acks = acks
         self._aliases: dict[int, bytes] = {}
         self._arrived_ms = 0
+        self._receiving = 0
+        """QoS 2 publishes that wait for the disk, and are among the session's received ones already."""
         self._routes = broker.routes
+        self._values = broker.values
+        self._rejects = broker.reject_new and out.is_v5
+        """Whether it is told of messages that all for whom they are have no room for."""
         self._restricted = broker.access.restricts(client)
         self.fast = broker.fast_path(client.level, own=self._restricted)
 
@@ -78,13 +87,15 @@ class Inbound:
         topic = body[2:cut]
         if qos == _QOS_1 and not first & _RETAIN_BIT and not self._restricted:
             route = self._routes.get(topic)
-            if route is not None and not route.has_targets and not route.is_server:
+            if route is not None and route.is_plain:
                 # The usual reading: nobody but the disk waits for it.
                 if self._out.is_v5:
                     self._check_quota()
                 counters = self._broker.counters
                 counters.received += 1
                 counters.received_qos1 += 1
+                if self._values.budget > 0:
+                    self._values.note(topic, body[payload_at:])
                 arrived_ms = self._arrived_ms = self._arrived_ms or self._broker.clock.wall_ms()
                 self._acks.add(_PUBACK + packet_id, _encode_record((route.name, body[payload_at:], arrived_ms)))
                 return
@@ -96,6 +107,10 @@ class Inbound:
         packet_id = b"" if packet.packet_id is None else packet.packet_id.to_bytes(2, "big")
         topic = self._topic(packet)
         properties = packet.properties
+        if properties.subscription_ids:
+            raise RemoteProtocolError(
+                "MQTT-3.3.4-6", "a publish of a client has a subscription identifier", ReasonCode.PROTOCOL_ERROR
+            )
         if properties.payload_format == 1 and not _is_text(packet.payload):
             self._refuse(packet.qos, packet_id, ReasonCode.PAYLOAD_FORMAT_INVALID)
             return
@@ -110,6 +125,7 @@ class Inbound:
         if alias is None:
             return packet.topic.encode()
         if not 1 <= alias <= self._broker.limits[MQTT_TOPIC_ALIASES]:
+            self._broker.limits.hit(MQTT_TOPIC_ALIASES)
             raise RemoteProtocolError(
                 "MQTT-3.3.2-9", f"the topic alias {alias} is not allowed", ReasonCode.TOPIC_ALIAS_INVALID
             )
@@ -144,8 +160,16 @@ class Inbound:
             self._broker.counters.denied += 1
             self._refuse(qos, packet_id, ReasonCode.NOT_AUTHORIZED)
             return
+        if qos and self._rejects and not retain and route.is_full(self._client.client_id, len(topic) + len(payload)):
+            # Nobody has it and nobody will: the client is told that it was not taken, for it would send it again otherwise.
+            self._broker.limits.hit(MQTT_QUEUE)
+            self._broker.counters.dropped += 1
+            self._refuse(qos, packet_id, ReasonCode.QUOTA_EXCEEDED)
+            return
+        if self._values.budget > 0:
+            self._values.note(topic, payload)
         message = None
-        if retain or properties is not NO_PROPERTIES or expires_ms is not None or route.has_targets:
+        if retain or properties is not NO_PROPERTIES or expires_ms is not None or not route.is_plain:
             publisher = self._client.client_id
             message = Message(route.name, payload, qos, bool(retain), properties, expires_ms, publisher)
         if qos:
@@ -189,6 +213,7 @@ class Inbound:
         if message is not None:
             if message.retain:
                 changes.append(self._retain(message))
+            route.forward(message, changes)
             plan = route.plan(message, changes)
         if qos == 2:
             self._receive(plan, int.from_bytes(packet_id, "big"), changes)
@@ -203,10 +228,12 @@ class Inbound:
         a crash, when the client repeats it."""
         session = self._session
         session.received.add(packet_id)
+        self._receiving += 1
         if session.number:
             changes.append(Receive(session.number, packet_id))
 
         def written(error: BaseException | None) -> None:
+            self._receiving -= 1
             if error is not None:
                 session.received.discard(packet_id)
             elif plan is not None:
@@ -235,12 +262,13 @@ class Inbound:
         self._acks.change([Released(session.number, packet_id)] if session.number else [], written)
 
     def _check_quota(self) -> None:
-        """The client must not have more unanswered than this broker said that it takes [MQTT-3.3.4-9]."""
-        waiting = self._acks.unacknowledged + len(self._session.received)
-        if waiting >= self._broker.limits[MQTT_RECEIVE_MAXIMUM]:
+        """The client must not have more unanswered than this broker said that it takes [MQTT-3.3.4-7]. A bridge says so to the other
+        broker, whose messages they are; one of MQTT 3.1.1 knows no such bound."""
+        waiting = self._acks.unacknowledged - self._receiving + len(self._session.received)
+        if waiting >= self._broker.limits[MQTT_RECEIVE_MAXIMUM] and not is_bridge(self._client.client_id):
             self._broker.limits.hit(MQTT_RECEIVE_MAXIMUM)
             raise RemoteProtocolError(
-                "MQTT-3.3.4-9",
+                "MQTT-3.3.4-7",
                 f"more than {self._broker.limits[MQTT_RECEIVE_MAXIMUM]} publishes wait for their acknowledgement",
                 ReasonCode.RECEIVE_MAXIMUM_EXCEEDED,
             )

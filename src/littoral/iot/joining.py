@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from littoral.iot.access import NOWHERE
 from littoral.iot.acks import Acks
 from littoral.iot.handshake import Handshake, Refusal, agreed_keep_alive_s, agreement
 from littoral.iot.inbound import Inbound
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+LONGEST_NEW_CLIENT_ID = "x" * 40
+"""As long as any identifier that the broker gives to a client."""
+
 
 class State(Enum):
     """Of a connection; see `littoral.iot.connection`."""
@@ -34,7 +38,7 @@ class State(Enum):
 class Joining:
     """What a connection does before it is open; and later, where the client proves anew who it is."""
 
-    __slots__ = ("_acks", "_broker", "_certified", "_connection", "_handshake", "_out")
+    __slots__ = ("_acks", "_broker", "_certified", "_connection", "_handshake", "_out", "arrival")
 
     def __init__(
         self, connection: "Connection", broker: "Broker", certified: str | None, out: Outbound, acks: Acks
@@ -46,6 +50,7 @@ class Joining:
         self._out = out
         self._acks = acks
         self._handshake: Handshake | None = None
+        self.arrival = NOWHERE
 
     @property
     def client_id(self) -> str:
@@ -59,8 +64,19 @@ class Joining:
             connection.state = State.JOINING
             self._out.opened(packet, self._broker.limits)
             self._handshake = Handshake(
-                self._broker, packet, self._certified, self._out.answer, self._wait, self._proved, self._refuse
+                self._broker,
+                packet,
+                self._certified,
+                self.arrival,
+                self._out.answer,
+                self._wait,
+                self._proved,
+                self._refuse,
             )
+            if self.arrival.over_rate:
+                # Without a word in the log for each: there are many, and the limit is counted.
+                self._refuse(Refusal(ReasonCode.CONNECTION_RATE_EXCEEDED, ""))
+                return
             try:
                 self._handshake.begin()
             except Refusal as refusal:
@@ -111,6 +127,7 @@ class Joining:
         connection, handshake = self._connection, self._handshake
         assert handshake is not None, connection.state
         connect = handshake.connect
+        connection.until_s = handshake.until_s
         if connection.state is State.OPEN:
             method = connect.properties.authentication_method
             properties = Properties(authentication_method=method, authentication_data=data)
@@ -118,6 +135,7 @@ class Joining:
             return
         try:
             handshake.check_will()
+            self._check_room(connect, data)
         except Refusal as refusal:
             self._refuse(refusal)
             return
@@ -133,6 +151,14 @@ class Joining:
         if connection.state is State.JOINING:
             connection.block()
 
+    def _check_room(self, connect: mqtt.Connect, data: bytes | None) -> None:
+        """Raises Refusal for a client that takes no packet as large as CONNACK, which has to come before any other [MQTT-3.2.0-1]."""
+        out = self._out
+        if out.max_bytes is not None:
+            properties = agreement(self._broker, connect, connect.client_id or LONGEST_NEW_CLIENT_ID, data)
+            if not out.encoded(mqtt.ConnAck(session_present=False, properties=properties)):
+                raise Refusal(ReasonCode.PACKET_TOO_LARGE, "CONNACK is larger than what it takes")
+
     def _sent(self, error: BaseException | None, session: Session) -> None:
         """CONNACK is sent, and its session on disk; or that failed, which closes the connection."""
         connection, handshake = self._connection, self._handshake
@@ -140,14 +166,14 @@ class Joining:
             return
         assert handshake is not None, session
         client = handshake.client
-        connection.open(
-            Inbound(self._broker, client, session, self._out, self._acks),
-            Subscribing(self._broker, client, session, self._out, self._acks),
-        )
+        subscribing = Subscribing(self._broker, client, session, self._out, self._acks)
+        connection.open(Inbound(self._broker, client, session, self._out, self._acks), subscribing)
         if handshake.connect.properties.authentication_method is None:
             self._handshake = None
+        self.arrival = NOWHERE
         session.outbound = self._out
         session.deliveries.attach(self._out)
+        subscribing.opened()
         connection.unblock()
 
     def _refuse(self, refusal: Refusal) -> None:

@@ -27,6 +27,7 @@ class Outbound:
         "_channel",
         "_clock",
         "_frames",
+        "_has_overflowed",
         "_overflowed",
         "closed",
         "failed",
@@ -37,6 +38,7 @@ class Outbound:
         "plain",
         "receive_maximum",
         "says_why",
+        "unsendable",
     )
 
     def __init__(
@@ -54,6 +56,7 @@ class Outbound:
         self._clock = clock
         self._frames = frames
         self._overflowed = overflowed
+        self._has_overflowed = False
         self.failed = failed
         self._aliases: dict[str, int] = {}
         self._aliases_most = 0
@@ -68,6 +71,8 @@ class Outbound:
         self.receive_maximum = RECEIVE_MOST
         self.says_why = True
         """Whether the client takes reason strings, and user properties, on packets other than PUBLISH."""
+        self.unsendable = False
+        """Whether an answer was larger than the client takes: it would wait for it in vain."""
 
     def opened(self, connect: Connect, limits: Limits) -> None:
         """What the client said of itself."""
@@ -91,7 +96,8 @@ class Outbound:
             return
         outbox = self.outbox
         outbox.add(frame)
-        if outbox.overflowed:
+        if outbox.overflowed and not self._has_overflowed:
+            self._has_overflowed = True  # Once: the goodbye that follows goes into the same full queue.
             self._overflowed()
         else:
             self._channel.wake(outbox)
@@ -107,6 +113,7 @@ class Outbound:
         if self.max_bytes is not None and len(frame) > self.max_bytes:
             frame = mqtt.encode(_without_explanation(packet), self.level)
             if len(frame) > self.max_bytes:
+                self.unsendable = True
                 return b""
         return frame
 

@@ -5,10 +5,10 @@ from typing import TypeAlias, cast
 
 from littoral.core.limits import Limits
 from littoral.core.mqtt_limits import MQTT_RETAINED, MQTT_RETAINED_BYTES
-from littoral.core.resources import topic_matches
 from littoral.iot.message import Message
+from littoral.iot.retained_walk import Branch, Walk, walk
 
-_Branch: TypeAlias = "dict[str | None, Message | _Branch]"
+_Branch: TypeAlias = Branch
 """What lies below each name: another branch, or a message, where only one has a topic that begins so: a million topics that differ
 in the last name but one need no branch each. The message of the topic that ends here is below None."""
 
@@ -71,6 +71,18 @@ class Retained:
         assert not isinstance(message, dict), topic
         return message if message is not None and message.topic == topic else None
 
+    def below(self, prefix: str) -> Iterator[Message]:
+        """The message of a topic, and those of all topics below it, in no order; of the empty prefix all but the server's own."""
+        branch = self._root
+        for name in prefix.split("/") if prefix else ():
+            held = branch.get(name)
+            if not isinstance(held, dict):
+                if held is not None and f"{held.topic}/".startswith(f"{prefix}/"):
+                    yield held
+                return
+            branch = held
+        yield from _below(branch, front=not prefix)
+
     def forget(self, message: Message) -> bool:
         """Remove exactly this message: it has expired. Whether it was there."""
         if self.get(message.topic) is not message:
@@ -96,40 +108,13 @@ class Retained:
             if branch:
                 return
 
+    def walk(self, topic_filter: str) -> Walk:
+        """The messages of a filter, step by step: see `retained_walk.walk`."""
+        return walk(self._root, topic_filter)
+
     def match(self, topic_filter: str) -> list[Message]:
-        """The messages a new subscription to `topic_filter` gets."""
-        names = topic_filter.split("/")
-        if "+" not in names and names[-1] != "#":
-            exact = self.get(topic_filter)
-            return [] if exact is None else [exact]
-        found: list[Message] = []
-        current: list[_Branch] = [self._root]
-        for depth, name in enumerate(names):
-            if name == "#":
-                for each in current:
-                    found.extend(_below(each, front=depth == 0))
-                return found
-            current, alone = _step(current, name, front=depth == 0)
-            found.extend(each for each in alone if topic_matches(topic_filter, each.topic))
-        found.extend(cast("Message", each[None]) for each in current if None in each)
-        return found
-
-
-def _step(current: list[_Branch], name: str, *, front: bool) -> tuple[list[_Branch], list[Message]]:
-    """What lies one level further down: branches, and messages that are alone there."""
-    branches: list[_Branch] = []
-    alone: list[Message] = []
-    for each in current:
-        if name != "+":
-            below = [each[name]] if name in each else []
-        else:
-            below = [value for key, value in each.items() if key is not None and not (front and key.startswith("$"))]
-        for found in below:
-            if isinstance(found, dict):
-                branches.append(found)
-            else:
-                alone.append(found)
-    return branches, alone
+        """The messages of a filter, at once."""
+        return [message for message in self.walk(topic_filter) if message is not None]
 
 
 def _below(start: _Branch, *, front: bool) -> Iterator[Message]:

@@ -7,8 +7,9 @@ from msgspec import Struct
 
 from littoral.core.intake import Fold
 from littoral.iot.deliveries import Delivery
+from littoral.iot.global_records import Way
 from littoral.iot.message import Message
-from littoral.iot.session_store import Change, Enqueue, Recipient, Recipients, SessionStore
+from littoral.iot.session_store import Change, Enqueue, Forward, Recipient, Recipients, SessionStore
 from littoral.iot.shared import SharedGroup
 from littoral.iot.terms import Grant, Terms, merged, merged_for_publisher
 from littoral.wire.mqtt import MQTT_3_1_1, MQTT_5, publish_frame
@@ -47,8 +48,10 @@ class Route:
         "fold",
         "has_targets",
         "is_local",
+        "is_plain",
         "is_server",
         "name",
+        "way",
     )
 
     def __init__(
@@ -58,8 +61,11 @@ class Route:
         targets: Sequence[Target],
         groups: Sequence[SharedGroup],
         store: SessionStore,
+        way: Way | None = None,
     ) -> None:
         self.name = name
+        self.way = way
+        """By which its messages of QoS 1 and 2 go to other nodes, too."""
         self.fold = fold
         self.cached = False
         """Whether the broker holds on to it."""
@@ -69,6 +75,8 @@ class Route:
         """Whether anybody subscribed."""
         self.is_server = name.startswith("$SYS/")
         """Whether it is one of the broker's own, which clients do not publish to (section 4.7.2)."""
+        self.is_plain = not (self.has_targets or self.is_server or way is not None)
+        """Whether a usual reading of QoS 1 goes nowhere but to the disk."""
         self._topic = name.encode()
         self._targets = tuple(targets)
         self._groups = tuple(groups)
@@ -124,6 +132,27 @@ class Route:
                 out.publish(message, retain=terms.retain_of(message.retain), identifiers=terms.identifiers)
 
     # --- QoS 1 and 2
+
+    def forward(self, message: Message, changes: list[Change]) -> None:
+        """Let a message of QoS 1 or 2 go to other nodes, if its topic is global; not one that came from another node."""
+        if self.way is not None:
+            changes.append(Forward(self.way, message))
+
+    def is_full(self, publisher: str, size: int) -> bool:
+        """Whether a message of QoS 1 or 2 and so many bytes is for sessions only, none of which has room for it: no rule takes it, no
+        other node, and nobody who is here and content with QoS 0."""
+        if self.fold is not None or self.way is not None or self._groups:
+            return False
+        full = False
+        for target in self._targets:
+            session = target.session
+            terms = target.terms if publisher != session.client_id else target.own
+            if terms is None or (terms.qos == 0 and session.outbound is None):
+                continue
+            if terms.qos == 0 or not session.deliveries.is_full(size):
+                return False
+            full = True
+        return full
 
     def plan(self, message: Message, changes: list[Change]) -> "Plan":
         """Who gets a message of QoS 1 or 2; what has to be on disk for it is added to `changes`."""

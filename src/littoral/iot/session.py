@@ -1,12 +1,26 @@
 """What the broker remembers of a client: subscriptions, messages for it, and identifiers of messages from it."""
 
+from msgspec import Struct
+
 from littoral.core.limits import Limits
 from littoral.iot.deliveries import Deliveries
 from littoral.iot.message import Message
 from littoral.iot.outbound import Outbound
+from littoral.iot.retained_walk import Walk
 from littoral.iot.session_writes import SessionWrites
 from littoral.iot.terms import Grant
 from littoral.wire.mqtt import MQTT_3_1_1
+
+
+class Presence(Struct, frozen=True, gc=False):
+    """A client while it is connected, for operators who look."""
+
+    username: str | None
+    address: str
+    """See Arrival."""
+    listener: str
+    since_ms: int
+    """When it came, ms since the epoch."""
 
 
 class Session:
@@ -23,7 +37,9 @@ class Session:
         "level",
         "number",
         "outbound",
+        "presence",
         "received",
+        "walks",
         "will",
         "will_delay_s",
         "will_due_s",
@@ -46,8 +62,12 @@ class Session:
         """Whether a connection has it."""
         self.outbound: Outbound | None = None
         """The way to the client, from CONNACK to the end of its connection."""
+        self.presence: Presence | None = None
+        """Of the connection that has it, or had it last; None since before a restart."""
         self.grants: dict[str, Grant] = {}
         """Subscriptions by the filters that the client named."""
+        self.walks: dict[str, Walk | None] | None = None
+        """Subscriptions of which not all retained messages were sent, by filter; None in place of a walk that is to begin."""
         self.received: set[int] = set()
         """Identifiers of QoS 2 messages that came and were not released."""
         self.deliveries = Deliveries(number, limits, writes, reject_new=reject_new)
@@ -57,3 +77,8 @@ class Session:
         self.will_delay_s = 0
         self.will_due_s: float | None = None
         """When the will is to be published, by the monotonic clock, once the connection has ended."""
+
+    def stop_walk(self, topic_filter: str) -> None:
+        """A subscription is over, or made anew: no more of its retained messages."""
+        if self.walks:
+            self.walks.pop(topic_filter, None)

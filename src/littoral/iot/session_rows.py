@@ -9,7 +9,9 @@ from littoral.wire.mqtt.properties import NO_PROPERTIES, Properties
 SENT, TAKEN, DONE = 1, 2, 3
 """States in `mqtt_sent`: PUBLISH was sent, PUBREC has come, the exchange is over."""
 
-_QOS, _NO_LOCAL, _AS_PUBLISHED, _HANDLING_SHIFT = 0x03, 0x04, 0x08, 4
+_QOS, _NO_LOCAL, _AS_PUBLISHED, _HANDLING_SHIFT, _HANDLING = 0x03, 0x04, 0x08, 4, 0x03
+UNFINISHED = 0x80
+"""Of the options in `mqtt_subscriptions`: see `KeepSubscription`."""
 _encode = msgpack.Encoder().encode
 _decode = msgpack.Decoder(tuple[str, bytes, int, bool, int | None, str, Properties | None]).decode
 
@@ -53,5 +55,5 @@ def decode_options(topic_filter: str, options: int) -> Subscription:
         options & _QOS,
         no_local=bool(options & _NO_LOCAL),
         retain_as_published=bool(options & _AS_PUBLISHED),
-        retain_handling=options >> _HANDLING_SHIFT,
+        retain_handling=options >> _HANDLING_SHIFT & _HANDLING,
     )

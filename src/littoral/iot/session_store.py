@@ -6,7 +6,7 @@ transaction: all of it is on disk when the future of `write` ends, or nothing.
 What must be written (and its future have ended) before what is sent:
 
     KeepSession, KeepSubscription, EndSubscription, EndSession  before  CONNACK, SUBACK, UNSUBACK
-    a publish: its record, Enqueue, Retain, and Receive at QoS 2  before  PUBACK, PUBREC
+    a publish: its record, Enqueue, Retain, Forward, and Receive at QoS 2  before  PUBACK, PUBREC
     Released                                                    before  PUBCOMP
     Send, of a QoS 2 message                                    before  its first PUBLISH
     Taken                                                       before  PUBREL
@@ -28,6 +28,7 @@ import msgspec
 from msgspec import Struct
 
 from littoral.core.order import Order
+from littoral.iot.global_records import Way
 from littoral.iot.message import Message
 from littoral.wire.mqtt.packets import Subscription
 
@@ -80,6 +81,8 @@ class KeepSubscription(_Change, frozen=True):
     subscription: Subscription
     """`filter` with its prefix `$share/NAME/`, if it has one."""
     identifier: int | None = None
+    unfinished: bool = False
+    """Whether retained messages that it begins with are still to be queued."""
 
 
 class EndSubscription(_Change, frozen=True):
@@ -174,6 +177,23 @@ class Retain(_Change, frozen=True):
     message: Message | None
 
 
+# Messages of and for other nodes
+
+
+class Forward(Struct, frozen=True):
+    """A message of this node's clients goes to other nodes."""
+
+    way: Way
+    message: Message
+
+
+class Passed(_Change, frozen=True):
+    """All messages of a stream `mqtt-tree/NAME` before the offset `next` have come to the sessions."""
+
+    name: str
+    next: int
+
+
 Change = (
     KeepSession
     | EndSession
@@ -188,6 +208,8 @@ Change = (
     | Receive
     | Released
     | Retain
+    | Forward
+    | Passed
 )
 Late = Complete | Retain | KeepSession | KeepWill | EndWill
 """What may be written later."""
@@ -234,6 +256,8 @@ class KeptSession(Struct):
     received: set[int]
     """Identifiers of QoS 2 messages that came, and were not released."""
     will: KeptWill | None = None
+    unfinished: set[str] = msgspec.field(default_factory=set)
+    """Filters: see `KeepSubscription`."""
 
 
 class SessionStore(Protocol):

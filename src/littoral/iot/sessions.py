@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from littoral.core.clock import Clock
 from littoral.core.limits import Limits
 from littoral.core.mqtt_limits import MQTT_SESSIONS
+from littoral.iot.bridge_names import is_bridge
 from littoral.iot.broker_counters import BrokerCounters
 from littoral.iot.deadlines import Deadlines
 from littoral.iot.message import Message
@@ -86,6 +87,8 @@ class Sessions:
             self._by_client[kept.client_id] = session
         for subscription, identifier in kept.subscriptions:
             self.subscriptions.add(session, Grant(subscription, identifier))
+        if kept.unfinished:
+            session.walks = dict.fromkeys(sorted(kept.unfinished))
         away_ms = now_ms if kept.away_ms is None else min(kept.away_ms, now_ms)
         if kept.expiry_s != NEVER_S:
             session.ends_s = now_s + (away_ms - now_ms) / 1000 + kept.expiry_s
@@ -215,7 +218,8 @@ class Sessions:
         if len(self._by_client) <= self._limits[MQTT_SESSIONS]:
             return
         self._limits.hit(MQTT_SESSIONS)
-        oldest = next((each for each in self._by_client.values() if not each.attached), None)
+        away = (each for each in self._by_client.values() if not each.attached and not is_bridge(each.client_id))
+        oldest = next(away, None)
         if oldest is not None:
             log.warning("forgot the session of MQTT client %r: too many sessions are kept", oldest.client_id)
             changes: list[Change] = []

@@ -7,10 +7,10 @@ from littoral.core.mqtt_limits import MQTT_SUBSCRIPTIONS
 from littoral.iot.access import Client
 from littoral.iot.acks import Acks
 from littoral.iot.deliveries import Delivery
-from littoral.iot.message import Message
 from littoral.iot.outbound import Outbound
+from littoral.iot.retained_slices import RetainedSlices
 from littoral.iot.session import Session
-from littoral.iot.session_store import Change, Enqueue, Recipient, Recipients, Retain
+from littoral.iot.session_store import Change
 from littoral.iot.terms import Grant
 from littoral.wire import mqtt
 from littoral.wire.mqtt import ReasonCode, RemoteProtocolError
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Subscribing:
     """Grants what a client asks for, or says why not, filter by filter."""
 
-    __slots__ = ("_acks", "_backlog", "_broker", "_client", "_out", "_session")
+    __slots__ = ("_acks", "_backlog", "_broker", "_client", "_out", "_session", "_slices")
 
     def __init__(self, broker: "Broker", client: Client, session: Session, out: Outbound, acks: Acks) -> None:
         self._broker = broker
@@ -33,6 +33,8 @@ class Subscribing:
         self._backlog: deque[tuple[str, Delivery]] | None = None
         """Retained messages of QoS 0 that the connection has no room for yet, with the filter that asked for them; None while
         there are none."""
+        self._slices: RetainedSlices | None = None
+        """None for a client that never subscribed."""
 
     def subscribe(self, packet: mqtt.Subscribe) -> None:
         """Answered once the subscriptions are on disk; then come the retained messages."""
@@ -46,21 +48,40 @@ class Subscribing:
             if reason is not None:
                 continue
             grant = Grant(asked, identifier)
+            self._session.stop_walk(asked.filter)
             new = self._broker.sessions.subscribe(self._session, grant, changes)
             shared = mqtt.split_shared(asked.filter)[0] is not None
             if not shared and (asked.retain_handling == 0 or (asked.retain_handling == 1 and new)):
                 wanted.append(grant)
         self._acks.answer(self._out.encoded(mqtt.SubAck(packet.packet_id, tuple(reasons))))
-        found = [(message, grant) for grant in wanted for message in self._retained(grant)]
-        deliveries = [(grant.subscription.filter, self._delivery(message, grant, changes)) for message, grant in found]
+        slices = self._slices = self._slices or self._new_slices()
+        deliveries = [each for grant in wanted for each in slices.begin(grant, changes)]
 
         def written(error: BaseException | None) -> None:
             if error is None:
                 self._send(deliveries)
+                slices.go_on()
 
-        self._acks.change(changes, written if deliveries else None)
+        self._acks.change(changes, written if deliveries or self._session.walks else None)
+
+    def opened(self) -> None:
+        """The client is back: go on with what earlier connections left."""
+        if self._session.walks:
+            self._slices = self._new_slices()
+            self._slices.go_on()
+
+    def _new_slices(self) -> RetainedSlices:
+        return RetainedSlices(
+            self._broker, self._client, self._session, self._out, self._send, lambda: not self._backlog
+        )
 
     def pump(self) -> None:
+        """There is room for more."""
+        self._send_backlog()
+        if self._slices is not None:
+            self._slices.room()
+
+    def _send_backlog(self) -> None:
         """Send what there is room for. A message that is not the last of its topic any more is left out: the client has been sent
         the one after it."""
         while self._backlog and self._out.has_room:
@@ -88,44 +109,21 @@ class Subscribing:
             return ReasonCode.QUOTA_EXCEEDED
         return None
 
-    def _retained(self, grant: Grant) -> list[Message]:
-        """The retained messages that a subscription begins with."""
-        asked = grant.subscription
-        now_ms = self._broker.clock.wall_ms()
-        found: list[Message] = []
-        for message in self._broker.retained.match(asked.filter):
-            if message.expires_ms is not None and now_ms >= message.expires_ms:
-                self._broker.retained.forget(message)
-                self._broker.writes.later([Retain(message.topic, None)])
-            elif not (asked.no_local and message.publisher == self._client.client_id):
-                found.append(message)
-        return found
-
-    def _delivery(self, message: Message, grant: Grant, changes: list[Change]) -> Delivery:
-        """Of a session that is kept, they are written with the subscription: a client that comes back after a crash does not
-        subscribe again."""
-        qos = min(message.qos, grant.subscription.qos)
-        identifiers = () if grant.identifier is None else (grant.identifier,)
-        delivery = Delivery(message, qos, retain=True, identifiers=identifiers)
-        if qos and self._session.number:
-            delivery.number = self._broker.writes.store.next_message()
-            recipient = Recipient(self._session.number, qos, retain=True, identifiers=identifiers)
-            changes.append(Enqueue(delivery.number, message, Recipients([recipient])))
-        return delivery
-
     def _send(self, deliveries: list[tuple[str, Delivery]]) -> None:
         for _, delivery in deliveries:
             if delivery.qos:
                 self._session.deliveries.add(delivery)
         self._backlog = self._backlog or deque()
         self._backlog += [each for each in deliveries if not each[1].qos]
-        self.pump()
+        self._send_backlog()
 
     def unsubscribe(self, packet: mqtt.Unsubscribe) -> None:
         """Answered once it is on disk that the subscriptions are gone."""
         changes: list[Change] = []
         if self._backlog:
             self._backlog = deque(each for each in self._backlog if each[0] not in packet.filters)
+        for topic_filter in packet.filters:
+            self._session.stop_walk(topic_filter)
         gone = [self._broker.sessions.unsubscribe(self._session, each, changes) for each in packet.filters]
         reasons = tuple(ReasonCode.SUCCESS if each else ReasonCode.NO_SUBSCRIPTION_EXISTED for each in gone)
         self._acks.answer(self._out.encoded(mqtt.UnsubAck(packet.packet_id, reasons)))

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from littoral.core.errors import LittoralError
-from littoral.core.resources import App, Namespace, Node, Origin, Route, Rule, placement_matches
+from littoral.core.resources import App, GlobalTopics, Namespace, Node, Origin, Route, Rule, placement_matches
 from littoral.core.resources.part import Placement
 from littoral.fleet.desired import Wanted, wanted
 from littoral.store.store import Store
@@ -43,6 +43,8 @@ class DesiredState:
         self._config = config
         self._failed = failed
         self._namespaces: dict[str, Namespace] = {}
+        self.topics: dict[str, GlobalTopics] = {}
+        """All global topics, by name."""
         self.wanted: dict[str, Wanted] = {}
         """All of it, by "Kind/name"."""
         self._rules: Rules | None = None
@@ -58,6 +60,10 @@ class DesiredState:
     def namespace(self, name: str) -> Namespace | None:
         """The desired namespace of a name, or None."""
         return self._namespaces.get(name)
+
+    def topic_group(self, name: str) -> GlobalTopics | None:
+        """The desired global topics of a name, or None."""
+        return self.topics.get(name)
 
     def is_here(self, placement: Placement) -> bool:
         """Whether something so placed belongs on this node."""
@@ -83,6 +89,8 @@ class DesiredState:
             self._failed(each)
         resources = [each.resource for each in self.wanted.values()]
         self._namespaces = {each.metadata.name: each for each in resources if isinstance(each, Namespace)}
+        topics = [each for each in resources if isinstance(each, GlobalTopics)]
+        self.topics = {each.metadata.name: each for each in sorted(topics, key=lambda each: each.metadata.name)}
 
     def _spread(self) -> None:
         rules: dict[str, tuple[Rule, str]] = {}

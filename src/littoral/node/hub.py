@@ -9,6 +9,7 @@ import contextlib
 import logging
 from collections.abc import Iterator
 from functools import partial
+from hashlib import blake2b
 
 from littoral.core.backoff import Backoff
 from littoral.core.errors import LittoralError
@@ -20,6 +21,7 @@ from littoral.core.resources.model import Parent
 from littoral.core.tasks import Tasks
 from littoral.fleet.desired import DESIRED, DesiredFold
 from littoral.fleet.expired_keys import ExpiredKeys
+from littoral.fleet.global_relay import GlobalRelay
 from littoral.fleet.inbox import is_inbox
 from littoral.fleet.keyvalue import KeyValueService
 from littoral.fleet.kv_calls import KvCalls
@@ -28,11 +30,15 @@ from littoral.fleet.purges import PURGES, PurgeFold
 from littoral.fleet.registry import Registry
 from littoral.fleet.snapshots import FoldSnapshots
 from littoral.fleet.tombstones import Tombstones
+from littoral.functions.hub.kv_bindings import KvBindings
+from littoral.iot.bridge_access import BridgeAccess
 from littoral.iot.broker import Broker
 from littoral.iot.durable_sessions import DurableSessions
+from littoral.iot.rates import Rates
 from littoral.iot.rule_engine import RuleEngine
 from littoral.node.app_api import AppApi
 from littoral.node.app_logs import AppLogs
+from littoral.node.binding_api import BindingApi
 from littoral.node.blob_parts import BlobParts
 from littoral.node.cache_api import CacheApi
 from littoral.node.code_source import CodeBlobs
@@ -45,6 +51,7 @@ from littoral.node.enrolment import (
     renew,
     root_identity,
 )
+from littoral.node.global_topics import GlobalMessages
 from littoral.node.hub_metrics import (
     broker_metrics,
     kv_metrics,
@@ -52,6 +59,7 @@ from littoral.node.hub_metrics import (
     status_metrics,
     store_metrics,
     subscription_metrics,
+    topic_metrics,
 )
 from littoral.node.inboxes import Inboxes
 from littoral.node.join_api import JoinApi
@@ -60,6 +68,7 @@ from littoral.node.letter_api import LetterApi
 from littoral.node.letter_desk import LetterDesk
 from littoral.node.mqtt_access import MqttAccess
 from littoral.node.mqtt_api import MqttApi
+from littoral.node.mqtt_authenticator import AppAuthenticator
 from littoral.node.operator_api import OperatorApi
 from littoral.node.operator_messages import ResourceEntry
 from littoral.node.peer_api import PeerApi
@@ -139,7 +148,8 @@ class Hub:
         self._desired_fold = DesiredFold(self.name, parent)
         self.kv_fold = KvFold(self.name, parent)
         self._purge_fold = PurgeFold(parent)
-        self._snapshots = FoldSnapshots(store, self.kv_fold, self._desired_fold, self._purge_fold)
+        relay = GlobalRelay(own, parent, limits)
+        self._snapshots = FoldSnapshots(store, self.kv_fold, self._desired_fold, self._purge_fold, relay)
         self.purges = PurgeDesk(store, seams.clock, parent)
         self.uplink = self._make_uplink()
         self.expired_keys = ExpiredKeys(store, seams.clock, self.warn)
@@ -148,8 +158,13 @@ class Hub:
         self.keyvalue = KeyValueService(store, self.desired.namespace, self._holds, calls, seams.clock, limits)
         self.rules = RuleEngine(store, limits, seams.clock.wall_ms, self.note_failure)
         self._mqtt_sessions = DurableSessions(store, self.rules)
+        # From a secret that is there: a number drawn for it would be one less for whatever a seed repeats.
+        self.bridge_pass_word = blake2b(self.operator_token.encode(), person=b"bridges").hexdigest()
+        """See BridgeAccess."""
+        self.metrics = Metrics()
         self.broker = self._make_broker()
-        retriers = Retriers(store, self.kv_fold, self.rules, limits)
+        self.global_messages = GlobalMessages(self, relay)
+        retriers = Retriers(store, self.kv_fold, self.rules, limits, relay)
         self.dead_letters = LetterDesk(store, limits, retriers, seams.clock.wall_ms, self.warn)
         self.retention = Retention(store, seams.clock, limits, self.warn, seams.offload)
         self.peers = PeerServer(store, limits, self.registry, self._snapshots)
@@ -163,29 +178,47 @@ class Hub:
             store, config.spec.streams, seams.webhooks, seams.disk, seams.clock, seams.random, limits
         )
         self.report = StatusReport(self, facts)
-        self.metrics = Metrics()
-        self.metrics.add(lambda: status_metrics(self.report.now()))
-        self.metrics.add(lambda: store_metrics(store.counters))
-        self.metrics.add(lambda: subscription_metrics(self.subscriptions.state()))
-        self.metrics.add(self._kv_metrics)
-        self.metrics.add(lambda: broker_metrics(self.broker.counters))
-        self.metrics.add(lambda: limit_metrics(limits))
-        self.metrics.add(self.inboxes.metrics)
-        self.metrics.add(self.blob_parts.metrics)
+        self._add_metrics()
         self._make_apis(authority)
 
     # Parts
 
+    def _add_metrics(self) -> None:
+        add = self.metrics.add
+        add(lambda: status_metrics(self.report.now()))
+        add(lambda: store_metrics(self.store.counters))
+        add(lambda: subscription_metrics(self.subscriptions.state()))
+        add(self._kv_metrics)
+        add(self._broker_metrics)
+        add(lambda: limit_metrics(self.limits))
+        add(self.inboxes.metrics)
+        add(self.global_messages.metrics)
+        add(self.blob_parts.metrics)
+
     def _make_registry(self, parent: str) -> Registry:
         seams, namespace = self.seams, self.desired.namespace
         changed, gone = self._subtree_changed, self._end_session
-        return Registry(self.store, parent, namespace, seams.clock, seams.random, self.limits, changed, gone)
+        topics = self.desired.topic_group
+        return Registry(self.store, parent, namespace, seams.clock, seams.random, self.limits, changed, gone, topics)
+
+    def _broker_metrics(self) -> Iterator[Family]:
+        yield from broker_metrics(self.broker.counters)
+        yield from topic_metrics(self.broker.values, len(self.broker.watches))
 
     def _make_broker(self) -> Broker:
         seams, spec = self.seams, self.config.spec.mqtt
-        access = MqttAccess(spec, seams.random, seams.clock, self.warn)
+        self.authenticator = None
+        if spec.authenticator is not None:
+            clock, random = seams.clock, seams.random
+            self.authenticator = AppAuthenticator(spec.authenticator, clock, random, self.limits, self.warn)
+            self.metrics.add(self.authenticator.families)
+        others = MqttAccess(spec, seams.random, seams.clock, self.warn, self.authenticator)
+        access = BridgeAccess(others, self.bridge_pass_word)
         sessions, reject_new = self._mqtt_sessions, spec.full_queue == "reject-new"
-        broker = Broker(self.rules, seams.clock, self.limits, access, self._tasks, sessions, reject_new=reject_new)
+        rates = Rates(spec.connection_rate, spec.message_rate)
+        broker = Broker(
+            self.rules, seams.clock, self.limits, access, self._tasks, sessions, reject_new=reject_new, rates=rates
+        )
         broker.restore()
         self.rules.attach(broker.publish, broker.routes_changed)
         return broker
@@ -262,6 +295,7 @@ class Hub:
             self.limits,
             is_root=spec.parent is None,
         )
+        self.mqtt_api = MqttApi(self.broker)
         self.operator_api = OperatorApi(
             self.store,
             self.operator_token,
@@ -272,13 +306,14 @@ class Hub:
             create_token=self.create_token if spec.listen.join else None,
             resources=self._resources,
             kv=KvApi(self.keyvalue, clock),
+            bindings=BindingApi(self.keyvalue, KvBindings(self.keyvalue, lambda _: (), clock, self.limits)),
             secrets=self.secrets.api,
             letters=LetterApi(self.dead_letters),
             apps=self.app_api,
             code=self.code,
             blobs=self.blob_parts.api,
             caches=CacheApi(self.purges),
-            mqtt=MqttApi(self.broker),
+            mqtt=self.mqtt_api,
             inbox=self.inboxes.api,
             commands=self.inboxes.commands,
             stream_desk=StreamDesk(self.store, self.limits, clock.wall_ms),
@@ -319,7 +354,7 @@ class Hub:
         if self.store.checkpointer is not None:
             self._tasks.start(self.store.checkpointer.run(self.seams.offload), "checkpoints")
         self._tasks.start(self.report.run(), "status")
-        for name, work in self.inboxes.work():
+        for name, work in (*self.inboxes.work(), *self.global_messages.work()):
             self._tasks.start(work, name)
 
     async def stop(self) -> None:
@@ -345,6 +380,7 @@ class Hub:
 
     def _desired_changed(self) -> None:
         self.desired.refresh()
+        self.global_messages.refresh()
         self.peers.review()
         self._code_needed.set()
         self.app_logs.forget({key.removeprefix("App/") for key in self.desired.wanted if key.startswith("App/")})

@@ -6,6 +6,7 @@ import msgspec
 
 from littoral.core.limits import Limits
 from littoral.iot.broker_counters import BrokerCounters
+from littoral.iot.topic_values import TopicValues
 from littoral.node.inbox import InboxCounters
 from littoral.node.status import BlobStatus, BudgetStatus, LinkStatus, NodeStatus, SpillStatus
 from littoral.store.blob_uploads import BlobCounters
@@ -85,6 +86,19 @@ def kv_metrics(forgotten: int, refused: int, dropped: int, expired: int) -> Iter
     yield counter("littoral_kv_dropped_entries", "Entries found deleted after this node had been away.", dropped)
 
 
+def global_message_metrics(
+    *, waiting: int, relayed: int, delivered: int, dropped: int, missed: int
+) -> Iterator[Family]:
+    """What is counted of messages between brokers."""
+    yield gauge("littoral_mqtt_global_waiting", "Messages for other nodes that the parent does not have.", waiting)
+    yield counter("littoral_mqtt_global_relayed", "Messages taken on their way through the tree.", relayed)
+    yield counter("littoral_mqtt_global_delivered", "Messages of other nodes given to this node's clients.", delivered)
+    text = "Messages that made room for newer ones before the parent had them."
+    yield counter("littoral_mqtt_global_dropped", text, dropped)
+    text = "Messages of other nodes that were gone before they came to this node or its clients."
+    yield counter("littoral_mqtt_global_missed", text, missed)
+
+
 def broker_metrics(counters: BrokerCounters) -> Iterator[Family]:
     """What the broker counts."""
     yield counter("littoral_mqtt_received_bytes", "Bytes read from MQTT clients.", counters.received_bytes)
@@ -101,6 +115,13 @@ def broker_metrics(counters: BrokerCounters) -> Iterator[Family]:
     )
     closed = [Sample(float(count), {"reason": reason}) for reason, count in counters.closed.items()]
     yield Family("littoral_mqtt_closed", "counter", "Connections closed, by reason.", closed)
+
+
+def topic_metrics(values: TopicValues, watches: int) -> Iterator[Family]:
+    """What is kept for operators who look at topics. watches: how many follow some."""
+    yield gauge("littoral_mqtt_topic_values", "Topics whose last value is kept.", len(values))
+    yield counter("littoral_mqtt_topic_notes", "Messages noted as the last value of their topic.", values.noted)
+    yield gauge("littoral_mqtt_watches", "Operators who follow topics.", watches)
 
 
 def inbox_metrics(asked: int, taken: int, counters: InboxCounters, expelled: int) -> Iterator[Family]:

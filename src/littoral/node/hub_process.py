@@ -52,7 +52,7 @@ from littoral.drivers.tls_files import TlsFiles
 from littoral.drivers.transport import HttpTransport
 from littoral.drivers.transport import Identity as TransportIdentity
 from littoral.drivers.webhooks import HttpWebhooks
-from littoral.functions.hub.bindings import BindingServer, Credentials
+from littoral.functions.hub.bindings import BindingHandler, BindingServer, Credentials
 from littoral.functions.hub.cache_bindings import CacheBindings
 from littoral.functions.hub.kv_bindings import KvBindings
 from littoral.functions.hub.runtime import FunctionRuntime
@@ -61,6 +61,7 @@ from littoral.functions.worker.exceptions import KIND as EXCEPTION
 from littoral.node.app_figures import FiguresDesk
 from littoral.node.app_purges import AppPurges
 from littoral.node.apps import PlacedApps
+from littoral.node.bridges import bridges_of
 from littoral.node.code_place import code_place, remove_plain_code
 from littoral.node.control_messages import GatewayReport
 from littoral.node.control_server import ControlServer
@@ -82,6 +83,7 @@ from littoral.node.layout import (
 from littoral.node.mqtt_sockets import listener_names
 from littoral.node.placed_routes import PlacedRoutes
 from littoral.node.relay_desk import RelayDesk
+from littoral.node.remote_bindings import remote_bindings
 from littoral.node.request_lines import RequestLines
 from littoral.node.route_api import RouteApi
 from littoral.node.route_desk import RouteDesk
@@ -109,10 +111,15 @@ restored store) and let it in tomorrow."""
 class HubProcess:
     """Wires one hub to the machine it runs on."""
 
-    def __init__(self, data_dir: Path, descriptors: Mapping[str, int]) -> None:
+    def __init__(
+        self, data_dir: Path, descriptors: Mapping[str, int], document: Path | None = None, seen: str = ""
+    ) -> None:
+        """document: what the node was started with, which is looked at again; None if it was no file. seen: see ChangedFile."""
+        self._document_seen = seen
         self._config: Node = read_node_file(data_dir)
         self._store_key = self._read_store_key()
         self._addresses = read_addresses(data_dir)
+        self._document = document
         self._disk = LocalDisk(data_dir)
         self._run_dir = data_dir / RUN
         self._descriptors = descriptors
@@ -163,6 +170,8 @@ class HubProcess:
             if functions is not None:
                 await self._start_functions(hub, functions, stack)
             hub.start(self._apps, self._routes)
+            bridges = bridges_of(hub, self._disk, self._tasks, self._document, self._document_seen)
+            stack.push_async_callback(bridges.stop)
             await self._listen(hub, stack)
             keep_for_life()
             _log.info("%s is up: %s", hub.name, ", ".join(f"{name} {at}" for name, at in self._addresses.items()))
@@ -247,6 +256,7 @@ class HubProcess:
         if encrypted:
             remove_plain_code(self._disk.root)
         self._apps = PlacedApps(code, self._limits, runtime, _log_fault, self._config.spec.inline_apps)
+        runtime.left = self._apps.refresh
         self._routes = PlacedRoutes(
             self._apps.config, self._config.spec.static_roots, self._config.metadata.labels.get("region", "")
         )
@@ -272,8 +282,12 @@ class HubProcess:
         events = EventParts(hub.store, hub.seams.clock, hub.seams.random, self._limits, runtime, _log_fault)
         apps.placed = events.apply
         hub.operator_api.events = events.api
+        hub.operator_api.bindings.add(events.performers)
         hub.metrics.add(events.metrics)
         hub.app_api.caller = events.calls
+        if hub.authenticator is not None:
+            hub.authenticator.call = events.calls.ask
+            events.always = frozenset((hub.authenticator.app,))
         figures = self._figures_desk(hub, runtime, events)
         hub.app_api.figures = figures
         hub.metrics.add(figures.families)
@@ -284,19 +298,17 @@ class HubProcess:
             apps.take_inline(report.index, report.inline)
 
         clock = hub.seams.clock
-        bindings = BindingServer(
-            self._run_dir / BINDINGS,
-            {
-                "kv": KvBindings(hub.keyvalue, runtime.namespaces, clock, self._limits),
-                EXCEPTION: hub.app_api.exceptions,
-                "cache": CacheBindings(clock, self._limits, AppPurges(hub.purges, clock, self._limits)),
-                "ai": runtime.inference,
-                **events.bindings,
-            },
-            functions.credentials,
-            self._limits,
-            _log_fault,
-        )
+        handlers: Mapping[str, BindingHandler] = {
+            "kv": KvBindings(hub.keyvalue, runtime.namespaces, clock, self._limits),
+            EXCEPTION: hub.app_api.exceptions,
+            "cache": CacheBindings(clock, self._limits, AppPurges(hub.purges, clock, self._limits)),
+            "ai": runtime.inference,
+            **events.bindings,
+        }
+        if (remote := remote_bindings(self._run_dir, runtime.remote, events.services, self._limits)) is not None:
+            stack.callback(remote.close)
+            handlers = remote.over(handlers)
+        bindings = BindingServer(self._run_dir / BINDINGS, handlers, functions.credentials, self._limits, _log_fault)
         relays = self._relay_desk(hub)
         config = partial(self._gateway_config, self._kept_key(AFFINITY_KEY), relays)
         control = ControlServer(self._run_dir, runtime.kill, take_report, config, hub.purges.since, runtime)
@@ -434,11 +446,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="littoral.node.hub_process")
     parser.add_argument("--data-dir", required=True, type=Path)
     parser.add_argument("--fd", action="append", default=[], metavar="NAME=N", help="inherited listening sockets")
+    parser.add_argument("--document", type=Path, help="the file that the node was started with")
+    parser.add_argument("--document-seen", default="", help="what was known of it then")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     descriptors = {name: int(number) for name, _, number in (each.partition("=") for each in arguments.fd)}
     try:
-        process = HubProcess(arguments.data_dir.absolute(), descriptors)
+        document = arguments.document, arguments.document_seen
+        process = HubProcess(arguments.data_dir.absolute(), descriptors, *document)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(process.run())
     except LittoralError as error:

@@ -8,8 +8,9 @@ from littoral.core.errors import LittoralError, Unauthenticated
 from littoral.core.random import Random
 from littoral.core.resources.mqtt import Mqtt, MqttTokens
 from littoral.drivers.changed_file import ChangedFile
-from littoral.iot.access import Client, Exchange
+from littoral.iot.access import Client, Exchange, Verdict
 from littoral.iot.permissions import Permissions
+from littoral.node.mqtt_authenticator import AppAuthenticator
 from littoral.node.mqtt_login import MqttLogin
 from littoral.security.password_file import read_password_file
 from littoral.wire.mqtt import ReasonCode
@@ -24,8 +25,17 @@ FILE_BYTES_MOST = 16 << 20
 class MqttAccess:
     """Passwords, tokens and permissions. Certificates are checked by the listener; what they name is a client's user."""
 
-    def __init__(self, config: Mqtt, random: Random, clock: Clock, warn: Callable[[str], None]) -> None:
-        """warn: told of files that cannot be read again; what they said before goes on. Raises InvalidInput, StartupError."""
+    def __init__(
+        self,
+        config: Mqtt,
+        random: Random,
+        clock: Clock,
+        warn: Callable[[str], None],
+        authenticator: AppAuthenticator | None = None,
+    ) -> None:
+        """warn: told of files that cannot be read again; what they said before goes on. authenticator: asked of whom nothing else
+        knows. Raises InvalidInput, StartupError."""
+        self._authenticator = authenticator
         self._login = MqttLogin(config, random)
         self._permissions = Permissions(config.access)
         self._warn = warn
@@ -45,30 +55,54 @@ class MqttAccess:
         self._sources.append((keys, tokens.replace_keys))
         return tokens
 
-    def may_connect(self, client: Client, password: bytes | None) -> bool | Awaitable[bool]:
+    def may_connect(self, client: Client, password: bytes | None) -> Verdict | Awaitable[Verdict]:
         """See Access.may_connect."""
+        verdict = self._known(client, password)
+        if verdict is None:
+            assert self._authenticator is not None, client
+            return self._authenticator.ask(client, password)
+        if self._authenticator is not None and self._authenticator.asks_everybody:
+            return self._asked_too(self._authenticator, verdict, client, password)
+        return verdict
+
+    async def _asked_too(
+        self, authenticator: AppAuthenticator, verdict: bool | Awaitable[bool], client: Client, password: bytes | None
+    ) -> Verdict:
+        right = verdict if isinstance(verdict, bool) else await verdict
+        return await authenticator.ask(client, password) if right else False
+
+    def _known(self, client: Client, password: bytes | None) -> bool | Awaitable[bool] | None:
+        """What certificates, tokens and logins say; None where that is for the authenticator."""
         if client.certified is not None:
             return client.username == client.certified
         self._read_again()
         if self._tokens is not None and password is not None and _is_token(password):
             return self._is_good(self._tokens, client, password)
+        if self._authenticator is not None and not self._login.knows(client.username):
+            return None
         return self._login(client.username, password)
 
     def restricts(self, client: Client) -> bool:
         """See Access.restricts."""
-        return not self._permissions.unlimited
+        return client.rights is not None or not self._permissions.unlimited
 
     def may_publish(self, client: Client, topic: str) -> bool:
         """See Access.may_publish."""
+        if client.rights is not None and not client.rights.may_publish(topic):
+            return False
         return self._permissions.may_publish(client.username, client.client_id, topic)
 
     def may_subscribe(self, client: Client, topic_filter: str) -> bool | ReasonCode:
         """See Access.may_subscribe."""
+        if client.rights is not None and not client.rights.may_subscribe(topic_filter):
+            return False
         return self._permissions.may_subscribe(client.username, client.client_id, topic_filter)
 
     def exchange(self, client: Client, method: str) -> Exchange | None:
-        """See Access.exchange: there is no method yet that needs more than one step."""
-        return None
+        """See Access.exchange."""
+        if self._authenticator is None or client.certified not in (None, client.username):
+            return None
+        return self._authenticator.exchange(client, method)
 
     def _is_good(self, tokens: "LoginTokens", client: Client, shown: bytes) -> bool:
         try:

@@ -22,9 +22,10 @@ async def serve(
         make = partial(WebSocketClient, path=listener.web_socket, origins=frozenset(listener.origins))
     certificates = certificates_of(listener)
     if certificates is None:
-        await broker.start(listening, lambda server: make(server, None))
+        await broker.start(listening, lambda server: make(server, None), listener.address)
     else:
-        broker.add(MqttTls(listening, broker, certificates.shown.context, make, _user_of(listener)))
+        user_of = _user_of(listener)
+        broker.add(MqttTls(listening, broker, certificates.shown.context, make, user_of, listener.address))
     return certificates
 
 

@@ -39,6 +39,10 @@ class MqttLogin:
         """Let these in too, by name. Where the document has the same name, it says who that is."""
         self._hashes = hashes | self._written
 
+    def knows(self, username: str | None) -> bool:
+        """Whether it is for these logins to say who that is."""
+        return self._anonymous if username is None else username in self._hashes
+
     def __call__(self, username: str | None, password: bytes | None) -> bool | Awaitable[bool]:
         """Whether a client may connect. What takes time runs beside the event loop."""
         if username is None:

@@ -9,12 +9,13 @@ POST   /v1/tokens           {node, ttlS}    a join token for a child
 GET    /v1/resources                        the desired state
 POST   /v1/resources        [Submission]    change it; at the root only
 *      /v1/kv/...                           key-value: see littoral.node.kv_api
+POST   /v1/bindings                         bindings of an app that runs elsewhere: see littoral.node.binding_api
 *      /v1/secrets/...                      apps' secrets: see littoral.node.secret_api
 *      /v1/dead-letters                     what could not be applied: see littoral.node.letter_api
 *      /v1/apps/...                         apps and their revisions: see littoral.node.app_api
 *      /v1/blobs                            large files: see littoral.node.blob_api
 *      /v1/cache/...                        the HTTP cache: see littoral.node.cache_api
-*      /v1/mqtt/...                         clients of the MQTT broker: see littoral.node.mqtt_api
+*      /v1/mqtt/...                         the MQTT broker, its clients and messages: see littoral.node.mqtt_api
 GET    /v1/routes /v1/routes/test            who answers which requests: see littoral.node.route_desk
 POST   /v1/routes/trace                     make a request, and say what it does: see littoral.node.trace_desk
 *      /v1/crons                            what calls apps besides clients: see littoral.node.event_api
@@ -34,6 +35,8 @@ from littoral.core.undecodable import UNDECODABLE
 from littoral.fleet.desired import DesiredRecord, check_record, submit_desired
 from littoral.node.app_api import AppApi
 from littoral.node.app_messages import PATH as APPS
+from littoral.node.binding_api import BindingApi
+from littoral.node.binding_messages import PATH as BINDINGS
 from littoral.node.blob_api import BlobApi
 from littoral.node.blob_messages import PATH as BLOBS
 from littoral.node.cache_api import PATH as CACHE
@@ -88,6 +91,7 @@ class OperatorApi:
         create_token: Callable[[str, int], Awaitable[str]] | None,
         resources: Callable[[], Sequence[ResourceEntry]],
         kv: KvApi,
+        bindings: BindingApi,
         secrets: SecretApi,
         letters: LetterApi,
         apps: AppApi,
@@ -115,6 +119,7 @@ class OperatorApi:
         self._commands = commands
         self._parts: list[tuple[str | None, str, Handler]] = [
             (None, KV_PATH, kv.handle),
+            (BINDINGS, f"{BINDINGS}/", bindings.handle),
             (None, SECRET_PATH, secrets.handle),
             (LETTERS, f"{LETTERS}/", letters.handle),
             (APPS, f"{APPS}/", apps.handle),
@@ -126,6 +131,7 @@ class OperatorApi:
         """A path, and what those below it begin with, by who answers."""
         self._streams = streams
         self._subscriptions = subscriptions
+        self.bindings = bindings
         self.routes: RouteApi | None = None
         """None where this node has no gateway."""
         self.events: EventApi | None = None

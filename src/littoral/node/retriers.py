@@ -1,6 +1,7 @@
 """Who applies a dead letter again, by who put it aside (DeadLetter.by).
 
 fold/kv          a neighbour's write that the key-value fold refused
+fold/mqtt-relay  a message of another node on a global topic that was refused
 write/NAMESPACE  a write that came too late to be sure that its key was not deleted since
 window/RULE      a result that a sink of the rule refused; alert/RULE likewise
 reading/RULE     a reading that the rule could not use: the rule folds it again, where it was stored (QoS 1)
@@ -16,6 +17,7 @@ from littoral.core.errors import Conflict, Gone, InvalidInput, NotFound
 from littoral.core.limits import Limits
 from littoral.core.names import parse_stream_name
 from littoral.fleet.desired import DesiredFold
+from littoral.fleet.global_relay import GlobalRelay
 from littoral.fleet.kv_fold import WRITE, KvFold
 from littoral.iot.readings import RawReading, decode_reading, readings_stream
 from littoral.iot.rule_engine import RuleEngine
@@ -37,8 +39,16 @@ Done = Callable[[Transaction], bool]
 class Retriers:
     """All that a node can apply again."""
 
-    def __init__(self, store: Store, kv: KvFold, rules: RuleEngine, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        kv: KvFold,
+        rules: RuleEngine,
+        limits: Limits | None = None,
+        messages: GlobalRelay | None = None,
+    ) -> None:
         self._store = store
+        self._messages = messages
         self._kv = kv
         self._rules = rules
         self._limits = limits or Limits()
@@ -89,6 +99,10 @@ class Retriers:
         if (kind, name) == (FOLD, KvFold.name):
             source = parse_stream_name(said.source.removeprefix(SNAPSHOT).rpartition("@")[0])
             return lambda tx: self._kv.retry(tx, source, record)
+        if (kind, name) == (FOLD, GlobalRelay.name) and (messages := self._messages) is not None:
+            path, _, place = said.source.removeprefix(SNAPSHOT).partition("@")
+            number, origin = int(place or 0), parse_stream_name(path)
+            return lambda tx: messages.retry(tx, origin, number, record)
         if kind == WRITE:
             return lambda tx: self._kv.retry_write(tx, name, record)
         if kind == LETTER:

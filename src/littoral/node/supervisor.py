@@ -39,6 +39,7 @@ from littoral.core.limits import CHILDREN, CONTROL_FRAME_BYTES, RESTART_DELAY_MS
 from littoral.core.mqtt_limits import MQTT_CONNECTIONS
 from littoral.core.resources import Node
 from littoral.drivers.cache_place import remove_content
+from littoral.drivers.changed_file import file_state
 from littoral.drivers.clock import SystemClock
 from littoral.drivers.disk import LocalDisk, storage_error
 from littoral.drivers.listeners import listen_tcp
@@ -77,9 +78,17 @@ _SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal
 class Supervisor:
     """Keeps one node's processes running."""
 
-    def __init__(self, config: Node, data_dir: Path, token: str | None, say: Callable[[str], None]) -> None:
-        """say: takes one line for the operator."""
+    def __init__(
+        self,
+        config: Node,
+        data_dir: Path,
+        token: str | None,
+        say: Callable[[str], None],
+        document: Path | None = None,
+    ) -> None:
+        """say: takes one line for the operator. document: the file that says `config`, if one does."""
         self._config = config
+        self._document = document
         self._data_dir = data_dir
         self._say = say
         self._limits = Limits(config.spec.limits)
@@ -156,6 +165,9 @@ class Supervisor:
         for each in self._config.spec.mqtt.listeners:
             certificates_of(each)
         hub = [*python, "littoral.node.hub_process", "--data-dir", str(self._data_dir)]
+        if self._document is not None:
+            document = str(self._document.absolute())
+            hub += ["--document", document, "--document-seen", file_state(document)]
         for name, listener in hub_sockets.items():
             hub += ["--fd", f"{name}={listener.fileno()}"]
         environment = {JOIN_TOKEN_VARIABLE: self._token} if self._token else {}
@@ -343,10 +355,11 @@ class Supervisor:
             process.wait()
 
 
-def run_node(config: Node, data_dir: Path, token: str | None = None) -> int:
+def run_node(config: Node, data_dir: Path, token: str | None = None, document: Path | None = None) -> int:
     """Run a node in the foreground until SIGTERM or Ctrl-C; returns the exit status.
 
-    token: a join token, needed until the node has enrolled. Raises: StartupError, StorageError.
+    token: a join token, needed until the node has enrolled. document: the file that says `config`, which is looked at again while
+    the node runs. Raises: StartupError, StorageError.
     """
     name = config.metadata.name
 
@@ -354,7 +367,7 @@ def run_node(config: Node, data_dir: Path, token: str | None = None) -> int:
         sys.stderr.write(f"{name}: {line}\n")
         sys.stderr.flush()
 
-    return Supervisor(config, data_dir.absolute(), token, say).run()
+    return Supervisor(config, data_dir.absolute(), token, say, document).run()
 
 
 def main() -> int:
@@ -365,7 +378,8 @@ def main() -> int:
     arguments = parser.parse_args()
     config = msgspec.json.decode(arguments.config.read_bytes(), type=Node)
     try:
-        return run_node(config, arguments.data_dir, os.environ.pop(JOIN_TOKEN_VARIABLE, None))
+        token = os.environ.pop(JOIN_TOKEN_VARIABLE, None)
+        return run_node(config, arguments.data_dir, token, arguments.config)
     except LittoralError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1

@@ -14,6 +14,11 @@ _KINDS: dict[str, type[x509.DNSName] | type[x509.UniformResourceIdentifier] | ty
 }
 
 
+def certificate_subject(der: bytes) -> str:
+    """Whom a certificate is for, in the form of RFC 4514."""
+    return x509.load_der_x509_certificate(der).subject.rfc4514_string()
+
+
 def certificate_user(der: bytes, named_by: NamedBy) -> str | None:
     """The user that a certificate names, whose signature is known to be good; None if it names nobody, or several by their
     common names.

@@ -31,7 +31,7 @@ from littoral.drivers.listeners import listen_tcp
 from littoral.drivers.plain_server import PlainServer
 from littoral.drivers.transport import IDLE_CONNECTION_S, HttpTransport
 
-DEADLINE_S = 10
+DEADLINE_S = 30
 
 
 async def echo(request: Request) -> AnyResponse:

@@ -12,7 +12,7 @@ from littoral.core.limits import Limits
 from littoral.drivers.clock import SystemClock
 from littoral.drivers.link import Target, WanLink
 
-DEADLINE_S = 10.0
+DEADLINE_S = 30.0
 
 
 class Parent:

@@ -8,6 +8,7 @@ import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 import uvloop
 from websockets.asyncio.client import connect as web_socket
@@ -17,7 +18,7 @@ from wsproto import ConnectionType, WSConnection
 from wsproto.events import CloseConnection, Event, Message, Ping, Request
 
 from littoral.core.limits import Limits
-from littoral.core.mqtt_limits import MQTT_CONNECTIONS
+from littoral.core.mqtt_limits import MQTT_ADDRESS_CONNECTION_RATE, MQTT_CONNECTIONS
 from littoral.core.resources.mqtt import Mqtt, MqttClientCertificates, MqttListener, MqttUser
 from littoral.core.resources.web import CertificateFiles
 from littoral.core.tasks import Tasks
@@ -25,7 +26,9 @@ from littoral.drivers import mqtt as driver
 from littoral.drivers.clock import SystemClock
 from littoral.drivers.listeners import listen_tcp
 from littoral.drivers.random import SystemRandom
+from littoral.iot.access import Arrival, Client, LoginOnly
 from littoral.iot.broker import Broker
+from littoral.iot.rates import Rates
 from littoral.node.listener_certificates import ListenerCertificates
 from littoral.node.mqtt_access import MqttAccess
 from littoral.node.mqtt_listeners import serve
@@ -40,6 +43,16 @@ MQTT = [Subprotocol("mqtt")]
 USERS = [MqttUser(username="oven", password_hash=cheap_hash("right"))]
 
 
+CLOSES = Rates(connections="close")
+
+
+class Stopped(SystemClock):
+    """However long the test takes, everything comes at once."""
+
+    def monotonic_s(self) -> float:
+        return 1000.0
+
+
 class Served:
     """A broker with one listener."""
 
@@ -52,12 +65,17 @@ class Served:
 
 @contextlib.asynccontextmanager
 async def served(
-    listener: MqttListener, limits: Limits | None = None, *, anonymous: bool = False
+    listener: MqttListener,
+    limits: Limits | None = None,
+    *,
+    anonymous: bool = False,
+    rates: Rates = Rates(),  # noqa: B008 - frozen
+    clock: SystemClock | None = None,
 ) -> AsyncIterator[Served]:
     failures: list[BaseException] = []
-    clock, known, tasks = SystemClock(), limits or Limits(), Tasks(failures.append)
+    clock, known, tasks = clock or SystemClock(), limits or Limits(), Tasks(failures.append)
     access = MqttAccess(Mqtt(users=USERS, anonymous=anonymous), SystemRandom(), clock, print)
-    broker = Broker(FakeIntake(at_once=True), clock, known, access, tasks)
+    broker = Broker(FakeIntake(at_once=True), clock, known, access, tasks, rates=rates)
     server = driver.MqttListener(broker)
     listening = listen_tcp("127.0.0.1:0")
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 << 10)
@@ -320,5 +338,65 @@ def test_the_server_closes_what_has_ended_and_does_not_wait_for_the_client():
             assert isinstance(goodbye, CloseConnection)
             received = asyncio.get_running_loop().sock_recv(client.raw, 1)
             assert await asyncio.wait_for(received, 5) == b""
+
+    uvloop.run(main())
+
+
+def test_connections_over_the_rate_are_read_when_it_is_their_turn():
+    async def main() -> None:
+        limits = Limits({"mqtt-address-connection-rate": 4})
+        async with served(MqttListener(address="127.0.0.1:0"), limits, anonymous=True, clock=Stopped()) as server:
+            began_s = asyncio.get_running_loop().time()
+            answers = await asyncio.gather(*(answer(server.port, None, connect()) for _ in range(6)))
+            assert [type(each) for each in answers] == [mqtt.ConnAck] * 6
+            assert asyncio.get_running_loop().time() - began_s > 0.4, "the sixth waits for half a second"
+            assert limits.reached[MQTT_ADDRESS_CONNECTION_RATE.name] == 2
+
+    uvloop.run(main())
+
+
+def test_connections_over_the_rate_are_refused_where_the_document_says_so(tmp_path: Path):
+    files = Files(tmp_path)
+
+    async def main() -> None:
+        once = {"mqtt-connection-rate": 1}
+
+        def closing(listener: MqttListener) -> contextlib.AbstractAsyncContextManager[Served]:
+            return served(listener, Limits(once), anonymous=True, rates=CLOSES, clock=Stopped())
+
+        async with closing(MqttListener(address="127.0.0.1:0")) as server:
+            assert await answer(server.port, None, connect()) == WELCOME
+            refused = await answer(server.port, None, connect())
+            assert refused == mqtt.ConnAck(session_present=False, reason=ReasonCode.SERVER_UNAVAILABLE)
+            five = msgspec.structs.replace(connect(), level=mqtt.MQTT_5)
+            refused = await answer(server.port, None, five, mqtt.MQTT_5)
+            assert refused == mqtt.ConnAck(session_present=False, reason=ReasonCode.CONNECTION_RATE_EXCEEDED)
+        async with closing(files.listener()) as server:
+            assert await answer(server.port, files.context(), connect()) == WELCOME
+            assert await answer(server.port, files.context(), connect()) is None, "it ends before its handshake"
+            assert server.broker.counters.refused == 1
+
+    uvloop.run(main())
+
+
+def test_who_decides_is_told_the_way_by_which_a_client_came(tmp_path: Path):
+    files = Files(tmp_path)
+
+    async def main() -> None:
+        async with served(files.listener(required=False)) as server:
+            seen: list[Arrival] = []
+
+            class Watching(LoginOnly):
+                def may_connect(self, client: Client, password: bytes | None) -> bool:
+                    seen.append(client.arrival)
+                    return True
+
+            server.broker.access = Watching(lambda *_: True)
+            assert await answer(server.port, files.context("press"), connect()) == WELCOME
+            assert await answer(server.port, files.context(), connect()) == WELCOME
+            assert seen == [
+                Arrival("127.0.0.1", "127.0.0.1:0", "CN=press"),
+                Arrival("127.0.0.1", "127.0.0.1:0"),
+            ]
 
     uvloop.run(main())

@@ -29,6 +29,7 @@ def test_a_drained_listener_answers_what_came_and_says_that_it_was_the_last():
         assert body == b"/first"
         assert "\r\nconnection: close\r\n" in head
         assert await client.rest() == b""
+        client.leave()
         assert await stopping
 
     play(serve, story)

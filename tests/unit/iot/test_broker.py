@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from littoral.core.errors import InvalidInput, StorageFull
 from littoral.core.mqtt_limits import (
     MQTT_CONNECT_S,
+    MQTT_INFLIGHT,
     MQTT_PACKET_BYTES,
     MQTT_QUEUE,
     MQTT_RETAINED,
@@ -25,7 +26,7 @@ from littoral.core.mqtt_limits import (
 from littoral.iot.channel import CallbackChannel
 from littoral.iot.outbox import Outbox
 from littoral.wire import mqtt
-from littoral.wire.mqtt import ReasonCode
+from littoral.wire.mqtt import MQTT_3_1_1, MQTT_5, ReasonCode
 from tests.support.fakes import START_MS
 from tests.support.mqtt_world import CONNACK, Client, World, publish, suback, subscribe, turn
 
@@ -240,6 +241,7 @@ def test_a_packet_over_the_limit_is_refused_before_it_is_buffered(caplog):
     assert client.connection._rest_bytes == 0
     assert "at most 1000" in caplog.text
     assert world.limits[MQTT_PACKET_BYTES] == 1000
+    assert world.limits.reached[MQTT_PACKET_BYTES.name] == 1
 
 
 def test_new_rules_are_asked_for_after_routes_changed(monkeypatch):
@@ -508,6 +510,7 @@ def test_the_window_of_unacknowledged_messages_is_bounded():
         world.client("p").sends(*(publish("a", b"%d" % number, number) for number in range(1, 4)))
         subscriber.gets(publish("a", b"1", 1), publish("a", b"2", 2)).sends(mqtt.PubAck(1))
         subscriber.gets(publish("a", b"3", 3))
+        assert world.limits.reached[MQTT_INFLIGHT.name] == 1
 
     asyncio.run(main())
 
@@ -584,6 +587,7 @@ def test_a_connection_that_never_says_connect_is_closed():
     assert mute.closed
     assert slow.closed
     assert world.closed == {"connect-timeout": 2}
+    assert world.limits.reached[MQTT_CONNECT_S.name] == 2
 
 
 # --- Slow consumers
@@ -656,9 +660,10 @@ def test_retained_messages_that_wait_are_not_sent_after_unsubscribe():
     assert before + len(slow.takes()) < 2 + len("abcdef")
 
 
-def test_a_client_that_asks_and_never_reads_is_closed():
+@pytest.mark.parametrize("level", [MQTT_3_1_1, MQTT_5])
+def test_a_client_that_asks_and_never_reads_is_closed(level):
     world = World(mqtt_send_queue_bytes=100)
-    greedy = Blocked(world.broker).sends(mqtt.Connect("g", True, 0))
+    greedy = Blocked(world.broker, level).sends(mqtt.Connect("g", True, 0, level=level))
     greedy.sends(*[mqtt.PingReq()] * 100)
     assert greedy.closed
     assert world.closed == {"send-queue": 1}

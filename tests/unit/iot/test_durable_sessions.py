@@ -8,6 +8,14 @@ import pytest
 from littoral.core.errors import LimitReached, StorageFull, Unavailable
 from littoral.core.order import Order
 from littoral.iot.durable_sessions import RETRY_S, SOON_S, DurableSessions
+from littoral.iot.global_records import (
+    DELIVERY,
+    Way,
+    decode_published,
+    open_tree_stream,
+    published_stream,
+    tree_stream,
+)
 from littoral.iot.message import Message
 from littoral.iot.readings import append_readings, readings_stream
 from littoral.iot.session_store import (
@@ -17,10 +25,12 @@ from littoral.iot.session_store import (
     EndSubscription,
     EndWill,
     Enqueue,
+    Forward,
     KeepSession,
     KeepSubscription,
     KeepWill,
     KeptSession,
+    Passed,
     Receive,
     Recipient,
     Recipients,
@@ -405,3 +415,37 @@ def test_a_writer_that_takes_no_more_is_told_to_the_caller_and_nothing_waits():
         assert [queue(kept) for kept in await disk.crash()] == [[1, 2]]
 
     play(story, commit_queue_jobs=2)
+
+
+def test_how_far_messages_of_other_nodes_were_delivered_is_written_with_the_queues():
+    async def story(disk: Disk) -> None:
+        way = Way("orders", "state", 1 << 20)
+        session = await disk.connect()
+        await disk.node.submit(lambda tx: open_tree_stream(tx, way))
+        number = disk.sessions.next_message()
+        await disk.write(Passed("orders", 3), Enqueue(number, HELLO, Recipients([Recipient(session, 1)])))
+        (kept,) = await disk.crash()
+        assert queue(kept) == [number]
+        assert disk.node.fold_offset(DELIVERY, tree_stream("plant-a", "orders")) == 3
+
+    play(story)
+
+
+def test_messages_for_other_nodes_are_written_with_their_readings_in_their_order():
+    async def story(disk: Disk) -> None:
+        orders, alarms = Way("orders", "state", 1 << 20), Way("alarms", "alerts", 1 << 20)
+        messages = [Message("a", b"%d" % number, 1) for number in range(4)]
+        ways = [orders, alarms, alarms, orders]
+        forwards = [Forward(way, message) for way, message in zip(ways, messages, strict=True)]
+        await disk.write(*forwards, records=[b"1"])
+        await disk.crash()
+        assert len(records_of(disk.node, readings_stream("plant-a"))) == 1
+        for way, payloads in ((orders, [b"0", b"3"]), (alarms, [b"1", b"2"])):
+            stream = published_stream("plant-a", way.name)
+            found = [decode_published(stream, record) for record in records_of(disk.node, stream)]
+            assert [each.payload for each in found] == payloads
+            info = disk.node.stream(stream)
+            assert info is not None
+            assert (info.lane, info.reach) == (way.lane, "root")
+
+    play(story)

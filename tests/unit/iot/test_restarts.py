@@ -163,3 +163,20 @@ def test_an_identifier_that_was_released_is_good_for_another_message():
         assert reader.payloads == numbers
 
     play(story, writer, reader)
+
+
+def test_the_will_of_a_session_that_ends_with_its_connection_is_published_though_the_node_crashed():
+    will = mqtt.Will("wills", b"it is gone", 1, retain=False)
+    device, watcher = Peer("device", 4, will=will, clean=True), Peer("watcher", 4, "wills")
+
+    async def story(site: MqttSite) -> None:
+        await site.until(lambda: device.open and watcher.subscribed)
+        site.away.add(device)
+        site.sim.cut_power()
+        await site.until(lambda: watcher.payloads == [b"it is gone"])
+        await site.wait(1)
+        site.sim.cut_power()
+        await site.wait(2)
+        assert watcher.payloads == [b"it is gone"], "once"
+
+    play(story, device, watcher)

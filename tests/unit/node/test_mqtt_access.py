@@ -1,6 +1,8 @@
 import asyncio
 import os
+from collections.abc import Awaitable
 from pathlib import Path
+from typing import cast
 
 import pytest
 from joserfc import jwt
@@ -28,7 +30,7 @@ class Gate:
 
     async def enters(self, username, password, certified=None) -> bool:
         answer = self.access.may_connect(Client("c", username, certified=certified), password)
-        return answer if isinstance(answer, bool) else await answer
+        return answer if isinstance(answer, bool) else await cast("Awaitable[bool]", answer)
 
 
 def test_logins_of_a_file_are_read_again_when_it_has_changed(tmp_path: Path):

@@ -3,6 +3,7 @@
 Neither is imported here: every process of a node knows the types, and none of them reads YAML.
 """
 
+from littoral.core.resources.global_topics import GlobalTopics
 from littoral.core.resources.model import (
     API_VERSION,
     App,
@@ -22,6 +23,7 @@ from littoral.core.resources.web import Origin, Route
 __all__ = [
     "API_VERSION",
     "App",
+    "GlobalTopics",
     "Namespace",
     "Node",
     "Origin",

@@ -14,6 +14,7 @@ from littoral.core.resources.access_log import check_access_log
 from littoral.core.resources.app_assets import check_assets
 from littoral.core.resources.app_events import check_crons, check_env_names, check_queues, env_names
 from littoral.core.resources.check import Mistake, duration, is_host, repeated, size
+from littoral.core.resources.global_topics import GlobalTopics, check_global_topics
 from littoral.core.resources.model import (
     ANYONE,
     WEBHOOK_TARGET,
@@ -56,6 +57,8 @@ def checks(resource: Resource) -> Iterator[Mistake]:
         yield from check_route(resource.spec)
     elif isinstance(resource, Origin):
         yield from check_origin(resource.spec)
+    elif isinstance(resource, GlobalTopics):
+        yield from check_global_topics(resource.spec)
     else:
         yield from _rule(resource)
 
@@ -79,6 +82,11 @@ def _node(spec: NodeSpec) -> Iterator[Mistake]:
         if not is_host(host):
             yield ("spec", "advertise", index), f'found "{host[:80]}"; expected a host name or IP address, without port'
     yield from check_mqtt(spec.mqtt)
+    if spec.mqtt.authenticator is not None and spec.listen.gateway is None:
+        yield (
+            ("spec", "mqtt", "authenticator"),
+            "apps run at nodes that have listen.gateway; set it, if only at the loopback",
+        )
     yield from check_access_log(spec.access_log)
     yield from _streams(spec.streams)
     yield from _encryption(spec.encryption)

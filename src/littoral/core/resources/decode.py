@@ -9,6 +9,7 @@ from msgspec import inspect
 from littoral.core.errors import InvalidResource
 from littoral.core.limits import RESOURCE_FILE_BYTES, Limits
 from littoral.core.resources.checks import checks
+from littoral.core.resources.global_topics import GlobalTopics
 from littoral.core.resources.model import API_VERSION, App, Namespace, Node, Resource, Rule
 from littoral.core.resources.problem import Path, Problem, suggestion
 from littoral.core.resources.shape import found, mistakes
@@ -22,6 +23,7 @@ _KINDS: dict[str, type[Resource]] = {
     "Rule": Rule,
     "Route": Route,
     "Origin": Origin,
+    "GlobalTopics": GlobalTopics,
 }
 
 

@@ -18,6 +18,7 @@ from littoral.core.resources.app_events import (
     DatasetBinding,
     ServiceBinding,
 )
+from littoral.core.resources.global_topics import GlobalTopics
 from littoral.core.resources.mqtt import Mqtt
 from littoral.core.resources.part import Address, Bytes, Duration, Metadata, Name, Part, Placement, RouteMatch, Tier
 from littoral.core.resources.web import GatewayTls, Origin, Route
@@ -269,11 +270,13 @@ class Node(Struct, tag_field="kind", tag="Node", forbid_unknown_fields=True, ren
 # --- App
 
 
-class KvBinding(Part, frozen=True):
+class KvBinding(Part, frozen=True, omit_defaults=True):
     """Gives `env.<binding>` a key-value namespace."""
 
     binding: Annotated[str, Meta(pattern="^[A-Za-z_][A-Za-z0-9_]*$")]
     namespace: Name
+    remote: bool = False
+    """Whether `littoral dev --remote` gives the project this of another node. Elsewhere it means nothing."""
 
 
 class AppLimits(Part, frozen=True):
@@ -482,4 +485,4 @@ class Rule(Struct, tag_field="kind", tag="Rule", forbid_unknown_fields=True, ren
     spec: RuleSpec
 
 
-Resource = Node | App | Namespace | Rule | Route | Origin
+Resource = Node | App | Namespace | Rule | Route | Origin | GlobalTopics

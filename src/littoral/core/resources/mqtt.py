@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from littoral.core.resources.mqtt_authenticator import MqttAuthenticator
+from littoral.core.resources.mqtt_bridge import BRIDGES_MOST, MqttBridge
 from littoral.core.resources.part import Address, Part
 from littoral.core.resources.web import CertificateFiles
 
@@ -101,11 +103,23 @@ class Mqtt(Part, frozen=True):
     password_file: FilePath | None = None
     """More logins: `NAME:HASH`, a line each. Read again when it has changed."""
     tokens: MqttTokens | None = None
+    authenticator: MqttAuthenticator | None = None
+    """An app that is asked who may connect."""
     access: list[MqttPermission] = []
     """The first entry that is about a client, an action and a topic decides; where there is none, it may not. Empty: who is
     connected may do anything."""
     full_queue: Literal["drop-oldest", "reject-new"] = "drop-oldest"
     """What becomes of a message for a client whose queue is full (limits `mqtt-queue-messages`, `mqtt-queue-bytes`): the oldest in the
-    queue makes room for it, or it is dropped itself."""
+    queue makes room for it, or it is dropped itself. Where it is for such clients only, and no rule takes it, a publisher of MQTT 5 is
+    told then (0x97), and it is not stored."""
+    connection_rate: Literal["wait", "close"] = "wait"
+    """What becomes of connections over the limits `mqtt-connection-rate` and `mqtt-address-connection-rate`: they are not read until it
+    is their turn, unless that takes longer than `mqtt-connect-seconds`; or they are refused at once. A client of MQTT 5 is told so
+    (0x9F); in TLS, nobody is: the connection ends before its handshake."""
+    message_rate: Literal["delay", "disconnect"] = "delay"
+    """What becomes of a client that publishes faster than the limit `mqtt-message-rate`: it is read no faster than that, or its
+    connection is ended, of which a client of MQTT 5 is told the reason (0x96)."""
     listeners: list[MqttListener] = []
     """Besides `listen.mqtt`: with TLS, for WebSockets."""
+    bridges: Annotated[list[MqttBridge], Meta(max_length=BRIDGES_MOST)] = []
+    """Connections to other brokers. A document that changes has its bridges changed while the node runs, and no others disturbed."""

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 
 from littoral.core.resources.check import Mistake, repeated
 from littoral.core.resources.mqtt import Mqtt, MqttListener
+from littoral.core.resources.mqtt_authenticator import check_authenticator
+from littoral.core.resources.mqtt_bridge_checks import check_bridges
 from littoral.core.resources.problem import Path
 from littoral.core.resources.topic_filters import is_topic_filter
 
@@ -32,6 +34,8 @@ def check_mqtt(mqtt: Mqtt) -> Iterator[Mistake]:
         if listener.client_certificates is not None and not listener.certificates:
             where = (*path, "listeners", index, "clientCertificates")
             yield where, "clients show certificates in TLS only; name the `certificates` that the listener shows"
+    yield from check_authenticator((*path, "authenticator"), mqtt.authenticator)
+    yield from check_bridges((*path, "bridges"), mqtt.bridges)
 
 
 def _pattern(path: Path, pattern: str) -> Iterator[Mistake]:

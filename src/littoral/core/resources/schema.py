@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from littoral.core.resources import model, mqtt, part, web
+from littoral.core.resources import app_events, global_topics, model, mqtt, mqtt_bridge, part, web
 
 SCHEMA_ID = "https://littoral.dev/schema/littoral-v1.json"
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -29,7 +29,11 @@ def json_schema() -> dict[str, Any]:
 def _field_docs() -> dict[str, dict[str, str]]:
     """The line beneath each field, by class and camelCase name. Python does not keep them at run time."""
     docs: dict[str, dict[str, str]] = {}
-    for node in [each for module in (part, model, mqtt, web) for each in ast.parse(inspect.getsource(module)).body]:
+    for node in [
+        each
+        for module in (part, model, mqtt, mqtt_bridge, web, global_topics, app_events)
+        for each in ast.parse(inspect.getsource(module)).body
+    ]:
         if not isinstance(node, ast.ClassDef):
             continue
         for statement, after in zip(node.body, node.body[1:], strict=False):

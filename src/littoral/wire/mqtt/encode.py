@@ -12,6 +12,7 @@ from littoral.wire.mqtt.return_codes import return_code
 
 REMAINING_LENGTH_MOST = 268_435_455
 """Four bytes of seven bits (section 2.2.3 of 3.1.1, 1.5.5 of 5)."""
+_BRIDGE_BIT = 0x80
 
 
 def _framed(first: int, body: bytes) -> bytes:
@@ -61,7 +62,8 @@ def _connect(packet: p.Connect) -> bytes:
     if packet.password is not None:
         flags |= 0x40
         payload += binary(packet.password)
-    head = b"\x00\x04MQTT" + bytes((level, flags)) + packet.keep_alive_s.to_bytes(2, "big")
+    level_byte = level | _BRIDGE_BIT if packet.is_bridge else level
+    head = b"\x00\x04MQTT" + bytes((level_byte, flags)) + packet.keep_alive_s.to_bytes(2, "big")
     return _framed(p.CONNECT << 4, head + _properties(packet.properties, level) + payload)
 
 

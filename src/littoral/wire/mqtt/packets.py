@@ -40,6 +40,9 @@ class Connect(_Packet, frozen=True):
     password: bytes | None = None
     level: int = MQTT_3_1_1
     properties: Properties = NO_PROPERTIES
+    is_bridge: bool = False
+    """Whether the client is another broker, in the way that mosquitto understands: the highest bit of the protocol's level is set.
+    It is not sent what it published itself, and retained messages as such. In MQTT 5 there are options of subscriptions for both."""
 
 
 class ConnAck(_Packet, frozen=True):

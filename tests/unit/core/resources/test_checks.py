@@ -190,6 +190,14 @@ BROKEN = {
         node("mqtt: {listeners: [{address: 'a:1', clientCertificates: {ca: /ca}}]}"),
         "spec.mqtt.listeners[0].clientCertificates: clients show certificates in TLS only",
     ),
+    "authenticator without apps": (
+        node("mqtt: {authenticator: {app: doors}}"),
+        "spec.mqtt.authenticator: apps run at nodes that have listen.gateway",
+    ),
+    "authentication method twice": (
+        node("mqtt: {authenticator: {app: doors, methods: [A, A]}}\n  listen: {gateway: '127.0.0.1:1'}"),
+        'spec.mqtt.authenticator.methods[1]: the method "A" is already in element 0',
+    ),
     "client twice": (
         node(f"streams: {{{CLIENTS.replace('bob', 'ann')}}}"),
         'spec.streams.clients[1]: the name "ann" is already in element 0',

@@ -86,15 +86,15 @@ BROKEN = {
     "not a mapping": ("- a\n", "line 1, document 1: found a list; expected a mapping with apiVersion, kind"),
     "no kind": (
         "a: 1\n",
-        'line 1, document 1: the field "kind" is missing. Allowed: Node, App, Namespace, Rule, Route, Origin',
+        'line 1, document 1: the field "kind" is missing. Allowed: Node, App, Namespace, Rule, Route, Origin, GlobalTopics',
     ),
     "unknown kind": (
         "kind: rule\n",
-        'line 1, document 1 (rule), kind: found "rule". Did you mean "Rule"? Allowed: Node, App, Namespace, Rule, Route, Origin',
+        'line 1, document 1 (rule), kind: found "rule". Did you mean "Rule"? Allowed: Node, App, Namespace, Rule, Route, Origin, GlobalTopics',
     ),
     "kind is a list": (
         "kind: [Node]\n",
-        'line 1, document 1, kind: found ["Node"]. Allowed: Node, App, Namespace, Rule, Route, Origin',
+        'line 1, document 1, kind: found ["Node"]. Allowed: Node, App, Namespace, Rule, Route, Origin, GlobalTopics',
     ),
     "other version": (
         NODE.replace("v1", "v2"),
