@@ -16,7 +16,7 @@ BIN := .venv/bin
 WORKERS := $(shell echo $$(($$(nproc) + 1)))
 VENV := .venv/.installed
 DEBIAN := .venv/.debian-packages
-CONFORMANCE := tests/conformance/durable-streams
+CONFORMANCE := tests/conformance/durable-streams tests/conformance/mqtt-js
 NPM := .venv/.npm-packages
 
 .PHONY: help
@@ -75,13 +75,13 @@ docs: $(VENV) ## Write the reference pages that come from the source
 lock: $(VENV) ## Write requirements/dev.txt from pyproject.toml (make lock ARGS=--upgrade for newer versions)
 	@scripts/lock.sh $(ARGS)
 
-$(NPM): $(CONFORMANCE)/package-lock.json scripts/npm-packages.sh | $(VENV)
-	@scripts/npm-packages.sh $(CONFORMANCE)
+$(NPM): $(CONFORMANCE:=/package-lock.json) scripts/npm-packages.sh | $(VENV)
+	@for folder in $(CONFORMANCE); do scripts/npm-packages.sh $$folder; done
 	@touch $@
 
 .PHONY: clean
 clean: ## Remove the .venv and the caches
-	@rm -rf $(CONFORMANCE)/node_modules .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	@rm -rf $(CONFORMANCE:=/node_modules) .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(VENV): requirements/dev.txt pyproject.toml scripts/make-venv.sh
 	@scripts/make-venv.sh "$(PYTHON)"

@@ -9,11 +9,14 @@ from pathlib import Path
 
 from littoral.core.lanes import LANES
 from littoral.core.limits import Limits
+from littoral.drivers.clock import SystemClock
 from littoral.functions.meters import FunctionMeter
 from littoral.gateway.meters import Meters
 from littoral.iot.broker_counters import BrokerCounters
+from littoral.iot.topic_values import TopicValues
 from littoral.node.app_figures import figure_families
 from littoral.node.app_messages import AppFigures
+from littoral.node.bridge_metrics import bridge_metrics
 from littoral.node.control_messages import GatewayReport
 from littoral.node.cron import CronStatus
 from littoral.node.egress_meters import EgressMeter, EgressMetrics, EgressReport
@@ -22,14 +25,18 @@ from littoral.node.gateway_metrics import GatewayMetrics
 from littoral.node.hub_metrics import (
     blob_metrics,
     broker_metrics,
+    global_message_metrics,
     inbox_metrics,
     kv_metrics,
     limit_metrics,
     status_metrics,
     store_metrics,
     subscription_metrics,
+    topic_metrics,
 )
 from littoral.node.inbox import InboxCounters
+from littoral.node.mqtt_authenticator import OUTCOMES, login_families
+from littoral.node.mqtt_messages import BridgeState
 from littoral.node.queue_desk import QueueStatus
 from littoral.node.status import (
     AppStatus,
@@ -112,9 +119,14 @@ def families() -> Iterable[Family | Histogram]:
     yield from store_metrics(StoreCounters())
     yield from kv_metrics(0, 0, 0, 0)
     yield from broker_metrics(BrokerCounters(closed={"lost": 1}))
+    yield from global_message_metrics(waiting=0, relayed=0, delivered=0, dropped=0, missed=0)
+    state = BridgeState("up", "", "connected", 0, None, 0, 0, 0, 0, 0, 0, 0, 0)
+    yield from bridge_metrics([state])
+    yield from topic_metrics(TopicValues(SystemClock(), Limits()), 0)
     yield from limit_metrics(Limits())
     yield from subscription_metrics(SubscriptionState(0, 0, 0, {}, Counters()))
     yield from inbox_metrics(0, 0, InboxCounters(), 0)
+    yield from login_families(dict.fromkeys(OUTCOMES, 0))
     yield from blob_metrics(BlobStatus(), BlobCounters(), 0)
     yield from cron_metrics([CronStatus("shop", "* * * * *", "skip", None)])
     yield from queue_metrics([QueueStatus("work", "shop", 0, 0, 0, 0, 0, 0, 0, 0)])
