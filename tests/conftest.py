@@ -1,10 +1,13 @@
 """What every test gets: a printed seed, and no way to the outside network."""
 
+import gc
 import ipaddress
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -12,6 +15,9 @@ import pytest
 
 SEED_VARIABLE = "LITTORAL_TEST_SEED"
 SEED = pytest.StashKey[int]()
+TESTS = Path(__file__).parent
+PLACES = {"e2e": "wait", "sim": "compute"}
+"""What is long, by the folder it is in."""
 
 # Deadlines would fail a slow machine, not a slow function. A failure prints what repeats it.
 hypothesis.settings.register_profile("littoral", deadline=None, print_blob=True)
@@ -24,10 +30,52 @@ def pytest_configure(config: pytest.Config) -> None:
     # A shell without job control starts what it puts into the background deaf to it, and the commands that tests
     # interrupt would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # So would they that `nohup` protects us from. What is handled here is not ignored there.
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: None)
     # In the environment, so that all processes of the run draw from the same.
     config.stash[SEED] = int(os.environ.setdefault(SEED_VARIABLE, str(int.from_bytes(os.urandom(4)))))
     if config.option.hypothesis_seed is None:
         config.option.hypothesis_seed = config.stash[SEED]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """There is no garbage among what is loaded, neither now nor later: each look at all of it would take a second."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The order in which processes that test together begin the files."""
+    files: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(item.path, []).append(item)
+    items[:] = [item for path in begun_in_order(files) for item in files[path]]
+
+
+def begun_in_order(files: Iterable[Path]) -> list[Path]:
+    """First those that take long, and the many short ones at the end, where none is waited for.
+
+    Of the long ones, those whose tests start processes and wait for them, and those that compute by themselves: one of
+    these beside two of the others keeps the cores busy, and none of the others waits for a core for long.
+    """
+    kinds: dict[str, list[Path]] = {"wait": [], "compute": [], "short": []}
+    for path in files:
+        place = path.relative_to(TESTS).parts[0] if path.is_relative_to(TESTS) else ""
+        kinds[PLACES.get(place, "short")].append(path)
+    waiting, computing = kinds["wait"], iter(kinds["compute"])
+    order: list[Path] = []
+    for number, path in enumerate(waiting, 1):
+        order.append(path)
+        if number % 2 == 0:
+            order += islice(computing, 1)
+    return [*order, *computing, *kinds["short"]]
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -77,7 +77,7 @@ def test_a_fastapi_project_is_deployed_changed_and_gone_back_to(
     installed_wheels(tmp_path / "index", "fastapi")
     for name, value in only_from(tmp_path / "index").items():
         monkeypatch.setenv(name, value)
-    with RealNode("root", listen={"gateway": "127.0.0.1:0"}) as node:
+    with RealNode("root", listen={"gateway": "127.0.0.1:0"}, function_start_ms=60_000) as node:
         workshop = Workshop(node.start(), tmp_path / "shop", capsys)
         said = workshop.deploy().splitlines()
         first = said[0].split("revision ")[1].split(":")[0]

@@ -21,9 +21,10 @@ from littoral.core.resources.app_events import (
 from littoral.core.resources.model import AppSpec, KvBinding
 from littoral.core.resources.part import Metadata, RouteMatch
 from littoral.fleet.bundles import pack_bundle
+from littoral.functions.calls.client import FunctionRequest
 from littoral.functions.event_messages import scheduled_body
 from littoral.node.analytics_desk import DataPoint
-from tests.support.functions_node import FunctionNode
+from tests.support.functions_node import DEADLINE_S, FunctionNode
 from tests.support.real_node import RealNode, call
 from tests.support.stores import records_of
 
@@ -69,6 +70,19 @@ def test_a_cron_trigger_calls_the_app_after_a_restart_that_made_it_miss_its_time
         assert (await node.get("/ticks")).body.decode() == f"0 * * * * {status.last_ms}"
 
     run(scenario, **{"cron-jitter-ms": 0})
+
+
+def test_a_call_that_waits_for_a_worker_goes_on_when_other_apps_change() -> None:
+    async def scenario(node: FunctionNode) -> None:
+        await node.place("ticks", f"import time\ntime.sleep(0.5)\n{textwrap.dedent(TICKS)}", kv={"KV": "ticks"})
+        request = FunctionRequest("scheduled", "once", [], scheduled_body("0 0 1 1 *", 1_000), "id", "scheduled")
+        asked = asyncio.ensure_future(node.events.calls.ask("ticks", request))
+        await asyncio.sleep(0)
+        assert not node.pool("ticks").ready
+        node.apply()
+        assert (await asked).error == ""
+
+    run(scenario)
 
 
 def test_an_event_has_the_limits_and_the_log_that_requests_have() -> None:
@@ -388,7 +402,7 @@ def test_an_event_ends_on_its_worker_while_another_revision_takes_over() -> None
         work = asyncio.ensure_future(node.events.calls("long", "scheduled", "x", scheduled_body("x", 0)))
         await node.until(lambda: ("x", "begun") in node.kv.values)
         await node.place("long", LONG.replace("REVISION", "2"), revision="2", kv={"KV": "x"}, crons=crons)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE_S):
             while (await node.get("/long")).body != b"2":
                 await asyncio.sleep(0.01)
         assert not work.done()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.functions_node import FunctionNode, kill9
+from tests.support.functions_node import DEADLINE_S, FunctionNode, kill9
 
 MIB = 1 << 20
 CODE = """
@@ -115,12 +115,12 @@ class Client:
         self.writer = writer
 
     async def head(self) -> bytes:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE_S):
             return await self.reader.readuntil(b"\r\n\r\n")
 
     async def chunk(self) -> bytes:
         """Raises IncompleteReadError where the answer breaks off."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE_S):
             size = int(await self.reader.readuntil(b"\r\n"), 16)
             return (await self.reader.readexactly(size + 2))[:-2]
 
@@ -303,7 +303,7 @@ def test_a_stream_that_computes_without_a_pause_is_interrupted() -> None:
         assert (await node.get("/app?do=pid")).body == pid, "its worker goes on"
         await node.until(lambda: "computed past its wall time" in node.log())
 
-    run(scenario, wall_ms=500)
+    run(scenario, wall_ms=1000)
 
 
 def test_a_worker_that_is_replaced_finishes_its_streams_up_to_a_bound() -> None:

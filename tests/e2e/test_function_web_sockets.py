@@ -234,7 +234,7 @@ def test_a_listener_that_computes_without_a_pause_is_interrupted() -> None:
                 await each.send("still there?")
                 assert await each.recv() == "you said still there?"
 
-    run(scenario, wall_ms=300)
+    run(scenario, wall_ms=1000)
 
 
 def test_the_end_of_a_worker_is_the_end_of_its_web_sockets() -> None:

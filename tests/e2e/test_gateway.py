@@ -13,7 +13,6 @@ from tests.support.functions_node import FunctionNode
 from tests.support.raw_origin import Answer, RawOrigin, whole
 
 FRESH = "cache-control: max-age=60"
-DEADLINE_S = 10
 MIB = 1 << 20
 
 

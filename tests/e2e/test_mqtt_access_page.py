@@ -15,11 +15,13 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.support.certificates import TestCa
+from tests.support.ports import free_base_port
 
 PAGE = Path(__file__).parents[2] / "docs" / "howto" / "let-devices-in.md"
 DEADLINE_S = 30
 SEEN = re.compile(r"^```\n(CLIENT.*?\n)```", re.DOTALL | re.MULTILINE)
-TLS_PORT, WEB_PORT = 27483, 27484
+TLS_PORT = free_base_port(2)
+WEB_PORT = TLS_PORT + 1
 
 
 def moved(text: str, folder: Path) -> str:

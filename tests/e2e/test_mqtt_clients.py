@@ -22,7 +22,7 @@ from littoral.drivers.mqtt import MqttListener
 from littoral.iot.access import LoginOnly
 from littoral.iot.broker import Broker
 
-DEADLINE_S = 10
+DEADLINE_S = 30
 
 
 class Intake:

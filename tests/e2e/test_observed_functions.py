@@ -59,6 +59,10 @@ def test_calls_and_exceptions_of_an_app_are_counted_and_shown(
         assert "src/entry.py:7 in take" in said["littoral app errors shop"]
         assert 'raise OutOfStock(f"no {what}")' in said["littoral app errors shop --traces"]
         assert group["requestId"] in said["littoral logs shop"], "the log says more of that request"
-        metrics = call(f"{node.url('api')}/metrics").body.decode()
-        assert f'littoral_function_calls_total{{app="shop",revision="{group["revision"]}"}} 4.0' in metrics
-        assert 'littoral_function_memory_bytes{app="shop"}' in metrics
+
+        def metrics() -> str:
+            return call(f"{node.url('api')}/metrics").body.decode()
+
+        # The memory of workers is looked at now and then.
+        node.until(lambda: 'littoral_function_memory_bytes{app="shop"}' in metrics())
+        assert f'littoral_function_calls_total{{app="shop",revision="{group["revision"]}"}} 4.0' in metrics()

@@ -10,7 +10,7 @@ from littoral.core.resources.access_log import AccessLog
 from littoral.core.resources.part import RouteMatch
 from littoral.core.resources.web import OriginSpec, RouteSpec, Target
 from littoral.gateway.tracing import TraceAsk, TraceReport
-from tests.support.functions_node import FunctionNode
+from tests.support.functions_node import DEADLINE_S, FunctionNode
 from tests.support.ports import free_base_port
 from tests.support.raw_origin import RawOrigin, whole
 
@@ -124,7 +124,7 @@ def test_an_operator_sees_what_a_request_does() -> None:
         async def trace(target: str, *, refresh: bool = False) -> TraceReport:
             fields = [("cache-control", "no-cache")]
             replies = node.control.trace(TraceAsk("GET", "http", "edge.test", target, fields, refresh))
-            await replies.wait(10)
+            await replies.wait(DEADLINE_S)
             return replies.said[0]
 
         miss = await trace("/shop/a")

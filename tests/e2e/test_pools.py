@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable
 
+from littoral.core.resources.app_events import AppQueues, QueueProducer
 from tests.support.functions_node import FunctionNode, gone, kill9
 
 HELLO = """
@@ -79,7 +80,7 @@ def test_more_requests_than_a_worker_should_have_start_another() -> None:
     run(scenario, overrides={"function-busy": 4})
 
 
-SLOW = "import time\ntime.sleep(0.4)\n" + HELLO
+SLOW = "import time\ntime.sleep(1.5)\n" + HELLO
 
 
 def file_at(path: str) -> int:
@@ -225,5 +226,42 @@ def test_a_hub_that_starts_anew_knows_the_environments_there_are() -> None:
         await node.until(lambda: node.pool("app").pids not in ([], [before["here"]]))
         after = (await node.get("/app")).json()
         assert after["imported_in"] == before["imported_in"]
+
+    run(scenario)
+
+
+WAITS = """
+import asyncio
+from workers import Response, WorkerEntrypoint
+
+class Default(WorkerEntrypoint):
+    async def fetch(self, request):
+        await self.env.KV.put("begun", "yes")
+        while await self.env.KV.get("go") is None:
+            await asyncio.sleep(0.01)
+        await self.env.JOBS.send("done")
+        return Response("answered")
+"""
+
+
+def test_an_app_that_is_taken_away_answers_what_it_has_begun() -> None:
+    async def scenario(node: FunctionNode) -> None:
+        queues = AppQueues(producers=[QueueProducer(binding="JOBS", queue="jobs")])
+        await node.deploy("slow", WAITS, kv={"KV": "things"}, queues=queues)
+        (pid,) = node.pool("slow").pids
+        under_way = asyncio.ensure_future(node.get("/slow"))
+        await node.until(lambda: ("things", "begun") in node.kv.values)
+        node.apps.clear()
+        node.routes.clear()
+        node.publish()
+        while (await node.get("/slow")).status != 404:
+            pass
+        assert not gone(pid)
+        await node.kv.put("things", "go", b"1")
+        reply = await under_way
+        assert (reply.status, reply.body) == (200, b"answered"), node.log()
+        await node.until(lambda: not node.runtime.parting)
+        assert gone(pid)
+        assert [each.messages for each in node.events.queues.statuses()] == [1]
 
     run(scenario)

@@ -101,7 +101,7 @@ def test_frameworks_run_in_workers_as_they_are() -> None:
 
 def test_what_does_not_end_is_stopped_and_its_worker_stays() -> None:
     async def scenario(node: FunctionNode) -> None:
-        await node.deploy("endless", ENDLESS, wall_ms=400, vars={"GREETING": "moin"}, kv={"NOTES": "notes"})
+        await node.deploy("endless", ENDLESS, wall_ms=1000, vars={"GREETING": "moin"}, kv={"NOTES": "notes"})
         pid = (await node.get("/endless/pid")).body
         assert (await node.get("/endless/loop")).status == 504
         await node.until(lambda: "computed past its wall time" in node.log())

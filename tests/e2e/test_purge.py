@@ -12,6 +12,7 @@ from littoral.core.resources.part import RouteMatch
 from littoral.core.resources.web import Cache, CacheKey, OriginSpec, QueryKey, RouteSpec, Target
 from littoral.fleet.purges import PURGES, submit_purge
 from littoral.gateway.cache.purge import Purge
+from littoral.node.purge_messages import CachedObject
 from tests.support.functions_node import FunctionNode
 from tests.support.raw_origin import RawOrigin, whole
 
@@ -58,9 +59,9 @@ def run(scenario: Callable[[FunctionNode, Site, RawOrigin], Coroutine[Any, Any, 
 
 
 async def both_hold(node: FunctionNode, path: str) -> None:
-    """Until each of the gateways has a page."""
-    held: list[list[Any]] = []
-    while len(held) < 2 or not all(held):
+    """Until each of the gateways has a page in its memory: on the disk, what one has stored is there for the other."""
+    held: list[list[CachedObject]] = []
+    while len(held) < 2 or not all(any(each.tier == "memory" for each in of_one) for of_one in held):
         await versions(node, path)
         held = await node.purges.inspect(f"http://edge.test{path}")
 

@@ -42,7 +42,7 @@ from littoral.node.gateway_config import GatewayConfig, route_matches
 from littoral.node.purge_desk import PurgeDesk
 from tests.support.stores import local_store
 
-DEADLINE_S = 10.0
+DEADLINE_S = 60.0
 
 
 class MemoryKeyValue:

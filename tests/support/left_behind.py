@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 ATTEMPTS = 3
-DEADLINE_S = 10.0
+DEADLINE_S = 30.0
 
 
 @contextlib.contextmanager

@@ -134,10 +134,18 @@ class Peer:
         """Of what it received."""
         return [each.payload for each in self.received]
 
-    def publish(self, topic: str, payload: bytes, qos: int, *, retain: bool = False) -> None:
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        qos: int,
+        *,
+        retain: bool = False,
+        properties: mqtt.Properties = mqtt.NO_PROPERTIES,
+    ) -> None:
         """Now, or when it can."""
         self.published[payload] = qos
-        self._waiting.append(mqtt.Publish(topic, payload, qos, retain))
+        self._waiting.append(mqtt.Publish(topic, payload, qos, retain, properties=properties))
         self._pump()
 
     def connect(self, way: Way) -> None:

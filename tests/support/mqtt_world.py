@@ -84,14 +84,16 @@ class Client:
 class World:
     """A broker with everything around it; limits are keyword arguments."""
 
-    def __init__(self, authenticate=None, *, access=None, store=None, at_once=False, **limits):
+    def __init__(self, authenticate=None, *, access=None, store=None, at_once=False, reject_new=False, **limits):
         self.limits = Limits({name.replace("_", "-"): value for name, value in limits.items()})
         self.clock = FakeClock()
         self.intake = FakeIntake(at_once=at_once)
         self.failures: list[BaseException] = []
         self.tasks = Tasks(self.failures.append)
         self.access = access or LoginOnly(authenticate or (lambda *_: True))
-        self.broker = Broker(self.intake, self.clock, self.limits, self.access, self.tasks, store)
+        self.broker = Broker(
+            self.intake, self.clock, self.limits, self.access, self.tasks, store, reject_new=reject_new
+        )
 
     def client(self, name="c", *, clean=True, keep_alive_s=0, present=False, will=None, login=()):
         """A client of MQTT 3.1.1, connected."""

@@ -14,7 +14,7 @@ from littoral.core.limits import Limits
 from littoral.drivers.origin_transport import HttpOriginTransport
 from littoral.gateway.origins.transport import Endpoint, OriginAnswer, OriginRequest, OriginTimeouts
 
-DEADLINE_S = 10
+DEADLINE_S = 30
 GET = OriginRequest("GET", "/", (("host", "origin"),))
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 TIMEOUTS = OriginTimeouts(connect_s=5, head_s=5, idle_s=5)

@@ -26,6 +26,8 @@ from littoral.node.layout import JOIN_TOKEN_VARIABLE
 from littoral.wire import mqtt
 
 DEADLINE_S = 60.0
+LEAST_PAUSE_S, MOST_PAUSE_S = 0.01, 0.1
+"""Between two looks. Each takes a request, or a whole command: to look without a pause holds up what is waited for."""
 PACKET_MOST_BYTES = 1 << 20
 
 
@@ -43,9 +45,11 @@ class Reply(msgspec.Struct, frozen=True):
 def until(condition: Callable[[], object], what: Callable[[], str] = lambda: "") -> None:
     """Wait until `condition` holds."""
     deadline_s = time.monotonic() + DEADLINE_S
+    pause_s = LEAST_PAUSE_S
     while not condition():
         assert time.monotonic() < deadline_s, what()
-        time.sleep(0.01)
+        time.sleep(pause_s)
+        pause_s = min(pause_s * 1.5, MOST_PAUSE_S)
 
 
 def call(url: str, method: str = "GET", body: bytes | None = None, headers: Mapping[str, str] | None = None) -> Reply:
@@ -82,6 +86,7 @@ class RealNode:
         # Short: the kernel bounds the path of a Unix socket.
         self._home = Path(tempfile.mkdtemp(prefix="lit"))
         self.data_dir = data_dir or self._home / "data"
+        self.document = self._home / "node.json"
         addresses = dict.fromkeys(("api", "peer", "join", "mqtt"), "127.0.0.1:0") | dict(listen or {})
         self.config = Node(
             api_version="littoral/v1",
@@ -110,15 +115,22 @@ class RealNode:
 
     # Life
 
+    def describe(self, **mqtt: Any) -> None:
+        """Write its document, with other fields of `spec.mqtt`; it may run already."""
+        spec = msgspec.structs.replace(self.config.spec, mqtt=msgspec.structs.replace(self.config.spec.mqtt, **mqtt))
+        self.config = msgspec.structs.replace(self.config, spec=spec)
+        aside = self.document.with_suffix(".new")
+        aside.write_bytes(msgspec.json.encode(self.config))
+        aside.rename(self.document)
+
     def launch(self, token: str | None = None) -> None:
         """Start its supervisor."""
-        document = self._home / "node.json"
-        document.write_bytes(msgspec.json.encode(self.config))
+        self.describe()
         environment = {key: value for key, value in os.environ.items() if key != JOIN_TOKEN_VARIABLE}
         if token is not None:
             environment[JOIN_TOKEN_VARIABLE] = token
         command = [sys.executable, "-m", "littoral.node.supervisor"]
-        command += ["--config", str(document), "--data-dir", str(self.data_dir)]
+        command += ["--config", str(self.document), "--data-dir", str(self.data_dir)]
         with open(self._home / "log", "ab") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
 
@@ -232,12 +244,12 @@ class MqttClient:
         self.send(mqtt.encode(mqtt.Publish(topic, payload, qos=1, packet_id=packet_id)))
         return self.receive() == mqtt.PubAck(packet_id)
 
-    def receive(self) -> mqtt.Packet | None:
+    def receive(self, level: int = mqtt.MQTT_3_1_1) -> mqtt.Packet | None:
         """The next packet; None when the node closed the connection."""
         while True:
-            place = mqtt.header(self._rest, 0, PACKET_MOST_BYTES)
+            place = mqtt.header(self._rest, 0, PACKET_MOST_BYTES, level)
             if place is not None and place[1] <= len(self._rest):
-                packet = mqtt.decode(self._rest[0], self._rest[place[0] : place[1]])
+                packet = mqtt.decode(self._rest[0], self._rest[place[0] : place[1]], level)
                 self._rest = self._rest[place[1] :]
                 return packet
             try:

@@ -13,7 +13,7 @@ from littoral.drivers.web_listener import WebListener
 from littoral.gateway.exchange import Answering, Exchange, Serve
 from littoral.gateway.field_block import FieldBlock
 
-DEADLINE_S = 10
+DEADLINE_S = 30
 PLAIN = FieldBlock([("content-type", "text/plain")])
 
 
