@@ -8,9 +8,8 @@ when it starts. They are counted.
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-import msgspec
-
 from littoral.core.errors import StorageCorrupt
+from littoral.core.undecodable import UNDECODABLE
 from littoral.iot.message import Message
 from littoral.iot.session_rows import DONE, SENT, decode_message, decode_options
 from littoral.iot.session_store import decode_recipients
@@ -87,7 +86,7 @@ class _Check:
                     for each in decode_recipients(recipients)
                     if number >= self._next.get(each.session, number + 1)
                 ]
-            except msgspec.DecodeError as error:
+            except UNDECODABLE as error:
                 self._add(f"whom message {number} is for cannot be read: {error}")
                 continue
             self._waited_for |= {(session, number) for session in waiting}
@@ -121,7 +120,7 @@ class _Check:
         try:
             message = decode_message(body)
             mqtt.check_topic(message.topic.encode(), mqtt.MQTT_5)
-        except (msgspec.DecodeError, UnicodeEncodeError, mqtt.RemoteProtocolError) as error:
+        except (*UNDECODABLE, UnicodeEncodeError, mqtt.RemoteProtocolError) as error:
             self._add(f"{what} cannot be read: {error}")
             return None
         return message

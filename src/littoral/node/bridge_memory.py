@@ -4,6 +4,7 @@ import msgspec
 from msgspec import Struct
 
 from littoral.core.disk import Disk
+from littoral.core.undecodable import UNDECODABLE
 
 FILE = "bridges.json"
 
@@ -60,5 +61,5 @@ def _decode(data: bytes) -> dict[str, Remembered]:
     """A file that cannot be read is as good as none: the sessions begin anew."""
     try:
         return msgspec.json.decode(data, type=dict[str, Remembered])
-    except msgspec.DecodeError:
+    except UNDECODABLE:
         return {}
