@@ -5,16 +5,13 @@ simulator gives it simulated ones.
 """
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Iterator
 from functools import partial
 from hashlib import blake2b
 
-from littoral.core.backoff import Backoff
 from littoral.core.errors import LittoralError
-from littoral.core.http import Request
-from littoral.core.limits import RETRY_DELAY_MS, Limits
+from littoral.core.limits import Limits
 from littoral.core.names import StreamName
 from littoral.core.resources import Namespace, Node, placement_matches
 from littoral.core.resources.model import Parent
@@ -41,15 +38,11 @@ from littoral.node.app_logs import AppLogs
 from littoral.node.binding_api import BindingApi
 from littoral.node.blob_parts import BlobParts
 from littoral.node.cache_api import CacheApi
+from littoral.node.certificate_keeper import CertificateKeeper
 from littoral.node.code_source import CodeBlobs
 from littoral.node.desired_state import Apps, DesiredState, Routes
 from littoral.node.enrolment import (
-    JOIN_CA,
-    JOIN_TIMEOUT_S,
     establish_identity,
-    join_url_of,
-    renew,
-    root_identity,
 )
 from littoral.node.global_topics import GlobalMessages
 from littoral.node.hub_metrics import (
@@ -102,9 +95,6 @@ from littoral.streams.uplink import Uplink
 from littoral.telemetry.metrics import Family, Metrics
 from littoral.wire.peer import Member
 
-RENEWAL_CHECK_S = 3600.0
-TIME_CHECK_S = 300.0
-"""While there is no session with the parent."""
 ANY_ADDRESS = ("0.0.0.0", "[::]")  # noqa: S104 -- compared with, not bound to
 """What a listener is bound to that takes connections at every address; nobody can connect to it by that name."""
 _log = logging.getLogger("littoral.hub")
@@ -161,6 +151,7 @@ class Hub:
         # From a secret that is there: a number drawn for it would be one less for whatever a seed repeats.
         self.bridge_pass_word = blake2b(self.operator_token.encode(), person=b"bridges").hexdigest()
         """See BridgeAccess."""
+        self.certificate = CertificateKeeper(self)
         self.metrics = Metrics()
         self.broker = self._make_broker()
         self.global_messages = GlobalMessages(self, relay)
@@ -335,12 +326,10 @@ class Hub:
             purges = Folder(self.store, fold, self.limits, clock.wall_ms, lost=fold.lost)
             self._tasks.start(purges.run(), "fold purges")
             self._tasks.start(self.uplink.run(), "uplink")
-            self._tasks.start(self._show_key(), "key")
             if self.uplink.budget is not None:
                 self._tasks.start(self.uplink.budget.keep(self.warn), "link budget")
         if self.purges.is_restored:
             self._tasks.start(self.purges.begin_anew(self.warn), "purges after a restore")
-        self._tasks.start(self._renew_in_time(), "renewal")
         self._tasks.start(self.retention.run(), "retention")
         self._tasks.start(self._mqtt_sessions.run(), "mqtt sessions")
         self._tasks.start(self.blobs.run(), "blobs")
@@ -354,7 +343,7 @@ class Hub:
         if self.store.checkpointer is not None:
             self._tasks.start(self.store.checkpointer.run(self.seams.offload), "checkpoints")
         self._tasks.start(self.report.run(), "status")
-        for name, work in (*self.inboxes.work(), *self.global_messages.work()):
+        for name, work in (*self.certificate.work(), *self.inboxes.work(), *self.global_messages.work()):
             self._tasks.start(work, name)
 
     async def stop(self) -> None:
@@ -442,60 +431,6 @@ class Hub:
         _log.critical("%s: background work failed", self.name, exc_info=error)
         self.failures.append(error)
         self.failed.set()
-
-    async def _renew(self) -> None:
-        if self.config.spec.parent is None:
-            self.identity = root_identity(self.config, self.identity, self.seams)[0]
-        else:
-            self.identity = await renew(self.config, self.identity, self.seams)
-        self.seams.renewed(self.identity)
-
-    async def _show_key(self) -> None:
-        """To all above, by a renewal, whenever they do not take this node to be where it is."""
-        unproved = self.subtree.unproved
-        backoff = Backoff(self.seams.random, self.limits[RETRY_DELAY_MS])
-        while True:
-            await unproved.wait()
-            unproved.clear()
-            try:
-                await self._renew()
-            except LittoralError as error:
-                self.warn(str(error))
-                await asyncio.sleep(backoff.next_delay_s())
-                unproved.set()
-            else:
-                backoff.reset()
-
-    async def _renew_in_time(self) -> None:
-        backoff = Backoff(self.seams.random, self.limits[RETRY_DELAY_MS])
-        while True:
-            wait_s = RENEWAL_CHECK_S
-            if self.identity.needs_renewal(self.seams.clock.wall_ms()):
-                try:
-                    await self._renew()
-                except LittoralError as error:
-                    self.warn(str(error))
-                    if not self._is_connected() or self.identity.expired(self.seams.clock.wall_ms()):
-                        # Until it is renewed no neighbour talks to this node; perhaps that is why there is no session.
-                        wait_s = backoff.next_delay_s()
-                else:
-                    backoff.reset()
-            elif not self._is_connected():
-                # A clock that is far behind does not see that the certificate has ended.
-                wait_s = TIME_CHECK_S
-                await self._hear_time()
-            await asyncio.sleep(wait_s)
-
-    def _is_connected(self) -> bool:
-        return self.uplink is None or self.uplink.state.connected
-
-    async def _hear_time(self) -> None:
-        """Ask the parent's join listener something: it says what time it is, and asks for no certificate."""
-        if (join_url := join_url_of(self.config, self.identity)) is not None:
-            with contextlib.suppress(LittoralError):
-                await self.seams.joining(self.identity.ca_pem).request(
-                    join_url, Request("GET", JOIN_CA), JOIN_TIMEOUT_S
-                )
 
 
 def _is_essential(name: StreamName) -> bool:

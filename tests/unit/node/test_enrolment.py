@@ -18,8 +18,8 @@ from littoral.core.errors import (
     Unauthenticated,
 )
 from littoral.core.http import Request
+from littoral.node.certificate_keeper import RENEWAL_CHECK_S
 from littoral.node.enrolment import JOIN_CA, JOIN_ENROL, JOIN_RENEW
-from littoral.node.hub import RENEWAL_CHECK_S
 from littoral.node.signing import SIGN
 from littoral.security.ca import CERTIFICATE_DAYS
 from littoral.security.enrolment import SignedRecord, SignRequest
