@@ -1,6 +1,7 @@
 """An app says who may connect; here it is a function of the test's own process."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -161,7 +162,7 @@ def test_what_it_allows_is_allowed_as_far_as_the_document_allows_it():
         {"challenge": b"more"},
         object(),
     ],
-    ids=str,
+    ids=lambda said: re.sub(r" object at .*", "", repr(said))[:60],
 )
 def test_what_is_no_answer_lets_nobody_in_and_says_why(said: object):
     async def story() -> None:
