@@ -10,7 +10,7 @@ import sys
 import msgspec
 import pytest
 
-from littoral.node import hub
+from littoral.node import certificate_keeper
 from littoral.store import database
 from littoral.testing.crash import Workload, crash_everywhere
 from tests.sim.crash.blobs import blobs
@@ -74,7 +74,7 @@ PLANS = [
 def frequent(monkeypatch: pytest.MonkeyPatch) -> None:
     """What happens seldom happens often."""
     monkeypatch.setattr(database, "CHECKPOINT_PAGES", CHECKPOINT_PAGES)
-    monkeypatch.setattr(hub, "RENEWAL_CHECK_S", RENEWAL_CHECK_S)
+    monkeypatch.setattr(certificate_keeper, "RENEWAL_CHECK_S", RENEWAL_CHECK_S)
 
 
 @pytest.mark.parametrize("plan", PLANS, ids=lambda plan: plan.workload.__name__)
