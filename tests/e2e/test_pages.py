@@ -52,6 +52,8 @@ KEEPING = REPOSITORY / "docs" / "howto" / "keep-data-and-secrets-of-functions.md
 """By test_binding_page.py."""
 DEVICES = REPOSITORY / "docs" / "howto" / "let-devices-in.md"
 """By test_mqtt_access_page.py."""
+BRIDGES = REPOSITORY / "docs" / "howto" / "bridge-another-broker.md"
+"""By test_bridge_page.py."""
 TOPICS = REPOSITORY / "docs" / "howto" / "see-what-devices-send.md"
 """By test_mqtt_values_page.py."""
 MESSAGES = REPOSITORY / "docs" / "howto" / "send-messages-between-sites.md"
@@ -493,6 +495,7 @@ def test_no_page_has_commands_that_nothing_runs():
         DEVICES,
         MESSAGES,
         TOPICS,
+        BRIDGES,
     }
     covered = {TUTORIAL, *recipes, REPOSITORY / "README.md"}
     pages = [*(REPOSITORY / "docs").rglob("*.md"), *REPOSITORY.glob("*.md")]

@@ -16,7 +16,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Call]:
     """The nodes that would run."""
     made: list[Call] = []
 
-    def run_node(config: Node, data_dir: Path, token: str | None) -> int:
+    def run_node(config: Node, data_dir: Path, token: str | None, document: Path | None = None) -> int:
         made.append((config, data_dir, token))
         return 7
 
