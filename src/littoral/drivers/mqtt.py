@@ -164,10 +164,13 @@ class MqttClient(asyncio.Protocol):
         arrival = Arrival(address, self.came_to, self.subject, wait_s is None)
         self._connection.arrive(arrival, wait_s or 0.0)
         if wait_s:
-            loop = asyncio.get_running_loop()
             # uvloop begins to read after this, whatever was said before.
-            loop.call_soon(self.pause)
-            loop.call_later(wait_s, self._connection.unblock)
+            asyncio.get_running_loop().call_soon(self._wait, wait_s)
+
+    def _wait(self, wait_s: float) -> None:
+        self.pause()
+        # Not sooner: a short timer could be over before the pause, which nothing would end.
+        asyncio.get_running_loop().call_later(wait_s, self._connection.unblock)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None

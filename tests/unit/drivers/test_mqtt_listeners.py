@@ -5,6 +5,7 @@ import contextlib
 import shutil
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from littoral.drivers.listeners import listen_tcp
 from littoral.drivers.random import SystemRandom
 from littoral.iot.access import Arrival, Client, LoginOnly
 from littoral.iot.broker import Broker
-from littoral.iot.rates import Rates
+from littoral.iot.rates import ConnectionRate, Rates
 from littoral.node.listener_certificates import ListenerCertificates
 from littoral.node.mqtt_access import MqttAccess
 from littoral.node.mqtt_listeners import serve
@@ -351,6 +352,32 @@ def test_connections_over_the_rate_are_read_when_it_is_their_turn():
             assert [type(each) for each in answers] == [mqtt.ConnAck] * 6
             assert asyncio.get_running_loop().time() - began_s > 0.4, "the sixth waits for half a second"
             assert limits.reached[MQTT_ADDRESS_CONNECTION_RATE.name] == 2
+
+    uvloop.run(main())
+
+
+def test_a_connection_that_waits_for_a_moment_only_is_read_after_it(monkeypatch: pytest.MonkeyPatch):
+    def soon(_: ConnectionRate, address: str) -> float:
+        # Whoever comes with it holds the loop for longer than it waits.
+        time.sleep(0.005)
+        return 0.001
+
+    async def main() -> None:
+        monkeypatch.setattr(ConnectionRate, "wait_s", soon)
+        async with asyncio.timeout(20), served(MqttListener(address="127.0.0.1:0"), anonymous=True) as server:
+            # They are there before the loop looks, which then takes them in one turn.
+            clients = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(20)]
+            for number, each in enumerate(clients):
+                each.sendall(mqtt.encode(msgspec.structs.replace(connect(), client_id=f"c{number}")))
+            answers = await asyncio.gather(*(asyncio.to_thread(each.recv, 4) for each in clients))
+            assert answers == [mqtt.encode(WELCOME)] * 20
+            for each in clients:
+                each.settimeout(10)
+                each.sendall(mqtt.encode(mqtt.PingReq()))
+            answers = await asyncio.gather(*(asyncio.to_thread(each.recv, 2) for each in clients))
+            assert answers == [mqtt.encode(mqtt.PingResp())] * 20
+            for each in clients:
+                each.close()
 
     uvloop.run(main())
 
