@@ -14,6 +14,7 @@ from benches import (
     gateway,
     memory,
     mqtt_cores,
+    mqtt_fan,
     mqtt_fold,
     mqtt_intake,
     pauses,
@@ -24,6 +25,7 @@ from benches.harness import Row, print_table
 
 BENCHES: dict[str, Callable[[], list[Row]]] = {
     "mqtt": mqtt_intake.measure,
+    "fan": mqtt_fan.measure,
     "fold": mqtt_fold.measure,
     "cores": mqtt_cores.measure,
     "appends": appends.measure,

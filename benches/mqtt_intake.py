@@ -24,7 +24,7 @@ ROUNDS = 5
 LOADS = (
     ("pipelined", "QoS 0, one pipelined connection", 1_000_000, 2.0),
     ("advancing", "QoS 0, the same, a window closes every 100 readings", 500_000, None),
-    ("scattered", "QoS 0, 1,000 connections, one message per write", 200_000, 0.8),
+    ("scattered", "QoS 0, 1,000 connections, one message per write", 200_000, 0.9),
     ("qos1", "QoS 1, one connection, acknowledged", 100_000, None),
 )
 
