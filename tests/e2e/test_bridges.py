@@ -119,7 +119,8 @@ def test_nothing_is_lost_and_qos_2_comes_once_though_both_sides_begin_anew(node:
         Client(node.port("mqtt"), f"writer-{name}") as near_writer,
         Client(node.port("mqtt"), f"reader-{name}", f"{here}#") as near,
         Client(other.port, f"far-writer-{name}") as far_writer,
-        Client(other.port, f"far-reader-{name}", f"{there}#") as far,
+        # mosquitto 2.0.11 sends again what it has released, if it is begun anew before it is told that this was heard.
+        Client(other.port, f"far-reader-{name}", f"{there}#", forgives=True) as far,
     ):
         for number in range(MESSAGES):
             for qos in (1, 2):
@@ -129,11 +130,11 @@ def test_nothing_is_lost_and_qos_2_comes_once_though_both_sides_begin_anew(node:
                 until(lambda: far.heard and near.heard)
                 node.kill_hub()
             if number == MESSAGES // 2:
-                # mosquitto 2.0.11 sends again what it has released, if it is begun anew before its client is back.
                 all_has_come(far, there, number + 1, other, node)
                 all_has_come(near, here, number + 1, other, node)
                 node.until(lambda: states(node)[name]["waiting"] == 0)
             if number == 2 * MESSAGES // 3:
+                until(lambda: other.has_released(f"plant-{name}"))
                 other.stop()
                 other.start()
         all_has_come(far, there, MESSAGES, other, node)
