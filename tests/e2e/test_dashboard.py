@@ -204,6 +204,14 @@ async def shows_the_tree(page: Page) -> None:
     await expect(page.locator("[data-total=Readings]")).to_have_text(str(READINGS), timeout=SHOWN_MS)
 
 
+async def shows_where_the_keyboard_is(page: Page) -> None:
+    await page.get_by_role("link", name="Quarantine").focus()
+    await page.keyboard.press("Tab")
+    button = page.get_by_role("button", name="Cut WAN").first
+    await expect(button).to_be_focused()
+    await expect(button).not_to_have_css("box-shadow", "none")
+
+
 async def shows_what_flows(page: Page) -> None:
     await expect(page.locator("[data-total=Alerts]")).to_have_text(str(len(SPIKES)), timeout=SHOWN_MS)
     alerts = page.locator(".lt-alert")
@@ -417,7 +425,7 @@ async def shows_what_functions_do_and_raised(page: Page, url: str, tree: LocalTr
     assert (await http(port, "/fail", headers=host)).status == 500
     await page.goto(f"{url}/functions")
     line = page.get_by_role("table", name="Apps", exact=True).locator("[data-row=calm]")
-    await expect(line).to_contain_text("1 exception", timeout=SHOWN_MS)
+    await expect(line).to_contain_text("1 × exception", timeout=SHOWN_MS)
     exceptions = page.get_by_role("table", name="Exceptions")
     await expect(exceptions).to_contain_text("entry.py:4 in on_fetch", timeout=SHOWN_MS)
     await expect(exceptions).to_contain_text(HOSTILE)
@@ -488,6 +496,7 @@ async def look(state: Path) -> None:
         async with visit(browser, DESKTOP) as operator:
             await log_in(operator.page, url, token)
             await shows_the_tree(operator.page)
+            await shows_where_the_keyboard_is(operator.page)
             await shows_what_flows(operator.page)
             await cuts_and_restores(operator.page, tree)
             await survives_the_hub(operator.page, tree)

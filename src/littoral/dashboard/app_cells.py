@@ -2,15 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
-from littoral.dashboard.cells import Cell, Line, Tone
-from littoral.dashboard.node_view import HEALTH_WORDS, Health
+from littoral.dashboard.cells import Cell, Line
 from littoral.dashboard.texts import NONE, bytes_text, count_text, cut_text, event_time_text, rate_text
 from littoral.functions.meters import FunctionMeter
 from littoral.node.app_messages import AppEntry, AppFigures, RaisedGroup
 from littoral.node.app_rates import AppRates, quantiles_ms
 from littoral.node.status import NodeStatus
 
-HEALTH_TONES: dict[Health, Tone] = {"ok": "ok", "problem": "warn", "stale": "warn", "cut": "bad"}
 PROBLEM_CHARACTERS = 240
 MESSAGE_CHARACTERS = 240
 
@@ -22,18 +20,12 @@ def milliseconds_text(amount: float) -> str:
     return f"{amount:.0f} ms" if amount >= 10 else f"{amount:.1f} ms"
 
 
-def node_line(status: NodeStatus, health: tuple[Health, str], *, is_picked: bool) -> Line:
-    """A node with apps. health: and what it rests on."""
-    word, reason = health
+def node_cells(status: NodeStatus) -> tuple[Cell, ...]:
+    """A node with apps."""
     ill = sum(bool(app.problem) for app in status.apps.values())
-    return Line(
-        status.node,
-        (
-            Cell(status.node, "shown below" if is_picked else ""),
-            Cell(count_text(len(status.apps)), f"{ill} with a problem" if ill else "", "bad" if ill else ""),
-            Cell(count_text(sum(app.workers for app in status.apps.values()))),
-            Cell(HEALTH_WORDS[word], reason, HEALTH_TONES[word]),
-        ),
+    return (
+        Cell(count_text(len(status.apps)), f"{ill} with a problem" if ill else "", "bad" if ill else ""),
+        Cell(count_text(sum(app.workers for app in status.apps.values()))),
     )
 
 
@@ -68,7 +60,7 @@ def totals(entries: Sequence[AppEntry], recently: Mapping[str, AppRates]) -> dic
         ),
         "CPU": Cell(_cpu(sum(each.cpu_share for each in rates)) if known else NONE, "of one processor"),
         "Memory": Cell(bytes_text(sum(memory)) if memory else NONE, "of all workers"),
-        "Workers": Cell(count_text(workers), f"for {count_text(len(entries))} apps"),
+        "Workers": Cell(count_text(workers), f"for {count_text(len(entries))} app{'s' * (len(entries) != 1)}"),
         "Cold starts": Cell(count_text(sum(each.cold for each in figures)), "that calls waited for"),
     }
 
@@ -109,7 +101,7 @@ def _times(rates: AppRates | None, total: FunctionMeter) -> Cell:
 
 def _errors(rates: AppRates | None, total: FunctionMeter) -> Cell:
     kinds = sorted(total.errors.items(), key=lambda each: (-each[1], each[0]))
-    said = ", ".join(f"{count_text(count)} {why}" for why, count in kinds[:3])
+    said = ", ".join(f"{count_text(count)} × {why}" for why, count in kinds[:3])
     now = rates.errors_s if rates is not None else None
     return Cell(rate_text(now), said, "bad" if now else "")
 

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 from littoral.dashboard.cache_history import Recently, hit_ratio, requests_of
 from littoral.dashboard.cells import Cell, Line, Tone
-from littoral.dashboard.node_view import HEALTH_WORDS, Health
 from littoral.dashboard.texts import NONE, bytes_text, count_text, cut_text, duration_text, rate_text, share_text
 from littoral.node.cache_api import PurgeOrder
 from littoral.node.cache_top import TopObject
@@ -13,7 +12,6 @@ from littoral.node.status import CacheCounts, GatewayStatus, NodeStatus, OriginS
 
 URL_CHARACTERS = 240
 """Of a URL in a table: the longest there are have thousands."""
-HEALTH_TONES: dict[Health, Tone] = {"ok": "ok", "problem": "warn", "stale": "warn", "cut": "bad"}
 ORIGIN = "origin "
 """How what a route leads to begins, where that is an origin."""
 
@@ -24,25 +22,17 @@ def ratio_text(counts: CacheCounts | None) -> str:
     return NONE if ratio is None else share_text(ratio)
 
 
-def node_line(status: NodeStatus, recently: Recently | None, health: tuple[Health, str], *, is_picked: bool) -> Line:
-    """A node with gateways. health: and what it rests on."""
+def node_cells(status: NodeStatus, recently: Recently | None) -> tuple[Cell, ...]:
+    """A node with gateways."""
     gateway = status.gateway
     assert gateway is not None, status.node
-    word, reason = health
-    return Line(
-        status.node,
-        (
-            Cell(status.node, "shown below" if is_picked else ""),
-            Cell(ratio_text(recently.counts if recently else None), _ever(ratio_text(gateway.cache))),
-            Cell(
-                rate_text(recently.requests_s if recently else None), f"{count_text(requests_of(gateway.cache))} in all"
-            ),
-            Cell(bytes_text(gateway.cache.saved_bytes)),
-            Cell(
-                bytes_text(gateway.memory.bytes),
-                f"{bytes_text(gateway.disk.bytes)} on disk" if gateway.disk is not None else "",
-            ),
-            Cell(HEALTH_WORDS[word], reason, HEALTH_TONES[word]),
+    return (
+        Cell(ratio_text(recently.counts if recently else None), _ever(ratio_text(gateway.cache))),
+        Cell(rate_text(recently.requests_s if recently else None), f"{count_text(requests_of(gateway.cache))} in all"),
+        Cell(bytes_text(gateway.cache.saved_bytes)),
+        Cell(
+            bytes_text(gateway.memory.bytes),
+            f"{bytes_text(gateway.disk.bytes)} on disk" if gateway.disk is not None else "",
         ),
     )
 

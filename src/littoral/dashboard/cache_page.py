@@ -5,11 +5,11 @@ from heapq import nlargest
 
 from nicegui import ui
 
-from littoral.core.errors import LittoralError
-from littoral.dashboard.cache_cells import node_line, route_lines, top_line, totals
+from littoral.dashboard.cache_cells import node_cells, route_lines, top_line, totals
 from littoral.dashboard.cache_history import CachePoint, hit_ratio, requests_of
 from littoral.dashboard.caches_api import CachesApi
 from littoral.dashboard.charts import line_colors, ratio_options, result_options
+from littoral.dashboard.node_picker import NODES, NodePicker, NodesTable
 from littoral.dashboard.node_view import judge
 from littoral.dashboard.purge_form import PurgeForm
 from littoral.dashboard.shell import UPDATE_S, Shell, card
@@ -19,13 +19,21 @@ from littoral.dashboard.totals import Totals
 from littoral.node.cache_api import PurgeOrder
 from littoral.node.status import NodeStatus
 
-NODES = 50
-"""Shown: those whose caches are asked most."""
 TOP = 10
-AGAIN_S = 3.0
-"""Before this node is asked again what it gives most often. Others are asked when they are picked: their links may be slow, or
-cost money."""
 TOTALS = ("Hit ratio", "Requests/s", "Bytes saved", "In memory", "On disk", "Evicted")
+TABLE = NodesTable(
+    "Nodes with caches",
+    (
+        Column("Hit ratio", is_number=True),
+        Column("Requests/s", is_number=True),
+        Column("Saved", is_number=True),
+        Column("In memory", is_number=True),
+    ),
+    "minmax(90px, 1fr) repeat(4, minmax(60px, auto)) minmax(110px, auto)",
+    "No HTTP caches.",
+    "A node with spec.listen.gateway caches what the origins of its routes answer.",
+)
+"""Of the nodes whose caches are asked most."""
 
 
 class CachePage:
@@ -34,42 +42,23 @@ class CachePage:
     def __init__(self, shell: Shell, caches: CachesApi) -> None:
         self._shell = shell
         self._caches = caches
-        self._node = ""
-        """Whose caches are shown; empty before there are any."""
         self._drawn: tuple[object, ...] = ()
         self._urls: dict[str, str] = {}
         """By the names of the lines of what was given most often."""
         with shell.body:
-            with ui.element("div").classes("lt-columns lt-nodes-and-form"):
-                self._make_nodes()
-                with card("Purge"):
-                    self._form = PurgeForm(shell.picture, caches, shell.body, self._ask_top)
-            with ui.element("div").classes("lt-picked") as self._picked:
-                self._totals = Totals(TOTALS)
-                self._make_charts()
-                self._make_routes()
-                self._make_top()
+            top = ui.element("div").classes("lt-columns lt-nodes-and-form")
+        self._nodes = NodePicker(
+            shell, top, TABLE, caches.here, picked=self._picked, ask=self._ask_top, say=self._say_top
+        )
+        with top, card("Purge"):
+            self._form = PurgeForm(shell.picture, caches, shell.body, self._nodes.ask)
+        with self._nodes.below:
+            self._totals = Totals(TOTALS)
+            self._make_charts()
+            self._make_routes()
+            self._make_top()
         self.update()
         ui.timer(UPDATE_S, self.update)
-        ui.timer(AGAIN_S, self._ask_here)
-
-    def _make_nodes(self) -> None:
-        with card("Nodes"):
-            self._nodes = Table(
-                "Nodes with caches",
-                (
-                    Column("Node"),
-                    Column("Hit ratio", is_number=True),
-                    Column("Requests/s", is_number=True),
-                    Column("Saved", is_number=True),
-                    Column("In memory", is_number=True),
-                    Column("State", is_wide=True),
-                ),
-                widths="minmax(90px, 1fr) repeat(4, minmax(60px, auto)) minmax(110px, auto)",
-                empty="No HTTP caches.",
-                hint="A node with spec.listen.gateway caches what the origins of its routes answer.",
-                pick=self._pick,
-            )
 
     def _make_charts(self) -> None:
         with ui.element("div").classes("lt-columns lt-halves"):
@@ -77,9 +66,10 @@ class CachePage:
                 with head:
                     self._by = ui.toggle({"routes": "Routes", "nodes": "Nodes"}, value="routes", on_change=self.update)
                     self._by.props("no-caps dense unelevated")
-                self._none = ui.label("Nothing to draw yet.").classes("lt-empty lt-over")
+                self._no_ratios = ui.label("Nothing to draw yet.").classes("lt-empty lt-over")
                 self._ratios = ui.echart(ratio_options({}, {}), renderer="svg").classes("lt-chart lt-chart-low")
-            with card("Requests per second, by what became of them"):
+            with card("Requests per second, by what became of them", "lt-card-chart"):
+                self._no_results = ui.label("Nothing to draw yet.").classes("lt-empty lt-over")
                 self._results = ui.echart(result_options([]), renderer="svg").classes("lt-chart lt-chart-low")
 
     def _make_routes(self) -> None:
@@ -105,8 +95,7 @@ class CachePage:
         with card("Given most often") as head:
             with head, ui.element("div").classes("lt-controls"):
                 self._top_note = ui.label().classes("lt-sub")
-                again = ui.button(icon="refresh", on_click=self._ask_top)
-                again.props('flat round dense aria-label="Ask again"').classes("lt-icon")
+                self._nodes.make_again_button()
             self._top_problem = ui.label().classes("lt-problem-text")
             self._top = Table(
                 "Given most often",
@@ -129,31 +118,19 @@ class CachePage:
         picture = self._shell.picture
         nodes = self._with_caches()
         busiest = max(nodes, key=_requests, default=None)
-        if not self._node and busiest is not None:
-            self._node = busiest.node
-            with self._picked:
-                # Another node may take long to answer: the rest does not wait for it.
-                ui.timer(0, self._ask_top, once=True)
-        now_ms = self._shell.clock.wall_ms()
         self._nodes.update(
-            [
-                node_line(
-                    status,
-                    picture.caches.recently(status.node),
-                    judge(picture, status, now_ms),
-                    is_picked=status.node == self._node,
-                )
-                for status in nodes
-            ]
+            nodes,
+            busiest.node if busiest is not None else "",
+            lambda status: node_cells(status, picture.caches.recently(status.node)),
         )
-        self._picked.set_visibility(bool(self._node))
-        self._form.show(self._node or self._caches.here)
-        status = picture.nodes.get(self._node)
+        node = self._nodes.node
+        self._form.show(node or self._caches.here)
+        status = picture.nodes.get(node)
         if status is None or status.gateway is None:
             return
-        is_old = judge(picture, status, now_ms)[0] in ("cut", "stale")
-        self._picked.classes(add="lt-dim" if is_old else "", remove="" if is_old else "lt-dim")
-        figures = totals(status.gateway, picture.caches.recently(self._node))
+        is_old = judge(picture, status, self._shell.clock.wall_ms())[0] in ("cut", "stale")
+        self._nodes.below.classes(add="lt-dim" if is_old else "", remove="" if is_old else "lt-dim")
+        figures = totals(status.gateway, picture.caches.recently(node))
         self._totals.update(
             {name: cell.main for name, cell in figures.items()}, {name: cell.sub for name, cell in figures.items()}
         )
@@ -167,53 +144,47 @@ class CachePage:
     def _draw(self) -> None:
         """Send the charts anew, where there is something new in them."""
         caches = self._shell.picture.caches
-        state = (caches.revision, self._node, self._by.value)
+        state = (caches.revision, self._nodes.node, self._by.value)
         if state == self._drawn:
             return
         self._drawn = state
-        points = caches.points(self._node)
+        points = caches.points(self._nodes.node)
         if self._by.value == "routes":
             lines = {
                 route: _of_route(points, route) for route in sorted({name for each in points for name in each.routes})
             }
         else:
             lines = {node: _of_node(caches.points(node)) for node in caches.nodes()}
-        self._none.set_visibility(not lines)
+        self._no_ratios.set_visibility(not lines)
         self._ratios.options.clear()
         self._ratios.options.update(ratio_options(lines, line_colors(lines)))
         self._ratios.update()
         was_asked = any(requests_of(point.counts) for point in points)
+        self._no_results.set_visibility(not was_asked)
         self._results.options.update(result_options(points if was_asked else []))
         self._results.update()
 
-    async def _pick(self, node: str) -> None:
-        self._node = node
+    # What is asked
+
+    def _picked(self) -> None:
         self._top.wait()
         self.update()
-        await self._ask_top()
 
-    async def _ask_here(self) -> None:
-        if self._node == self._caches.here:
-            await self._ask_top()
+    def _say_top(self, problem: str) -> None:
+        if not problem:
+            self._top_problem.set_text("")
+            return
+        self._top_problem.set_text(f"{self._nodes.node} does not say what it gives most often: {problem}")
+        self._top_note.set_text("")
+        self._top.say_empty("Not known.")
+        self._top.update([])
 
-    async def _ask_top(self) -> None:
-        node = self._node
-        if not node:
-            return
-        try:
-            found = await self._caches.top(node, TOP)
-        except LittoralError as error:
-            if node == self._node:
-                self._top_problem.set_text(f"{node} does not say what it gives most often: {error}")
-                self._top_note.set_text("")
-                self._top.say_empty("Not known.")
-                self._top.update([])
-            return
-        if node != self._node:
+    async def _ask_top(self, node: str) -> None:
+        found = await self._caches.top(node, TOP)
+        if not self._nodes.is_picked(node):
             return
         lines = [top_line(top) for top in found.objects]
         self._urls = {line.name: top.object.url for line, top in zip(lines, found.objects, strict=True)}
-        self._top_problem.set_text("")
         self._top.say_empty("Nothing is stored.")
         self._top_note.set_text(f"by {count_text(found.gateways)} gateway{'s' * (found.gateways != 1)} of {node}")
         self._top.update(lines)

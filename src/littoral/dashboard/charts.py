@@ -81,7 +81,7 @@ def window_options(
         "grid": [
             {
                 "left": 8,
-                "right": 14,
+                "right": 24,
                 "top": f"{18 + index * step * 0.91:.1f}%",
                 "height": f"{step * 0.91 - 11:.1f}%",
                 "containLabel": True,
@@ -170,7 +170,7 @@ def _time_chart(names: Sequence[str], series: Sequence[Options], value_axis: Opt
     """One chart over time, with a legend."""
     return {
         **_common([_legend(name) for name in names]),
-        "grid": [{"left": 8, "right": 14, "top": 40, "bottom": 6, "containLabel": True}],
+        "grid": [{"left": 8, "right": 24, "top": 40, "bottom": 6, "containLabel": True}],
         "xAxis": [_time_axis(0)],
         "yAxis": [value_axis],
         "series": list(series),

@@ -4,25 +4,27 @@ from collections.abc import Sequence
 
 from nicegui import ui
 
-from littoral.core.errors import LittoralError
-from littoral.dashboard.app_cells import app_line, busiest_first, exception_line, exception_name, node_line, totals
+from littoral.dashboard.app_cells import app_line, busiest_first, exception_line, exception_name, node_cells, totals
 from littoral.dashboard.app_history import AppHistory
 from littoral.dashboard.apps_api import AppsApi
 from littoral.dashboard.charts import line_colors, value_options
-from littoral.dashboard.node_view import judge
+from littoral.dashboard.node_picker import NODES, NodePicker, NodesTable
 from littoral.dashboard.shell import UPDATE_S, Shell, card
 from littoral.dashboard.table import Column, Table
 from littoral.dashboard.texts import age_text, count_text
 from littoral.dashboard.totals import Totals
 from littoral.node.app_messages import AppEntry, ExceptionPage, RaisedGroup
 
-NODES = 50
 APPS = 50
 """Shown: those that are asked most."""
-AGAIN_S = 3.0
-"""Before this node is asked again. Others are asked when they are picked, or somebody says so: their links may be slow, or cost
-money."""
 TOTALS = ("Calls/s", "Errors/s", "CPU", "Memory", "Workers", "Cold starts")
+TABLE = NodesTable(
+    "Nodes with apps",
+    (Column("Apps", is_number=True), Column("Workers", is_number=True)),
+    "minmax(90px, 1fr) repeat(2, minmax(80px, auto)) minmax(140px, 1fr)",
+    "No apps.",
+    "`littoral deploy` puts one on the nodes that it is placed on.",
+)
 
 
 class FunctionsPage:
@@ -33,54 +35,36 @@ class FunctionsPage:
         self._shell = shell
         self._apps = apps
         self._history = history
-        self._node = ""
         self._app = ""
         """Whose exceptions are shown."""
         self._exception = ""
         self._entries: Sequence[AppEntry] = ()
         self._groups: dict[str, RaisedGroup] = {}
         self._drawn: tuple[object, ...] = ()
-        with shell.body:
-            self._make_nodes()
-            with ui.element("div").classes("lt-picked") as self._picked:
-                self._totals = Totals(TOTALS)
-                self._make_charts()
-                self._make_apps()
-                self._make_exceptions()
+        self._nodes = NodePicker(shell, shell.body, TABLE, apps.here, picked=self._picked, ask=self._ask, say=self._say)
+        with self._nodes.below:
+            self._totals = Totals(TOTALS)
+            self._make_charts()
+            self._make_apps()
+            self._make_exceptions()
         self.update()
         ui.timer(UPDATE_S, self.update)
-        ui.timer(AGAIN_S, self._ask_here)
-
-    def _make_nodes(self) -> None:
-        with card("Nodes"):
-            self._nodes = Table(
-                "Nodes with apps",
-                (
-                    Column("Node"),
-                    Column("Apps", is_number=True),
-                    Column("Workers", is_number=True),
-                    Column("State", is_wide=True),
-                ),
-                widths="minmax(90px, 1fr) repeat(2, minmax(80px, auto)) minmax(140px, 1fr)",
-                empty="No apps.",
-                hint="`littoral deploy` puts one on the nodes that it is placed on.",
-                pick=self._pick_node,
-            )
 
     def _make_charts(self) -> None:
         with ui.element("div").classes("lt-columns lt-halves"):
             with card("Calls per second", "lt-card-chart"):
-                self._none = ui.label("Nothing to draw yet.").classes("lt-empty lt-over")
+                no_calls = ui.label("Nothing to draw yet.").classes("lt-empty lt-over")
                 self._calls = ui.echart(value_options({}, {}), renderer="svg").classes("lt-chart lt-chart-low")
-            with card("95 % of answers began within"):
+            with card("95 % of answers began within", "lt-card-chart"):
+                no_times = ui.label("Nothing to draw yet.").classes("lt-empty lt-over")
                 self._times = ui.echart(value_options({}, {}, "ms"), renderer="svg").classes("lt-chart lt-chart-low")
+        self._none = (no_calls, no_times)
 
     def _make_apps(self) -> None:
         with card("Apps") as head:
             with head, ui.element("div").classes("lt-controls"):
                 self._note = ui.label().classes("lt-sub")
-                again = ui.button(icon="refresh", on_click=self._ask)
-                again.props('flat round dense aria-label="Ask again"').classes("lt-icon")
+                self._nodes.make_again_button()
             self._problem = ui.label().classes("lt-problem-text")
             self._table = Table(
                 "Apps",
@@ -126,19 +110,12 @@ class FunctionsPage:
         """Show the picture as it is now."""
         picture = self._shell.picture
         nodes = sorted((each for each in picture.nodes.values() if each.apps), key=lambda each: each.node)[:NODES]
-        if not self._node and nodes:
-            here = any(each.node == self._apps.here for each in nodes)
-            self._node = self._apps.here if here else nodes[0].node
-            with self._picked:
-                ui.timer(0, self._ask, once=True)
-        now_ms = self._shell.clock.wall_ms()
-        self._nodes.update(
-            [node_line(each, judge(picture, each, now_ms), is_picked=each.node == self._node) for each in nodes]
-        )
-        self._picked.set_visibility(bool(self._node))
+        names = [each.node for each in nodes]
+        here = self._apps.here if self._apps.here in names else ""
+        self._nodes.update(nodes, here or next(iter(names), ""), node_cells)
 
     def _show_apps(self) -> None:
-        recently = self._history.recently() if self._history.node == self._node else {}
+        recently = self._history.recently() if self._nodes.is_picked(self._history.node) else {}
         figures = totals(self._entries, recently)
         self._totals.update(
             {name: cell.main for name, cell in figures.items()}, {name: cell.sub for name, cell in figures.items()}
@@ -150,7 +127,7 @@ class FunctionsPage:
             [app_line(each, recently.get(each.name), is_picked=each.name == self._app) for each in ordered[:APPS]]
         )
         shown = f"the {APPS} busiest of {count_text(len(ordered))}, " if len(ordered) > APPS else ""
-        self._note.set_text(f"{shown}at {self._node}")
+        self._note.set_text(f"{shown}at {self._nodes.node}")
         self._draw()
 
     def _draw(self) -> None:
@@ -161,7 +138,8 @@ class FunctionsPage:
             return
         self._drawn = state
         apps = history.busiest()
-        self._none.set_visibility(not apps)
+        for none in self._none:
+            none.set_visibility(not apps)
         colors = line_colors(apps)
         calls: dict[str, list[tuple[int, float | None]]] = {app: [] for app in apps}
         times: dict[str, list[tuple[int, float | None]]] = {app: [] for app in apps}
@@ -201,42 +179,33 @@ class FunctionsPage:
 
     # What is asked
 
-    async def _pick_node(self, node: str) -> None:
-        self._node, self._app, self._exception = node, "", ""
+    def _picked(self) -> None:
+        self._app, self._exception = "", ""
         self._table.wait()
         self._exceptions.wait()
         self.update()
-        await self._ask()
 
     async def _pick_app(self, app: str) -> None:
         self._app, self._exception = app, ""
         self._exceptions.wait()
-        await self._ask()
+        await self._nodes.ask()
 
     async def _pick_exception(self, name: str) -> None:
         self._exception = "" if name == self._exception else name
-        await self._ask()
+        await self._nodes.ask()
 
-    async def _ask_here(self) -> None:
-        if self._node == self._apps.here:
-            await self._ask()
+    def _say(self, problem: str) -> None:
+        self._problem.set_text(f"{self._nodes.node} does not say how its apps are: {problem}" if problem else "")
 
-    async def _ask(self) -> None:
-        node = self._node
-        if not node:
+    async def _ask(self, node: str) -> None:
+        entries = await self._apps.apps(node)
+        if not self._nodes.is_picked(node):
             return
-        try:
-            entries = await self._apps.apps(node)
-            if node != self._node:
-                return
-            self._entries = entries
-            self._history.add(node, entries)
-            self._show_apps()
-            page = await self._apps.exceptions(node, self._app) if self._app else None
-        except LittoralError as error:
-            if node == self._node:
-                self._problem.set_text(f"{node} does not say how its apps are: {error}")
+        self._entries = entries
+        self._history.add(node, entries)
+        self._show_apps()
+        if not self._app:
             return
-        self._problem.set_text("")
-        if page is not None and node == self._node:
+        page = await self._apps.exceptions(node, self._app)
+        if self._nodes.is_picked(node):
             self._show_exceptions(page)

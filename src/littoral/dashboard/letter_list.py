@@ -49,7 +49,7 @@ class LetterList:
                 "Letters",
                 (
                     Column("Source and reason"),
-                    Column("Begins with"),
+                    Column("Begins with", is_wide=True),
                     Column("Put aside", is_number=True),
                     Column("Size", is_number=True),
                 ),

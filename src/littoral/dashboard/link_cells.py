@@ -10,6 +10,8 @@ from littoral.streams.bandwidth import Period
 
 LEAST_RECORDS_S = 0.05
 """Less than three records a minute is shown as nothing."""
+FRESH_MS = 10_000
+"""A younger queue is under way: that it does not shrink is nothing to be warned of."""
 
 
 def lane_lines(status: NodeStatus) -> list[Line]:
@@ -23,7 +25,7 @@ def lane_lines(status: NodeStatus) -> list[Line]:
 def _lane(name: str, lane: LaneStatus, at_ms: int) -> Line:
     waits = lane.records > 0
     # By the node's own clock, and of the moment of its report: both times are from there.
-    oldest = duration_text(at_ms - lane.oldest_ms) if waits and lane.oldest_ms is not None else NONE
+    age_ms = at_ms - lane.oldest_ms if waits and lane.oldest_ms is not None else None
     empty = NONE
     if waits:
         empty = duration_text(int(lane.empty_s * 1000)) if lane.empty_s is not None else "does not shrink"
@@ -33,10 +35,10 @@ def _lane(name: str, lane: LaneStatus, at_ms: int) -> Line:
             Cell(name),
             Cell(count_text(lane.records)),
             Cell(bytes_text(lane.bytes) if waits else NONE),
-            Cell(oldest),
+            Cell(duration_text(age_ms) if age_ms is not None else NONE),
             Cell(f"{rate_text(lane.records_s)}/s" if lane.records_s >= LEAST_RECORDS_S else NONE),
             Cell(f"{bytes_text(round(lane.bytes_s))}/s" if lane.bytes_s >= 0.5 else NONE),
-            Cell(empty, tone="warn" if waits and lane.empty_s is None else ""),
+            Cell(empty, tone="warn" if (age_ms or 0) >= FRESH_MS and lane.empty_s is None else ""),
         ),
     )
 

@@ -3,9 +3,7 @@
 from dataclasses import dataclass
 
 from littoral.core.mqtt_limits import MQTT_QUEUE_BYTES
-from littoral.dashboard.app_cells import HEALTH_TONES
 from littoral.dashboard.cells import Cell, Line, Tone
-from littoral.dashboard.node_view import HEALTH_WORDS, Health
 from littoral.dashboard.texts import (
     NONE,
     age_text,
@@ -25,17 +23,11 @@ VALUE_CHARACTERS = 160
 NAME_CHARACTERS = 200
 
 
-def node_line(status: NodeStatus, rate_s: float | None, health: tuple[Health, str], *, is_picked: bool) -> Line:
-    """A node. rate_s: readings a second. health: and what it rests on."""
-    word, reason = health
-    return Line(
-        status.node,
-        (
-            Cell(status.node, "shown below" if is_picked else ""),
-            Cell(count_text(status.clients), "connected"),
-            Cell(rate_text(rate_s), f"{count_text(status.readings)} in all"),
-            Cell(HEALTH_WORDS[word], reason, HEALTH_TONES[word]),
-        ),
+def node_cells(status: NodeStatus, rate_s: float | None) -> tuple[Cell, ...]:
+    """A node with a broker. rate_s: readings a second."""
+    return (
+        Cell(count_text(status.clients), "connected"),
+        Cell(rate_text(rate_s), f"{count_text(status.readings)} in all"),
     )
 
 

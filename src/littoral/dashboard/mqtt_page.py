@@ -6,8 +6,8 @@ from nicegui import ui
 
 from littoral.core.errors import LittoralError
 from littoral.dashboard.mqtt_api import OPEN_CHARACTERS, MqttApi
-from littoral.dashboard.mqtt_cells import client_line, node_line, topic_line, totals
-from littoral.dashboard.node_view import judge
+from littoral.dashboard.mqtt_cells import client_line, node_cells, topic_line, totals
+from littoral.dashboard.node_picker import NODES, NodePicker, NodesTable
 from littoral.dashboard.notices import confirmed, tell_failure, tell_success
 from littoral.dashboard.pager import Pager
 from littoral.dashboard.shell import UPDATE_S, Shell, card
@@ -18,15 +18,17 @@ from littoral.dashboard.totals import Totals
 from littoral.node.mqtt_messages import TEXT_MOST, MqttClients, TopicPage
 from littoral.node.status import NodeStatus
 
-NODES = 50
 CLIENTS = 10
 TOPICS = 200
 """Lines of one page."""
-AGAIN_S = 3.0
-"""Before this node is asked again. Others are asked when they are picked, or somebody says so: their links may be slow, or cost
-money."""
 TOTALS = ("Connected", "Messages/s", "Sessions away", "Queued", "Dropped", "Topics")
 STATES = {"": "All", "connected": "Connected", "away": "Away", "waiting": "With a queue"}
+TABLE = NodesTable(
+    "Nodes with a broker",
+    (Column("Clients", is_number=True), Column("Messages/s", is_number=True)),
+    "minmax(90px, 1fr) repeat(2, minmax(100px, auto)) minmax(140px, 1fr)",
+    "No nodes.",
+)
 
 
 class MqttPage:
@@ -35,42 +37,23 @@ class MqttPage:
     def __init__(self, shell: Shell, mqtt: MqttApi) -> None:
         self._shell = shell
         self._mqtt = mqtt
-        self._node = ""
         self._unfolded: dict[str, None] = {}
         self._before: tuple[int, int] | None = None
         """When this node's broker was asked last, and what it had received."""
         self._topics: TopicPage | None = None
-        with shell.body:
-            self._make_nodes()
-            with ui.element("div").classes("lt-picked") as self._picked:
-                self._totals = Totals(TOTALS)
-                self._problem = ui.label().classes("lt-problem-text")
-                self._make_clients()
-                self._make_topics()
+        self._nodes = NodePicker(shell, shell.body, TABLE, mqtt.here, picked=self._picked, ask=self._ask, say=self._say)
+        with self._nodes.below:
+            self._totals = Totals(TOTALS)
+            self._problem = ui.label().classes("lt-problem-text")
+            self._make_clients()
+            self._make_topics()
         self.update()
         ui.timer(UPDATE_S, self.update)
-        ui.timer(AGAIN_S, self._ask_here)
-
-    def _make_nodes(self) -> None:
-        with card("Nodes"):
-            self._nodes = Table(
-                "Nodes with a broker",
-                (
-                    Column("Node"),
-                    Column("Clients", is_number=True),
-                    Column("Messages/s", is_number=True),
-                    Column("State", is_wide=True),
-                ),
-                widths="minmax(90px, 1fr) repeat(2, minmax(100px, auto)) minmax(140px, 1fr)",
-                empty="No nodes.",
-                pick=self._pick,
-            )
 
     def _make_clients(self) -> None:
         with card("Clients and sessions") as head:
             with head:
-                again = ui.button(icon="refresh", on_click=self._ask)
-                again.props('flat round dense aria-label="Ask again"').classes("lt-icon")
+                self._nodes.make_again_button()
             with ui.element("div").classes("lt-filters"):
                 self._text = ui.input(placeholder="Client, user or address contains", on_change=self._looked_for)
                 self._text.props(
@@ -95,14 +78,14 @@ class MqttPage:
                 hint="docs/howto/let-devices-in.md says how devices get in.",
                 acts=[("Kick", self._kick)],
             )
-            self._pager = Pager("clients", CLIENTS, self._ask)
+            self._pager = Pager("clients", CLIENTS, self._nodes.ask)
 
     def _make_topics(self) -> None:
         with card("Topics") as head:
             with head:
                 self._note = ui.label().classes("lt-sub")
             with ui.element("div").classes("lt-filters"):
-                self._topic_text = ui.input(placeholder="Topic contains", on_change=self._ask)
+                self._topic_text = ui.input(placeholder="Topic contains", on_change=self._nodes.ask)
                 self._topic_text.props(
                     f'dense outlined clearable debounce=300 maxlength={TEXT_MOST} aria-label="Topic contains"'
                 )
@@ -114,23 +97,12 @@ class MqttPage:
         """Show the picture as it is now."""
         picture = self._shell.picture
         nodes = nlargest(NODES, picture.nodes.values(), key=_traffic)
-        if not self._node and nodes:
-            self._node = nodes[0].node if nodes[0].clients else self._mqtt.here
-            with self._picked:
-                ui.timer(0, self._ask, once=True)
-        now_ms = self._shell.clock.wall_ms()
+        first = nodes[0] if nodes else None
         self._nodes.update(
-            [
-                node_line(
-                    each,
-                    picture.rates.latest(each.node),
-                    judge(picture, each, now_ms),
-                    is_picked=each.node == self._node,
-                )
-                for each in sorted(nodes, key=lambda each: each.node)
-            ]
+            sorted(nodes, key=lambda each: each.node),
+            "" if first is None else first.node if first.clients else self._mqtt.here,
+            lambda each: node_cells(each, picture.rates.latest(each.node)),
         )
-        self._picked.set_visibility(bool(self._node))
 
     def _show_clients(self, told: MqttClients) -> None:
         self._clients.say_empty("No client is like that." if self._text.value or self._state.value else "No clients.")
@@ -157,22 +129,21 @@ class MqttPage:
         ]
         self._tree.update(lines, "No topic contains that." if text else "Nothing has passed yet.")
         shown = f"{count_text(len(lines))} of {count_text(page.total)} lines" if page.total > len(lines) else ""
-        self._note.set_text(f"{shown}, narrow it down" if shown else f"at {self._node}")
+        self._note.set_text(f"{shown}, narrow it down" if shown else f"at {self._nodes.node}")
 
     # What is asked
 
-    async def _pick(self, node: str) -> None:
-        self._node, self._before, self._topics = node, None, None
+    def _picked(self) -> None:
+        self._before, self._topics = None, None
         self._unfolded.clear()
         self._pager.restart()
         self._clients.wait()
         self._tree.wait()
         self.update()
-        await self._ask()
 
     async def _looked_for(self) -> None:
         self._pager.restart()
-        await self._ask()
+        await self._nodes.ask()
 
     async def _turn(self, topic: str) -> None:
         if topic in self._unfolded:
@@ -182,10 +153,10 @@ class MqttPage:
             self._unfolded[topic] = None
             while sum(map(len, self._unfolded)) > OPEN_CHARACTERS:
                 del self._unfolded[next(iter(self._unfolded))]
-        await self._ask()
+        await self._nodes.ask()
 
     async def _kick(self, client: str) -> None:
-        node = self._node
+        node = self._nodes.node
         with self._shell.body:
             text = f"Its connection at {node} is closed. Its session stays, and it may come back at once: change its login to keep it away."
             if not await confirmed("Kick", "negative", f"End the connection of {client[:80]}?", text):
@@ -196,28 +167,18 @@ class MqttPage:
             tell_failure(str(error))
         else:
             tell_success(f"{client[:80]}: connection ended")
-        await self._ask()
+        await self._nodes.ask()
 
-    async def _ask_here(self) -> None:
-        if self._node == self._mqtt.here:
-            await self._ask()
+    def _say(self, problem: str) -> None:
+        self._problem.set_text(f"{self._nodes.node} does not say how its broker is: {problem}" if problem else "")
 
-    async def _ask(self) -> None:
-        node = self._node
-        if not node:
-            return
+    async def _ask(self, node: str) -> None:
         wanted = self._text.value or "", self._state.value, self._pager.skip
         text, unfolded = self._topic_text.value or "", tuple(self._unfolded)
-        try:
-            told = await self._mqtt.clients(node, *wanted, CLIENTS)
-            topics = await (self._mqtt.topics(node, text, TOPICS) if text else self._mqtt.tree(node, unfolded, TOPICS))
-        except LittoralError as error:
-            if node == self._node:
-                self._problem.set_text(f"{node} does not say how its broker is: {error}")
+        told = await self._mqtt.clients(node, *wanted, CLIENTS)
+        topics = await (self._mqtt.topics(node, text, TOPICS) if text else self._mqtt.tree(node, unfolded, TOPICS))
+        if not self._nodes.is_picked(node):
             return
-        if node != self._node:
-            return
-        self._problem.set_text("")
         self._topics = topics
         self._show_totals(told)
         if wanted == (self._text.value or "", self._state.value, self._pager.skip):

@@ -35,6 +35,8 @@ REMEMBER_THEME = (
     "() => { Quasar.Dark.toggle(); localStorage.setItem('littoral-theme', Quasar.Dark.isActive ? 'dark' : 'light'); }"
 )
 RECALL_THEME = "const theme = localStorage.getItem('littoral-theme'); if (theme) Quasar.Dark.set(theme === 'dark');"
+SHOW_PLACE = "document.querySelector('.lt-nav [aria-current]')?.scrollIntoView({block: 'nearest', inline: 'center'});"
+"""Where the links to the pages are wider than the window."""
 STYLE = (Path(__file__).parent / "assets" / "style.css").read_text(encoding="utf-8")
 
 T = TypeVar("T")
@@ -57,7 +59,7 @@ class Shell:
             self.body = ui.element("div").classes("lt-body")
         self.update()
         ui.timer(UPDATE_S, self.update)
-        ui.timer(0, lambda: ui.run_javascript(RECALL_THEME), once=True)
+        ui.timer(0, lambda: ui.run_javascript(RECALL_THEME + SHOW_PLACE), once=True)
 
     def update(self) -> None:
         """Show the picture as it is now."""

@@ -59,9 +59,9 @@ class StreamPage:
         if self._next is not None:
             query["after"] = self._next
         view = await self._shell.ask(self._hub.view(self._name, **query))
+        self._waits.set_visibility(False)
         if view is None:
             return
-        self._waits.set_visibility(False)
         self._facts.update(facts(view.stream, view.now_ms))
         if self._next is not None and view.stream.next < self._next:
             self._clear()  # It was deleted and made anew: the next answer is of its beginning.

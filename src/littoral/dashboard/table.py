@@ -22,6 +22,8 @@ class Column:
     """Stands at the right."""
     is_wide: bool = False
     """Has the whole width of a card, where lines are cards."""
+    is_state: bool = False
+    """Stands beside the first one, where lines are cards."""
 
 
 class Table:
@@ -148,6 +150,7 @@ class CellBox:
         self._tone = ""
         self._link: ui.link | None = None
         look = (" lt-right" if column.is_number else "") + (" lt-wide" if column.is_wide else "")
+        look += " lt-state" if column.is_state else ""
         with ui.element("div").classes(f"lt-cell{look}").props(f'role=cell data-label="{column.title}"') as self._box:
             if pick is not None:
                 with ui.element("button").classes("lt-pick").props("type=button").on("click", pick):
@@ -166,6 +169,7 @@ class CellBox:
             self._link.set_text(cell.main)
             if target:
                 self._link.props["href"] = target
+            self._link.props["tabindex"] = 0 if target else -1
             self._link.classes(add="" if target else "lt-no-link", remove="lt-no-link" if target else "")
         else:
             self._main.set_text(cell.main)

@@ -1,6 +1,6 @@
 from msgspec.structs import replace
 
-from littoral.dashboard.app_cells import app_line, busiest_first, exception_line, milliseconds_text, node_line, totals
+from littoral.dashboard.app_cells import app_line, busiest_first, exception_line, milliseconds_text, node_cells, totals
 from littoral.dashboard.app_history import AppHistory
 from littoral.functions.meters import FunctionMeter
 from littoral.node.app_messages import AppEntry, AppFigures, RaisedGroup
@@ -27,7 +27,7 @@ def test_an_app_is_shown_with_what_it_does_now_and_has_done() -> None:
         ("shop", "r1, shown below", ""),
         ("20", "4 in all", ""),
         ("1.2 ms", "12 ms · 1.5 s", ""),
-        ("0.5", "2 timeout, 1 exception", "bad"),
+        ("0.5", "2 × timeout, 1 × exception", "bad"),
         ("3.1 %", "0.5 ms a call", ""),
         ("5.0 MB", "2 workers + 1 starting", ""),
         ("3", "waited 4.5 ms", ""),
@@ -55,8 +55,7 @@ def test_all_apps_together_and_the_busiest_first() -> None:
     assert (figures["Memory"].main, figures["Workers"].sub) == ("15 MB", "for 3 apps")
     assert totals([], {})["Memory"].main == "–"
     reported = replace(status("edge"), apps={"a": AppStatus("r1", 2, 3, 0, "ill")})
-    node = node_line(reported, ("ok", ""), is_picked=False)
-    assert [cell.main for cell in node.cells] == ["edge", "1", "2", "OK"]
+    assert [cell.main for cell in node_cells(reported)] == ["1", "2"]
 
 
 def test_exceptions_are_named_by_what_and_where() -> None:

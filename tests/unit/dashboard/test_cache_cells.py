@@ -4,7 +4,7 @@ import pytest
 
 from littoral.dashboard.cache_cells import (
     URL_CHARACTERS,
-    node_line,
+    node_cells,
     purge_consequence,
     purge_subject,
     purge_text,
@@ -39,14 +39,11 @@ ROUTES = {
 def test_a_node_is_shown_with_what_it_does_now_and_has_done() -> None:
     reported = status("edge", gateway=GATEWAY)
     recently = Recently(CacheCounts(hits=1, misses=1, saved_bytes=500), 1000)
-    line = node_line(reported, recently, ("cut", "reported 5 s ago"), is_picked=True)
-    assert [(cell.main, cell.sub) for cell in line.cells] == [
-        ("edge", "shown below"),
+    assert [(cell.main, cell.sub) for cell in node_cells(reported, recently)] == [
         ("50 %", "80 % in all"),
         ("2.0", "10 in all"),
         ("5.0 kB", ""),
         ("9.0 kB", "90 kB on disk"),
-        ("Link cut", "reported 5 s ago"),
     ]
     figures = totals(GATEWAY, recently)
     assert (figures["Bytes saved"].sub, figures["Evicted"].main) == ("500 B/s", "7")
@@ -55,8 +52,7 @@ def test_a_node_is_shown_with_what_it_does_now_and_has_done() -> None:
 
 def test_before_there_is_anything_nothing_is_made_up() -> None:
     empty = GatewayStatus(1, CacheCounts(), TierStatus(0, 0, 0))
-    line = node_line(status("edge", gateway=empty), None, ("ok", ""), is_picked=False)
-    assert [cell.main for cell in line.cells] == ["edge", "–", "–", "0 B", "0 B", "OK"]
+    assert [cell.main for cell in node_cells(status("edge", gateway=empty), None)] == ["–", "–", "0 B", "0 B"]
     assert totals(empty, None)["On disk"].sub == "no disk tier"
 
 

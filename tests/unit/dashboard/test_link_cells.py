@@ -21,9 +21,14 @@ def test_only_lanes_in_which_something_waits_or_flows_are_listed() -> None:
 
 
 def test_a_queue_that_does_not_shrink_is_marked() -> None:
-    (line,) = lane_lines(status("plant-a", parent="eu", waiting={"alerts": (2, NOW_MS)}, flow=(0.0, None)))
+    (line,) = lane_lines(status("plant-a", parent="eu", waiting={"alerts": (2, NOW_MS - 10_000)}, flow=(0.0, None)))
     assert (line.cells[6].main, line.cells[6].tone) == ("does not shrink", "warn")
     assert line.cells[4].main == "–"
+
+
+def test_records_that_have_only_just_come_are_no_reason_to_warn() -> None:
+    (line,) = lane_lines(status("plant-a", parent="eu", waiting={"alerts": (2, NOW_MS - 9_000)}, flow=(0.0, None)))
+    assert (line.cells[6].main, line.cells[6].tone) == ("does not shrink", "")
 
 
 def test_a_budget_says_what_is_used_what_is_allowed_and_what_happens_at_its_end() -> None:
