@@ -9,7 +9,7 @@ from pathlib import Path
 from benches.harness import DEADLINE_S, Row, process_pss_mb
 from benches.mqtt_rules import STILL, rule
 from benches.node import BenchNode, running_node, wait_for
-from littoral.core.resources.model import App, AppSpec
+from littoral.core.resources.app import App, AppSpec
 from littoral.core.resources.part import Metadata, RouteMatch
 from littoral.fleet.bundles import pack_bundle
 from littoral.fleet.desired import record_of

@@ -18,7 +18,7 @@ import uvloop
 from benches.harness import Row
 from benches.node import NAME, BenchNode, running_node, wait_for
 from littoral.core.limits import Limits
-from littoral.core.resources.model import Namespace, NamespaceSpec
+from littoral.core.resources.namespace import Namespace, NamespaceSpec
 from littoral.core.resources.part import Metadata
 from littoral.drivers.clock import SystemClock
 from littoral.drivers.disk import LocalDisk

@@ -19,7 +19,7 @@ from littoral.node.app_messages import AppFigures
 from littoral.node.bridge_metrics import bridge_metrics
 from littoral.node.control_messages import GatewayReport
 from littoral.node.cron import CronStatus
-from littoral.node.egress_meters import EgressMeter, EgressMetrics, EgressReport
+from littoral.node.egress_meters import EgressMeter, EgressReport, egress_metrics
 from littoral.node.event_metrics import cron_metrics, queue_metrics
 from littoral.node.gateway_metrics import GatewayMetrics
 from littoral.node.hub_metrics import (
@@ -35,6 +35,7 @@ from littoral.node.hub_metrics import (
     topic_metrics,
 )
 from littoral.node.inbox import InboxCounters
+from littoral.node.inference_meters import InferenceMeter, InferenceReport, inference_metrics
 from littoral.node.mqtt_authenticator import OUTCOMES, login_families
 from littoral.node.mqtt_messages import BridgeState
 from littoral.node.queue_desk import QueueStatus
@@ -138,9 +139,12 @@ def families() -> Iterable[Family | Histogram]:
     yield from gateways.families()
     figures = {"shop": AppFigures(0, {"r1": FunctionMeter(errors={"exception": 1})}, ends={"idle": 1}, memory_bytes=0)}
     yield from figure_families(figures, {"shop": "r1"})
-    egress = EgressMetrics()
+    egress = egress_metrics()
     egress.take(EgressReport(1, {"factory": EgressMeter()}, 0, 0, {"subrequests": 0}))
     yield from egress.families()
+    inference = inference_metrics()
+    inference.take(InferenceReport(1, {"factory": InferenceMeter()}, 0, 0, 0, {"inference-queue": 0}))
+    yield from inference.families()
 
 
 def row(family: Family | Histogram) -> str:

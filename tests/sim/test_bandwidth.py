@@ -8,7 +8,8 @@ import pytest
 
 from littoral.core.lanes import Lane
 from littoral.core.names import StreamName
-from littoral.core.resources.model import Bandwidth, Namespace, NamespaceSpec
+from littoral.core.resources.model import Bandwidth
+from littoral.core.resources.namespace import Namespace, NamespaceSpec
 from littoral.core.resources.part import Metadata, Placement
 from littoral.store.transaction import Transaction
 from littoral.streams.bandwidth import CONNECTION_BYTES, DAY_MS, EVENT_BYTES, REQUEST_BYTES

@@ -8,7 +8,8 @@ import pytest
 from littoral.core.kv import KvEntry
 from littoral.core.names import StreamName
 from littoral.core.resources import Namespace
-from littoral.core.resources.model import NamespaceSpec, SpillPlace, Storage, StreamBudget
+from littoral.core.resources.model import SpillPlace, Storage, StreamBudget
+from littoral.core.resources.namespace import NamespaceSpec
 from littoral.core.resources.part import Metadata
 from littoral.security.identity import FACTS_PATH
 from littoral.store.database import DATABASE

@@ -26,7 +26,8 @@ from littoral.core.names import StreamName
 from littoral.core.resources import Namespace
 from littoral.core.undecodable import UNDECODABLE
 from littoral.fleet.desired import DesiredFold, desired_in, is_desired
-from littoral.fleet.registry import MEMBERS, SUBTREE, is_placed_among
+from littoral.fleet.following import is_placed_among
+from littoral.fleet.registry import MEMBERS, SUBTREE
 from littoral.store.dead_letters import append_dead_letters, dead_letters
 from littoral.store.kv import encode_entry, kv_namespace, stand_in
 from littoral.store.stream import StreamInfo

@@ -7,7 +7,7 @@ Kept in the store under these scopes:
     keys          node -> public key (DER)     of everybody below
     former        node -> [via]                through which other children it was reached before it was moved
     members       child -> [Member]            what each child said of itself and those below it
-    signed        node -> SignedRecord         at the root: everybody the CA signed for
+    signed        node -> SignedRecord         at the root: see SignedNodes
     away          node -> nothing              of those below, who is elsewhere in the tree now
 
 A child that was expelled stays among the children, so that it is refused by its name. One that is elsewhere stays as well:
@@ -21,38 +21,33 @@ their certificates, for which all above are asked to sign. So they are known at 
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import TypeVar
 
 import msgspec
 
 from littoral.core.clock import Clock
 from littoral.core.errors import Forbidden, LimitReached, NotFound
-from littoral.core.limits import CHILDREN, SUBTREE_CHANGES, TREE_NODES, Limits
+from littoral.core.limits import CHILDREN, SUBTREE_CHANGES, Limits
 from littoral.core.names import StreamName
 from littoral.core.random import Random
-from littoral.core.resources import GlobalTopics, Namespace, placement_matches
+from littoral.core.resources import GlobalTopics, Namespace
 from littoral.core.tasks import run_to_end
-from littoral.fleet.desired import DESIRED, is_desired
-from littoral.fleet.inbox import addressee, inbox_of, is_inbox
+from littoral.fleet.following import Following
+from littoral.fleet.inbox import inbox_of
 from littoral.fleet.join_tokens import JoinTokens
-from littoral.fleet.purges import PURGES
 from littoral.fleet.rate_limiter import RateLimiter
-from littoral.iot.global_records import tree_name
+from littoral.fleet.signed_nodes import SignedNodes
+from littoral.fleet.state_tables import load_table, restore_entry
 from littoral.security.enrolment import (
     ChildRecord,
     EnrolRequest,
-    SignedRecord,
     SignRequest,
-    authorise_signing,
     expelled,
 )
-from littoral.store.kv import kv_namespace
 from littoral.store.store import Store
 from littoral.store.stream import StreamInfo
 from littoral.store.transaction import Transaction
 from littoral.wire.peer import Member
 
-T = TypeVar("T")
 CHANGES_EVERY_S = 10.0
 """Less than a child waits for an answer; long enough to send some frames over a slow link."""
 MEMBERS = "members"
@@ -83,25 +78,24 @@ class Registry:
         expelled, or is to be told that a node below it is elsewhere. topics: the desired GlobalTopics of a name, or None."""
         self._store = store
         self._parent = parent
-        self._namespaces = namespaces
-        self._topics = topics
         self._clock = clock
         self.tokens = JoinTokens(store, clock, random, limits)
         self._limits = limits
         self._changed = changed
         self._gone = gone
-        self._children = _load(store, CHILDREN_SCOPE, ChildRecord)
+        self._children = load_table(store, CHILDREN_SCOPE, ChildRecord)
         self._away = set(store.state(AWAY))
         self._unproved: dict[str, None] = {}
         """Of whom those above take nothing until they show their keys: as the parent said in this session."""
         self._via = {node: via.decode() for node, via in store.state(SUBTREE).items()}
         self._keys = store.state("keys")
-        self._former = _load(store, "former", list[str])
-        self._members = _load(store, MEMBERS, list[Member])
+        self._former = load_table(store, "former", list[str])
+        self._members = load_table(store, MEMBERS, list[Member])
+        self._following = Following(store.node, parent, namespaces, topics, self._members)
         self._greetings: dict[str, object] = {}
         """Of each child, the latest: an older one that waited says what is no longer so."""
         self._rate = RateLimiter(clock, limits[SUBTREE_CHANGES], CHANGES_EVERY_S)
-        self._signed = _load(store, "signed", SignedRecord)
+        self._signed = SignedNodes(store, limits)
         self.children_changed: Callable[[], None] = lambda: None
         """Told when one came, was expelled, or has another key."""
 
@@ -170,50 +164,19 @@ class Registry:
 
     def is_shared(self, info: StreamInfo) -> bool:
         """See Family.is_shared."""
-        if info.name.path == DESIRED:
-            return is_desired(info, self._store.node, self._parent)
-        own = info.name.origin == self._store.node
-        shared = info.name.path == PURGES or kv_namespace(info.name.path) is not None
-        return own and (shared or tree_name(info.name.path) is not None or is_inbox(info.name))
+        return self._following.is_shared(info)
 
     def addressee(self, name: StreamName) -> str | None:
         """See Family.addressee."""
-        return addressee(name)
+        return self._following.addressee(name)
 
     def follows(self, child: str, info: StreamInfo) -> bool:
         """See Family.follows."""
-        if info.via == child:
-            return False
-        if info.name.path == DESIRED:
-            return is_desired(info, self._store.node, self._parent)
-        if is_inbox(info.name):
-            return info.name == inbox_of(self._store.node, child)
-        if info.name.path == PURGES:
-            return info.name.origin == self._store.node
-        if (group := tree_name(info.name.path)) is not None:
-            return info.name.origin == self._store.node and self._gets_messages(child, group)
-        name = kv_namespace(info.name.path)
-        if name is None or info.name.origin != self._store.node:
-            return False
-        namespace = self._namespaces(name)
-        if namespace is None or namespace.spec.mode != "replicated":
-            return False
-        return is_placed_among(namespace, self._members.get(child, ()))
-
-    def _gets_messages(self, child: str, group: str) -> bool:
-        """Whether messages of such global topics go down to `child`."""
-        topics = self._topics(group)
-        if topics is None or topics.spec.to != "tree":
-            return False
-        return is_placed_among(topics, self._members.get(child, ()))
+        return self._following.follows(child, info)
 
     def may_ask(self, child: str, namespace: str) -> bool:
-        """Whether `child` may read and write a namespace through this node: what is replicated it holds, or not."""
-        found = self._namespaces(namespace)
-        if found is None:
-            # Whoever answers says that there is none.
-            return True
-        return found.spec.mode == "read-through" and is_placed_among(found, self._members.get(child, ()))
+        """See Following.may_ask."""
+        return self._following.may_ask(child, namespace)
 
     def check_below(self, node: str, child: str, public_key: bytes) -> None:
         """Before a certificate for that key is asked for on behalf of a node below `child`. Raises Forbidden for a name
@@ -373,8 +336,8 @@ class Registry:
             await self._store.submit(put)
         except Exception:
             self._via.update(dict.fromkeys(along, node))
-            _restore(self._via, node, before)
-            _restore(self._keys, node, key_before)
+            restore_entry(self._via, node, before)
+            restore_entry(self._keys, node, key_before)
             raise
         self._former |= formers
 
@@ -448,49 +411,19 @@ class Registry:
     def _forget_unwritten(self, record: ChildRecord, before: ChildRecord | None) -> None:
         """`record` was refused by the disk; but not where somebody has put another in its place, who sees to that one."""
         if self._children.get(record.node) is record:
-            _restore(self._children, record.node, before)
+            restore_entry(self._children, record.node, before)
 
     async def note_signed(self, request: SignRequest, via: str, public_key: bytes) -> None:
-        """At the root: decide whether to sign for that key, and note it. Raises as `authorise_signing`."""
+        """At the root: decide whether to sign for that key, and note it. Raises as `SignedNodes.note`."""
         await run_to_end(self._note_signed(request, via, public_key), f"note {request.node} signed")
 
     async def _note_signed(self, request: SignRequest, via: str, public_key: bytes) -> None:
         shown = self.is_known(request.node, public_key)
-        record = authorise_signing(
-            request,
-            via=via,
-            root=self._store.node,
-            known=self._signed,
-            moves=shown or self._is_below(request.node, via),
-            shown=shown,
-        )
-        before = self._signed.get(record.node)
-        if before is None and len(self._signed) >= self._limits[TREE_NODES]:
-            self._limits.hit(TREE_NODES)
-            raise LimitReached(
-                "sign certificate for",
-                record.node,
-                f"the tree has {len(self._signed)} nodes, the limit {TREE_NODES.name}",
-                f"Raise the limit in spec.limits of {self._store.node}",
-            )
-        # Before anything is awaited: a second request for the name, from elsewhere in the tree, must find it taken.
-        self._signed[record.node] = record
-        try:
-            await self._put("signed", record.node, msgspec.msgpack.encode(record))
-        except Exception:
-            _restore(self._signed, record.node, before)
-            raise
+        moves = shown or self._is_below(request.node, via)
+        await self._signed.note(request, via, moves=moves, shown=shown)
 
     async def _put(self, scope: str, key: str, value: bytes | None) -> None:
         await self._store.submit(lambda tx: tx.put_state(scope, key, value))
-
-
-def is_placed_among(resource: Namespace | GlobalTopics, members: Iterable[Member]) -> bool:
-    """Whether a namespace, or global topics, are placed on any of these nodes."""
-    placement = resource.spec.placement
-    return any(
-        placement_matches(placement, tier=member.tier, node=member.node, labels=member.labels) for member in members
-    )
 
 
 def next_hop(tx: Transaction, node: str) -> str | None:
@@ -511,14 +444,3 @@ def not_below(operation: str, node: str, here: str) -> NotFound:
         f"{here} knows no node of that name below it",
         "`littoral node list` names those it knows; ask the root, which knows all",
     )
-
-
-def _restore(table: dict[str, T], key: str, value: T | None) -> None:
-    if value is None:
-        table.pop(key, None)
-    else:
-        table[key] = value
-
-
-def _load(store: Store, scope: str, kind: type[T]) -> dict[str, T]:
-    return {key: msgspec.msgpack.decode(value, type=kind) for key, value in store.state(scope).items()}

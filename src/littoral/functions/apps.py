@@ -19,9 +19,9 @@ from littoral.core.function_limits import (
     FUNCTION_WALL_MS,
 )
 from littoral.core.limits import Limits
+from littoral.core.resources.app import AppSpec
 from littoral.core.resources.app_assets import Assets
 from littoral.core.resources.app_events import AppQueues, CronTrigger, DatasetBinding, ServiceBinding, crons_of
-from littoral.core.resources.model import AppSpec
 from littoral.functions.messages import WorkerBounds
 
 SECRETS_MARK = "+"

@@ -34,7 +34,7 @@ from littoral.core.limits import KV_KEY_BYTES, KV_VALUE_BYTES, READ_BYTES, Limit
 from littoral.core.mqtt_limits import MQTT_TOPICS
 from littoral.core.names import StreamName
 from littoral.core.resources import Rule, topic_matches
-from littoral.core.resources.model import Sink
+from littoral.core.resources.rule import Sink
 from littoral.iot.readings import RawReading, decode_reading, readings_stream
 from littoral.iot.retry import ReadingRetry, Result, read_result
 from littoral.iot.rules.output import ALERT, WINDOW, Alert, Output, WindowResult

@@ -10,8 +10,6 @@ import argparse
 import asyncio
 import os
 import signal
-import sys
-import traceback
 from pathlib import Path
 
 import uvloop
@@ -25,20 +23,10 @@ from littoral.node.control_messages import encode
 from littoral.node.egress_meters import EgressReport
 from littoral.node.egress_server import EgressServer
 from littoral.node.hub_line import HubLine
+from littoral.node.process_log import log, log_fault
 
 HUB = "hub.sock"
 REPORT_S = 1.0
-
-
-def log(text: str) -> None:
-    """To standard error, which the supervisor collects."""
-    sys.stderr.write(text.rstrip() + "\n")
-    sys.stderr.flush()
-
-
-def log_fault(error: BaseException) -> None:
-    """A fault of ours: the process goes on, and the log says what happened."""
-    log("".join(traceback.format_exception(error)))
 
 
 class EgressProcess:

@@ -11,9 +11,7 @@ import asyncio
 import os
 import resource
 import signal
-import sys
 import tempfile
-import traceback
 from pathlib import Path
 
 import uvloop
@@ -30,21 +28,11 @@ from littoral.node.control_messages import encode
 from littoral.node.hub_line import HubLine
 from littoral.node.inference_meters import InferenceReport
 from littoral.node.inference_server import InferenceServer
+from littoral.node.process_log import log, log_fault
 
 HUB = "hub.sock"
 REPORT_S = 1.0
 EXIT_STUCK = 70
-
-
-def log(text: str) -> None:
-    """To standard error, which the supervisor collects."""
-    sys.stderr.write(text.rstrip() + "\n")
-    sys.stderr.flush()
-
-
-def log_fault(error: BaseException) -> None:
-    """A fault of ours: the process goes on, and the log says what happened."""
-    log("".join(traceback.format_exception(error)))
 
 
 class InferenceProcess:

@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from littoral.core.resources import Namespace
+from littoral.fleet.following import is_placed_among
 from littoral.fleet.kv_parent import note_parent
-from littoral.fleet.registry import Registry, is_placed_among
+from littoral.fleet.registry import Registry
 from littoral.store.store import Store
 from littoral.wire.peer import Member, Welcome
 

@@ -5,8 +5,8 @@ from typing import Literal, NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
+from littoral.core.resources.app import AppSpec, KvBinding
 from littoral.core.resources.app_events import DatasetBinding, QueueProducer, ServiceBinding
-from littoral.core.resources.model import AppSpec, KvBinding
 from littoral.core.resources.problem import Path as FieldPath
 from littoral.core.resources.problem import suggestion
 from littoral.projects.finding import Finding, refuse

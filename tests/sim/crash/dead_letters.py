@@ -9,7 +9,7 @@ import msgspec
 
 from littoral.core.errors import Conflict, StorageError, Unavailable
 from littoral.core.resources import Rule
-from littoral.core.resources.model import Field
+from littoral.core.resources.rule import Field
 from littoral.core.tasks import Tasks
 from littoral.fleet.kv_fold import KvFold
 from littoral.iot.readings import RawReading, open_readings

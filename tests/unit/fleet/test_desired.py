@@ -8,8 +8,8 @@ import pytest
 
 from littoral.core.errors import InvalidInput
 from littoral.core.resources import Namespace, Rule
-from littoral.core.resources.model import Window
 from littoral.core.resources.part import Metadata
+from littoral.core.resources.rule import Window
 from littoral.fleet.bundles import revision_of
 from littoral.fleet.desired import (
     DesiredFold,

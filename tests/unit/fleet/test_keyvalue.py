@@ -15,7 +15,7 @@ from littoral.core.http import Request, Response
 from littoral.core.kv import KvDetails, KvEntry, KvValue
 from littoral.core.names import StreamName
 from littoral.core.resources import Namespace
-from littoral.core.resources.model import NamespaceSpec
+from littoral.core.resources.namespace import NamespaceSpec
 from littoral.core.resources.part import Metadata, Placement
 from littoral.core.tasks import Tasks
 from littoral.fleet.desired import DESIRED, DesiredFold, encode_record, record_of

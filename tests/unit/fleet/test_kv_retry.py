@@ -10,7 +10,7 @@ from littoral.core.errors import InvalidInput
 from littoral.core.hlc import FUTURE_SKEW_MS, hlc_at
 from littoral.core.kv import KvEntry
 from littoral.core.resources import Namespace
-from littoral.core.resources.model import NamespaceSpec
+from littoral.core.resources.namespace import NamespaceSpec
 from littoral.core.resources.part import Metadata
 from littoral.fleet.desired import DESIRED, encode_record, record_of
 from littoral.fleet.kv_fold import APPLIED, OUTDONE, KvFold

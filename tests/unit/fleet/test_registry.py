@@ -10,7 +10,7 @@ import pytest
 
 from littoral.core.errors import Conflict, Forbidden, LimitReached, StorageFull, Unauthenticated
 from littoral.core.resources import Namespace
-from littoral.core.resources.model import NamespaceSpec
+from littoral.core.resources.namespace import NamespaceSpec
 from littoral.core.resources.part import Metadata, Placement
 from littoral.fleet.registry import CHANGES_EVERY_S, Registry
 from littoral.security.enrolment import ChildRecord, SignRequest, enrol_request
@@ -228,7 +228,7 @@ def test_a_change_whose_request_is_given_up_is_made_to_its_end(
         await asyncio.sleep(1)
         known = parent.registry
         of_nodes = (known._via, known._keys, known._former, known._away, known._unproved)
-        return known._children, known._members, known._signed, of_nodes, parent.told
+        return known._children, known._members, known._signed.records, of_nodes, parent.told
 
     assert run(partial(known_after, given_up=True)) == run(partial(known_after, given_up=False))
 

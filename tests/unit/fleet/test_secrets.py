@@ -8,7 +8,7 @@ import pytest
 from littoral.core.errors import Conflict, Forbidden, InvalidInput, LittoralError, TooLarge, Unavailable
 from littoral.core.http import Request
 from littoral.core.resources import App
-from littoral.core.resources.model import AppSpec
+from littoral.core.resources.app import AppSpec
 from littoral.core.resources.part import Metadata, Placement
 from littoral.fleet.desired import DESIRED, SECRETS_KIND
 from littoral.fleet.kv_calls import ParentCall

@@ -11,7 +11,7 @@ from littoral.core.errors import Gone, InvalidInput, LittoralError, NotFound
 from littoral.core.names import StreamName
 from littoral.core.order import Order
 from littoral.core.resources import Rule
-from littoral.core.resources.model import Field, KvSink, Sink
+from littoral.core.resources.rule import Field, KvSink, Sink
 from littoral.fleet.kv_fold import KvFold
 from littoral.iot.readings import RawReading, readings_stream
 from littoral.node.letter_desk import Filter, LetterDesk

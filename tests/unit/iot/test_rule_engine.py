@@ -6,8 +6,8 @@ import msgspec
 
 from littoral.core.order import Order
 from littoral.core.resources import Rule
-from littoral.core.resources.model import Window
 from littoral.core.resources.part import Metadata
+from littoral.core.resources.rule import Window
 from tests.support.floor import TOPIC, Floor, play
 from tests.support.vertical import RULE
 

@@ -8,7 +8,7 @@ import pytest
 
 from littoral.core.errors import Gone, LittoralError, NotFound, StorageError
 from littoral.core.names import StreamName
-from littoral.core.resources.model import KvSink, Sink
+from littoral.core.resources.rule import KvSink, Sink
 from littoral.core.tasks import Tasks
 from littoral.iot.readings import open_readings, readings_stream
 from littoral.iot.rule_runner import RuleRunner

@@ -1,8 +1,8 @@
-from littoral.node.egress_meters import EgressMeter, EgressMetrics, EgressReport
+from littoral.node.egress_meters import EgressMeter, EgressReport, egress_metrics
 
 
 def test_what_the_egress_counted_is_shown_by_app():
-    metrics = EgressMetrics()
+    metrics = egress_metrics()
     assert list(metrics.families()) == []
     metrics.take(EgressReport(7, {"shop": EgressMeter(5, 2, 1, 30, 40)}, 3, 4, {"subrequests": 2}))
     shown = {family.name: (family.samples[0].labels, family.samples[0].value) for family in metrics.families()}

@@ -8,10 +8,13 @@ from msgspec import inspect
 
 from littoral.core.errors import InvalidResource
 from littoral.core.limits import RESOURCE_FILE_BYTES, Limits
+from littoral.core.resources.app import App
 from littoral.core.resources.checks import checks
 from littoral.core.resources.global_topics import GlobalTopics
-from littoral.core.resources.model import API_VERSION, App, Namespace, Node, Resource, Rule
+from littoral.core.resources.model import API_VERSION, Node, Resource
+from littoral.core.resources.namespace import Namespace
 from littoral.core.resources.problem import Path, Problem, suggestion
+from littoral.core.resources.rule import Rule
 from littoral.core.resources.shape import found, mistakes
 from littoral.core.resources.syntax import Document, read_documents
 from littoral.core.resources.web import Origin, Route

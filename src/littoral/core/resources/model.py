@@ -1,34 +1,21 @@
-"""The `littoral/v1` documents as types. What each field allows is stated once, here and in `web` and `part`, and the
-published JSON Schema, the decoder and the error messages all derive from it.
+"""The `littoral/v1` documents as types: `kind: Node` here, the others beside it. What each field allows is stated once, there, and
+the published JSON Schema, the decoder and the error messages all derive from it.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import msgspec
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import Meta, Struct
 
-from littoral.core.lanes import Lane
 from littoral.core.resources.access_log import AccessLog
-from littoral.core.resources.app_assets import Assets
-from littoral.core.resources.app_events import (
-    AiBinding,
-    AppQueues,
-    CronText,
-    CronTrigger,
-    DatasetBinding,
-    ServiceBinding,
-)
+from littoral.core.resources.app import App
 from littoral.core.resources.global_topics import GlobalTopics
 from littoral.core.resources.mqtt import Mqtt
-from littoral.core.resources.part import Address, Bytes, Duration, Metadata, Name, Part, Placement, RouteMatch, Tier
+from littoral.core.resources.namespace import Namespace
+from littoral.core.resources.part import Address, Bytes, Duration, Metadata, Name, Part, Tier
+from littoral.core.resources.rule import Rule
 from littoral.core.resources.web import GatewayTls, Origin, Route
 
 API_VERSION = "littoral/v1"
-
-StreamPath = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._~-]*(/[A-Za-z0-9_][A-Za-z0-9._~-]*)*$")]
-
-
-# --- Node
 
 
 class Bandwidth(Part, frozen=True):
@@ -248,6 +235,11 @@ class NodeSpec(Part, frozen=True):
     country_header: Annotated[str, Meta(pattern="^[A-Za-z0-9-]{0,64}$")] = ""
     """The header in which the proxy before the gateways says its client's country (ISO 3166, two letters): functions have it in
     `request.cf.country`. Whoever reaches a gateway without that proxy writes there what he likes. Empty: it is not known."""
+    geo_databases: Annotated[list[Annotated[str, Meta(pattern="^/")]], Meta(max_length=8)] = []
+    """Files in MaxMind's format (GeoLite2-City.mmdb, GeoLite2-ASN.mmdb) in which the gateways look up where a client is, by the
+    address that is connected: country, city and more of `request.cf`, and the header `cf-ipcountry` for apps, origins and `vary`.
+    Replace a file by renaming another to its name, as geoipupdate does. For gateways without a proxy before them: not with
+    `countryHeader`."""
     mqtt: Mqtt = Mqtt()
     streams: Streams = Streams()
     encryption: Encryption | None = None
@@ -265,224 +257,6 @@ class Node(Struct, tag_field="kind", tag="Node", forbid_unknown_fields=True, ren
     api_version: Literal["littoral/v1"]
     metadata: Metadata
     spec: NodeSpec
-
-
-# --- App
-
-
-class KvBinding(Part, frozen=True, omit_defaults=True):
-    """Gives `env.<binding>` a key-value namespace."""
-
-    binding: Annotated[str, Meta(pattern="^[A-Za-z_][A-Za-z0-9_]*$")]
-    namespace: Name
-    remote: bool = False
-    """Whether `littoral dev --remote` gives the project this of another node. Elsewhere it means nothing."""
-
-
-class AppLimits(Part, frozen=True):
-    """Bounds of one app's workers."""
-
-    wall_time_ms: Annotated[int, Meta(ge=1, le=600_000)] | None = None
-    memory_bytes: Annotated[int, Meta(ge=1 << 24)] | None = None
-    workers: Annotated[int, Meta(ge=1, le=64)] = 1
-    """At most: as many run as the requests under way need."""
-    min_workers: Annotated[int, Meta(ge=0, le=64)] = 0
-    """Kept running also while nobody asks for the app; 0: the first request after its idle time waits for a worker to start."""
-    idle_time_s: Annotated[int, Meta(ge=1, le=7 * 86_400)] | None = None
-    """A worker that was not needed for so long ends."""
-    cpu_time_ms: Annotated[int, Meta(ge=1, le=600_000)] | None = None
-    """Of the processor, for one request: what computes for longer is interrupted, whatever its wall time."""
-    open_files: Annotated[int, Meta(ge=32, le=65_536)] | None = None
-    """Files and sockets that a worker may have open."""
-    temporary_bytes: Annotated[int, Meta(ge=4096)] | None = None
-    """What a worker may write to its /tmp, which is in memory, ends with it, and is the only place where it can write."""
-    log_lines: Annotated[int, Meta(ge=1)] | None = None
-    """Lines a second that a worker may log; those beyond are left out, and counted in the log."""
-    log_bytes: Annotated[int, Meta(ge=1024)] | None = None
-    """Bytes a second of these lines."""
-    concurrency: Annotated[int, Meta(ge=1)] | None = None
-    """Requests that a worker has at once; more are refused."""
-    request_bytes: Annotated[int, Meta(ge=0)] | None = None
-    """Of a request's body, where the code reads it whole; a longer one is refused. Read piece by piece it may be of any length."""
-    response_bytes: Annotated[int, Meta(ge=1)] | None = None
-    """Of a response's body. One that says so before it begins is refused; one that turns out longer is broken off."""
-
-
-class AppSpec(Part, frozen=True):
-    """A team's code and what it gets."""
-
-    main: str
-    """The module with the entry point, relative to `source`."""
-    source: str = "."
-    """The folder with the code, relative to the document. Packed into the revision by `littoral apply`."""
-    placement: Placement = Placement()
-    routes: list[RouteMatch] = []
-    kv: list[KvBinding] = []
-    vars: dict[str, Any] = {}
-    """What the code finds in `env` under these names: anything that JSON can hold."""
-    limits: AppLimits = AppLimits()
-    isolation: Literal["process", "sandbox", "inline"] = "process"
-    """process: a process of its own that sees no other files of the node. sandbox: no network either, but for what goes through the
-    platform; where a node cannot do that, the app does not run there. inline: requests are answered within the gateways' own
-    processes, kept apart from nothing there; it runs only on nodes whose own documents name the app in `inlineApps`."""
-    egress: Annotated[list[Annotated[str, Meta(max_length=300)]], Meta(max_length=1000)] = []
-    """Where its requests may go besides: names (api.example.com, *.example.com, *), addresses and networks (10.1.2.3, 10.1.0.0/16),
-    each with a port if need be (10.1.2.3:8080, [fd00::1]:8080). process: every name, and every address of the public internet, is
-    allowed already; an address that is not public is what has to be listed. sandbox: names have to be listed, too."""
-    assets: Assets | None = None
-    crons: list[CronText | CronTrigger] = []
-    """When it is called besides; a text alone is an expression whose missed runs are skipped."""
-    queues: AppQueues = AppQueues()
-    services: list[ServiceBinding] = []
-    """Other apps that it calls."""
-    datasets: list[DatasetBinding] = []
-    """Streams that it writes data points to."""
-    ai: AiBinding | None = None
-    """Models that it runs. A node needs the packages of the extra `ai` for that."""
-
-
-class App(Struct, tag_field="kind", tag="App", forbid_unknown_fields=True, rename="camel", frozen=True, kw_only=True):
-    """Request handlers deployed to nodes."""
-
-    api_version: Literal["littoral/v1"]
-    metadata: Metadata
-    spec: AppSpec
-
-
-# --- Namespace
-
-
-class NamespaceSpec(Part, frozen=True):
-    """A key-value namespace."""
-
-    mode: Literal["replicated", "read-through"] = "replicated"
-    """replicated: the nodes in `placement`, and those between them and the root, hold all of it.
-    read-through: kept at the root; other nodes fetch through their parent and cache on the way down."""
-    placement: Placement = Placement()
-    cache_ttl: Duration = "60s"
-    """read-through: how long a fetched value may be served without asking again."""
-
-
-class Namespace(
-    Struct, tag_field="kind", tag="Namespace", forbid_unknown_fields=True, rename="camel", frozen=True, kw_only=True
-):
-    """Where key-value data lives."""
-
-    api_version: Literal["littoral/v1"]
-    metadata: Metadata
-    spec: NamespaceSpec = NamespaceSpec()
-
-
-# --- Rule
-
-
-class MqttSource(Part, frozen=True):
-    """Messages of this node's broker."""
-
-    topic: Annotated[str, Meta(min_length=1, max_length=1024, description="A topic filter; + and # allowed")]
-
-
-class RuleSource(Part, frozen=True):
-    """Where a rule's readings come from."""
-
-    mqtt: MqttSource
-
-
-class Field(Part, frozen=True):
-    """A place in a decoded JSON payload."""
-
-    path: Annotated[str, Meta(pattern=r"^[^.\s]+(\.[^.\s]+)*$", description='Member names joined with "."')]
-
-
-class TimestampField(Part, frozen=True):
-    """Where a reading's time is."""
-
-    path: Annotated[str, Meta(pattern=r"^[^.\s]+(\.[^.\s]+)*$")]
-    unit: Literal["s", "ms", "rfc3339"] = "s"
-    """s and ms count since the Unix epoch."""
-
-
-class Window(Part, frozen=True):
-    """Tumbling windows in event time, aligned to the epoch."""
-
-    tumbling: Duration
-    allowed_lateness: Duration = "0s"
-    """A window is emitted when a reading of its key is this much later than the window's end."""
-
-
-Aggregate = Literal["count", "min", "max", "mean", "stddev", "first", "last"]
-
-
-class ZScore(Part, frozen=True):
-    """Rolling z-score: a reading against the preceding ones of its key, itself excluded."""
-
-    window: Annotated[int, Meta(ge=2, le=100_000, description="Preceding readings looked at")] = 100
-    threshold: Annotated[float, Meta(gt=0)] = 3.0
-    minimum: Annotated[int, Meta(ge=2, description="Readings needed before any is judged")] = 10
-
-
-class Detect(Part, frozen=True):
-    """What counts as an anomaly."""
-
-    zscore: ZScore
-
-
-class StreamSink(Part, frozen=True):
-    """Append to a stream of this node."""
-
-    name: StreamPath
-    lane: Lane = "telemetry"
-
-
-class MqttSink(Part, frozen=True):
-    """Publish at this node's broker: at most once, after the commit; not at all if the process is killed between."""
-
-    topic: Annotated[str, Meta(min_length=1, max_length=1024, description="{key} and {rule} are filled in")]
-
-
-class KvSink(Part, frozen=True):
-    """Write into a key-value namespace."""
-
-    namespace: Name
-    key: Annotated[str, Meta(min_length=1, max_length=512, description="{key} and {rule} are filled in")]
-
-
-class Sink(Part, frozen=True):
-    """One of the three."""
-
-    stream: StreamSink | UnsetType = UNSET
-    mqtt: MqttSink | UnsetType = UNSET
-    kv: KvSink | UnsetType = UNSET
-
-
-class RuleSpec(Part, frozen=True):
-    """From readings to windows and alerts."""
-
-    source: RuleSource
-    placement: Placement = Placement()
-    decode: Literal["json", "number"] = "json"
-    key: Field | Literal["topic"] = "topic"
-    value: Field | None = None
-    """For json: where the number is. For number: not allowed, the payload is it."""
-    timestamp: TimestampField | Literal["arrival"] = "arrival"
-    sequence: Field | None = None
-    """A number the device gives its readings; one that was seen already is a duplicate and is not counted again. Without
-    it, a reading that the device sends again (QoS 1: when it heard no answer) is counted twice."""
-    window: Window | None = None
-    aggregates: list[Aggregate] = msgspec.field(default_factory=lambda: ["count", "min", "max", "mean"])
-    detect: Detect | None = None
-    windows: list[Sink] = []
-    """Where finished windows go."""
-    alerts: list[Sink] = []
-    """Where anomalies go."""
-
-
-class Rule(Struct, tag_field="kind", tag="Rule", forbid_unknown_fields=True, rename="camel", frozen=True, kw_only=True):
-    """What a node makes of its readings."""
-
-    api_version: Literal["littoral/v1"]
-    metadata: Metadata
-    spec: RuleSpec
 
 
 Resource = Node | App | Namespace | Rule | Route | Origin | GlobalTopics

@@ -1,4 +1,4 @@
-"""The JSON Schema of `littoral/v1`, for editors. Everything in it comes from `model`, `web` and `part`: types, limits, docstrings."""
+"""The JSON Schema of `littoral/v1`, for editors. Everything in it comes from the types: what they allow, and their docstrings."""
 
 import ast
 import inspect
@@ -7,9 +7,39 @@ from typing import Any
 
 import msgspec
 
-from littoral.core.resources import app_events, global_topics, model, mqtt, mqtt_bridge, part, web
+from littoral.core.resources import (
+    access_log,
+    app,
+    app_assets,
+    app_events,
+    global_topics,
+    model,
+    mqtt,
+    mqtt_authenticator,
+    mqtt_bridge,
+    namespace,
+    part,
+    rule,
+    web,
+)
 
 SCHEMA_ID = "https://littoral.dev/schema/littoral-v1.json"
+MODULES = (
+    part,
+    model,
+    access_log,
+    mqtt,
+    mqtt_authenticator,
+    mqtt_bridge,
+    app,
+    app_assets,
+    app_events,
+    namespace,
+    rule,
+    web,
+    global_topics,
+)
+"""Those with the types of documents."""
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -29,11 +59,7 @@ def json_schema() -> dict[str, Any]:
 def _field_docs() -> dict[str, dict[str, str]]:
     """The line beneath each field, by class and camelCase name. Python does not keep them at run time."""
     docs: dict[str, dict[str, str]] = {}
-    for node in [
-        each
-        for module in (part, model, mqtt, mqtt_bridge, web, global_topics, app_events)
-        for each in ast.parse(inspect.getsource(module)).body
-    ]:
+    for node in [each for module in MODULES for each in ast.parse(inspect.getsource(module)).body]:
         if not isinstance(node, ast.ClassDef):
             continue
         for statement, after in zip(node.body, node.body[1:], strict=False):

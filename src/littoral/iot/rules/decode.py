@@ -8,7 +8,7 @@ from typing import Annotated, NamedTuple, Protocol, cast
 import msgspec
 
 from littoral.core.errors import InvalidResource
-from littoral.core.resources.model import Field, RuleSpec, TimestampField
+from littoral.core.resources.rule import Field, RuleSpec, TimestampField
 from littoral.core.undecodable import UNDECODABLE
 from littoral.iot.rules.output import Reason
 from littoral.iot.rules.sequence import NUMBER_MOST

@@ -20,7 +20,7 @@ import msgspec
 from littoral.core.errors import InvalidResource, StorageCorrupt
 from littoral.core.intake import Fold
 from littoral.core.limits import EVENT_AHEAD_MS, RULE_KEYS, RULE_OUTPUTS, RULE_WINDOWS, Limits
-from littoral.core.resources.model import Rule, RuleSpec
+from littoral.core.resources.rule import Rule, RuleSpec
 from littoral.core.resources.units import parse_duration_ms
 from littoral.iot.rules.decode import (
     FlatReading,

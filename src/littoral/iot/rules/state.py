@@ -6,7 +6,7 @@ The format at rest is a msgpack array: ordinal, windows, detector, numbers seen;
 import msgspec
 
 from littoral.core.errors import StorageCorrupt
-from littoral.core.resources.model import RuleSpec
+from littoral.core.resources.rule import RuleSpec
 from littoral.core.resources.units import parse_duration_ms
 from littoral.iot.rules.sequence import SeenNumbers, SeenState
 from littoral.iot.rules.window import KeyWindows, WindowsState

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from littoral.core.resources.model import Aggregate
+from littoral.core.resources.rule import Aggregate
 
 Number = int | float
 

@@ -17,7 +17,7 @@ import math
 
 import msgspec
 
-from littoral.core.resources.model import ZScore
+from littoral.core.resources.rule import ZScore
 
 NO_SPREAD = 1e-9
 _SHRUNK = 1e-3

@@ -1,7 +1,8 @@
 import msgspec
 import pytest
 
-from littoral.core.resources.schema import json_schema
+from littoral.core.resources.part import Part
+from littoral.core.resources.schema import MODULES, json_schema
 
 
 def test_the_schema_is_json_and_every_reference_in_it_leads_somewhere() -> None:
@@ -36,3 +37,8 @@ def test_fields_are_described_by_the_line_beneath_them(definition: str, field: s
 def test_unknown_fields_are_not_allowed() -> None:
     for name, definition in json_schema()["$defs"].items():
         assert definition["additionalProperties"] is False, name
+
+
+def test_the_types_of_all_documents_are_looked_at_for_such_lines() -> None:
+    looked_at = {module.__name__ for module in MODULES}
+    assert {each.__module__ for each in Part.__subclasses__()} <= looked_at

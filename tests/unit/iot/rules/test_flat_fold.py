@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from littoral.core.limits import Limits
-from littoral.core.resources.model import Rule
+from littoral.core.resources.rule import Rule
 from littoral.iot.rules import CompiledRule
 
 MS = {

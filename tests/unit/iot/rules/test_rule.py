@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from littoral.core.errors import InvalidResource
 from littoral.core.limits import RULE_KEYS, RULE_WINDOWS, Limits
-from littoral.core.resources.model import Rule
+from littoral.core.resources.rule import Rule
 from littoral.iot.rules import Alert, CompiledRule, WindowResult
 from littoral.store.dead_letters import DeadLetter, head_text
 

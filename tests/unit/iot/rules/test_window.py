@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from littoral.core.resources.model import Aggregate
+from littoral.core.resources.rule import Aggregate
 from littoral.iot.rules.window import KeyWindows, Window, open_windows_most
 
 SIZE_MS = 10

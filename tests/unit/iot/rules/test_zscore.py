@@ -4,7 +4,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from littoral.core.resources.model import ZScore
+from littoral.core.resources.rule import ZScore
 from littoral.iot.rules.zscore import RollingZScore
 
 SETTINGS = ZScore(window=8, threshold=2.0, minimum=3)
