@@ -6,7 +6,9 @@ import typer
 
 from littoral.cli.client import ApiClient
 from littoral.cli.output import Cell, console, cut, moment, print_json, print_table, printable, size
+from littoral.cli.resource import withdraw
 from littoral.cli.targets import at_node
+from littoral.core.resources import App
 from littoral.node.app_messages import PATH, AppEntry, ExceptionPage, RevisionEntry
 from littoral.node.status import AppStatus, NodeStatus
 
@@ -86,6 +88,15 @@ def show_errors(
         about = f"request {each.request_id}" if each.request_id else "no request"
         text = "\n".join(f"  {printable(line)}" for line in each.trace.splitlines())
         console().print(f"\n{printable(each.subject)} ({about}):\n{text}", soft_wrap=True)
+
+
+@at_node
+def delete(api: ApiClient, names: Annotated[list[str], typer.Argument(metavar="APP", help="The apps.")]) -> None:
+    """Have no node run these apps any more. Asks the root; requests under way end.
+
+    Their revisions and what tells of them go with them; namespaces, queues and streams that they used stay.
+    """
+    withdraw(api, [(App.__name__, name) for name in names])
 
 
 def _state(app: AppEntry, here: AppStatus) -> str:

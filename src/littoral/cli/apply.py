@@ -20,8 +20,10 @@ FILES_HELP = "YAML files, folders of them, revisions that `littoral build` wrote
 @at_node
 def apply(
     api: ApiClient,
-    files: Annotated[list[Path] | None, typer.Argument(help=FILES_HELP)] = None,
-    file: Annotated[list[Path] | None, typer.Option("--file", "-f", help="The same, as an option.")] = None,
+    files: Annotated[list[Path] | None, typer.Argument(metavar="FILE", help=FILES_HELP)] = None,
+    file: Annotated[
+        list[Path] | None, typer.Option("--file", "-f", metavar="FILE", help="The same, as an option.")
+    ] = None,
 ) -> None:
     """Make documents the desired state of the tree. Asks the root; every node then takes what is placed on it.
 

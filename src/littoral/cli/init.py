@@ -30,7 +30,7 @@ def init(
     _make(folder, files)
     for path in files:
         print(printable(str(folder / path)))
-    print(f"littoral build {printable(str(folder))}")
+    print(f"littoral dev {printable(str(folder))}")
 
 
 def _name_of(folder: Path) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, Union
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command, get_group
 
 
@@ -24,13 +24,16 @@ class LazyCommands(Mapping[str, Any]):
     """The commands of a group, by name. Listing the names imports nothing."""
 
     # Any: typer's own type of a command is private to it.
-    def __init__(self, entries: Mapping[str, Entry]) -> None:
+    def __init__(self, entries: Mapping[str, Entry], panels: Mapping[str, str]) -> None:
+        """panels: under which heading of the help a command stands, by its name."""
         self._entries = entries
+        self._panels = panels
         self._loaded: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._loaded:
-            self._loaded[name] = _load(name, self._entries[name])
+            self._loaded[name] = command = _load(name, self._entries[name])
+            command.rich_help_panel = self._panels.get(name)
         return self._loaded[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -40,19 +43,31 @@ class LazyCommands(Mapping[str, Any]):
         return len(self._entries)
 
 
+class HelpfulCommand(TyperCommand):
+    """Its help says no type of an option that takes no value."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _without_flag_types(super().get_params(ctx))
+
+
 class HelpfulGroup(TyperGroup):
-    """Called without a command, it shows what there is."""
+    """Likewise. Called without a command, it shows what there is."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         return super().parse_args(ctx, args or ["--help"])
 
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _without_flag_types(super().get_params(ctx))
 
-def make_group(name: str, app: typer.Typer, commands: Mapping[str, Entry]) -> TyperGroup:
-    """The group of `app`'s callback with `commands` below it."""
+
+def make_group(
+    name: str, app: typer.Typer, commands: Mapping[str, Entry], panels: Mapping[str, str] = {}
+) -> TyperGroup:
+    """The group of `app`'s callback with `commands` below it. panels: see LazyCommands."""
     group = get_group(app)
     group.name = name
     # typer reads it only; it wants a dict for those who add to it.
-    group.commands = LazyCommands(commands)  # type: ignore[assignment]
+    group.commands = LazyCommands(commands, panels)  # type: ignore[assignment]
     return group
 
 
@@ -69,8 +84,15 @@ def _load(name: str, entry: Entry) -> Any:
         app.callback(help=entry.help)(_nothing)
         return make_group(name, app, entry.commands)
     module, _, function = entry.partition(":")
-    app.command(name)(getattr(importlib.import_module(module), function))
+    app.command(name, cls=HelpfulCommand)(getattr(importlib.import_module(module), function))
     return get_command(app)
+
+
+def _without_flag_types(params: list[Any]) -> list[Any]:
+    for each in params:
+        if getattr(each, "is_flag", False) and each.metavar is None:
+            each.metavar = ""
+    return params
 
 
 def _nothing() -> None:

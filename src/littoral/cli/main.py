@@ -37,9 +37,13 @@ COMMANDS: dict[str, Entry] = {
             "list": "littoral.cli.app:list_apps",
             "revisions": "littoral.cli.app:list_revisions",
             "errors": "littoral.cli.app:show_errors",
+            "delete": "littoral.cli.app:delete",
         },
     ),
-    "resource": Group("The desired state.", {"list": "littoral.cli.resource:list_resources"}),
+    "resource": Group(
+        "The desired state.",
+        {"list": "littoral.cli.resource:list_resources", "delete": "littoral.cli.resource:delete"},
+    ),
     "status": "littoral.cli.status:status",
     "node": Group(
         "Nodes of the tree.",
@@ -156,7 +160,16 @@ COMMANDS: dict[str, Entry] = {
         },
     ),
 }
-"""Every command, in the order of `littoral --help`."""
+"""Every command."""
+PANELS = {
+    "To begin with": ("up", "demo", "version", "init"),
+    "Apps": ("dev", "build", "deploy", "rollback", "app", "call", "logs", "top", "secret", "cron", "queue"),
+    "Documents and nodes": ("apply", "validate", "schema", "resource", "status", "node", "token", "ask"),
+    "HTTP and MQTT": ("route", "trace", "cache", "mqtt"),
+    "Data": ("stream", "kv", "blob", "store", "dlq"),
+    "Faults": ("wan", "sim"),
+}
+"""The headings of `littoral --help`, with the commands under each, in their order."""
 
 
 def _root(
@@ -174,7 +187,8 @@ def make_root() -> TyperGroup:
     """The whole command."""
     app = new_app()
     app.callback()(_root)
-    return make_group("littoral", app, COMMANDS)
+    panels = {name: title for title, names in PANELS.items() for name in names}
+    return make_group("littoral", app, {name: COMMANDS[name] for name in panels}, panels)
 
 
 def run(arguments: list[str]) -> int:

@@ -44,9 +44,9 @@ def list_clients(
         ]
         for each in found.clients
     ]
-    figures = ["SUBSCRIPTIONS", "WAITING", "IN FLIGHT", "DROPPED"]
-    columns = ["CLIENT", "STATE", "FOR", "USER", "ADDRESS", "VERSION", *figures, "KEPT", "WILL"]
-    print_table(columns, rows, right=figures)
+    figures = ["SUBS", "WAITING", "IN FLIGHT", "DROPPED"]
+    columns = ["CLIENT", "STATE", "FOR", "USER", "ADDRESS", "MQTT", *figures, "KEPT", "WILL"]
+    print_table(columns, rows, right=figures, spare=("USER", *figures[1:], "WILL"))
     if len(found.clients) == CLIENTS_MOST:
         print(f"{found.found:,} from there on; the next ones: --after {printable(found.clients[-1].client)}")
 
@@ -60,5 +60,5 @@ def kick(api: ApiClient, client: Annotated[str, typer.Argument(help="Its identif
 
 def _kept(expiry_s: int) -> str:
     if expiry_s == 0:
-        return "while connected"
+        return "no"
     return "for ever" if expiry_s == NEVER_S else f"for {span(expiry_s)}"

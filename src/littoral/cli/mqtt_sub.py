@@ -25,7 +25,7 @@ Format = Literal["text", "json", "hex"]
 @at_node
 def sub(
     api: ApiClient,
-    filters: Annotated[list[str], typer.Argument(metavar="FILTER...", help="Topic filters, such as plant/+/state.")],
+    filters: Annotated[list[str], typer.Argument(metavar="FILTER", help="Topic filters, such as plant/+/state.")],
     qos: Annotated[
         int, typer.Option("--qos", "-q", min=0, max=2, help="The highest QoS that a message is shown with.")
     ] = 2,

@@ -24,15 +24,30 @@ def print_json(value: object) -> None:
     print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[Cell]], right: Sequence[str] = ()) -> None:
-    """Print a table. right: columns of numbers, which are never folded."""
+def print_table(
+    columns: Sequence[str], rows: Sequence[Sequence[Cell]], right: Sequence[str] = (), spare: Sequence[str] = ()
+) -> None:
+    """Print a table. right: columns of numbers, which are never folded. spare: columns that are left out where no row has
+    anything in them but a 0."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
+    shown = [place for place, column in enumerate(columns) if column not in spare or _says_anything(rows, place)]
+    for column in (columns[place] for place in shown):
         number = column in right
-        table.add_column(column, justify="right" if number else "left", overflow="fold", no_wrap=number)
+        table.add_column(
+            column.upper(),
+            justify="right" if number else "left",
+            overflow="fold",
+            no_wrap=number,
+            # A heading is never folded.
+            min_width=len(column),
+        )
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(row[place] for place in shown))
     console().print(table)
+
+
+def _says_anything(rows: Sequence[Sequence[Cell]], place: int) -> bool:
+    return any(str(row[place]) not in ("", "0") for row in rows)
 
 
 def printable(text: str) -> str:

@@ -9,7 +9,7 @@ from littoral.cli.output import console, printable
 from littoral.core.errors import Conflict, Unavailable
 from littoral.core.resources import App, placement_matches
 from littoral.drivers.clock import SystemClock
-from littoral.node.status import NodeStatus
+from littoral.node.status import AppStatus, NodeStatus
 
 LOOK_AGAIN_S = 0.2
 PATH_END = "*"
@@ -78,10 +78,15 @@ class Rollout:
                 "start",
                 f"revision {self._revision} of {self._app.metadata.name} at {status.node}",
                 f"{found.problem}{goes_on}",
-                f"Correct it and deploy again, or `littoral rollback {self._app.metadata.name}`",
+                f"Correct it and deploy again, or `{self._way_back(found)}`",
             )
         self._say(status, "starting it")
         return False
+
+    def _way_back(self, found: AppStatus) -> str:
+        """The command that ends what does not start."""
+        name = self._app.metadata.name
+        return f"littoral rollback {name}" if found.running else f"littoral app delete {name}"
 
     def _say(self, status: NodeStatus, text: str) -> None:
         if self._said.get(status.node) != text:

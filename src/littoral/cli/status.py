@@ -62,8 +62,8 @@ def problems(report: NodeStatus) -> Iterator[str]:
     for name, rule in report.rules.items():
         if rule.problem:
             yield f"{report.node}: rule {name}: {rule.problem}"
-        if rule.undecodable:
-            yield f"{report.node}: rule {name}: {rule.undecodable} readings could not be decoded"
+        if count := rule.undecodable:
+            yield f"{report.node}: rule {name}: {count} reading{'s' * (count != 1)} could not be decoded"
     for kind, placed in (("app", report.apps), ("route", report.routes)):
         for name, each in placed.items():
             if each.problem:

@@ -9,7 +9,7 @@ from littoral.cli.resource_files import read_files
 
 
 def validate(
-    files: Annotated[list[Path], typer.Argument(help="YAML files, folders of them, or - for stdin.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="YAML files, folders of them, or - for stdin.")],
 ) -> None:
     """Check `littoral/v1` documents, and print every problem with file, line and field.
 

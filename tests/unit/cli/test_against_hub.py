@@ -121,7 +121,8 @@ def test_code_that_is_too_large_for_its_record_is_a_blob(applied: Path, cloud):
     (applied / "code" / "table.bin").unlink()
     cloud("apply", applied / "all.yaml")
     listed = json.loads(cloud("app", "revisions", "page", "--json"))
-    assert [each["code_bytes"] > 0 for each in listed[:2]] == [False, True]
+    small, large = (each["code_bytes"] for each in listed[:2])
+    assert 0 < small < large
     assert cloud("rollback", "page").startswith(b"App page: ")
     assert json.loads(cloud("app", "list", "--json"))[0]["name"] == "page"
 
@@ -133,6 +134,46 @@ def test_what_was_applied_is_listed(applied: Path, cloud):
         ("Namespace", "factory"),
         ("Rule", "heat"),
     ]
+
+
+def test_resources_are_deleted_all_or_none(applied: Path, cloud, data_dir: Path):
+    refused = command("resource", "delete", "Rule/heat", "App/none", "--data-dir", data_dir)
+    assert refused.returncode == 1
+    assert b"cannot delete App/none: the desired state has none of that name" in refused.stderr
+    assert (
+        cloud("resource", "delete", "Rule/heat", "Namespace/factory")
+        == b"Rule heat: deleted\nNamespace factory: deleted\n"
+    )
+    assert cloud("app", "delete", "page") == b"App page: deleted\n"
+    assert json.loads(cloud("resource", "list", "--json")) == []
+    assert b"App page: created" in cloud("apply", applied)
+
+
+def test_an_app_does_not_take_the_requests_of_another(cloud, data_dir: Path, tmp_path: Path):
+    (tmp_path / "main.py").write_text("x = 1\n")
+
+    def app(name: str, path: str) -> Path:
+        spec = {"main": "main.py", "source": ".", "routes": [{"path": path}]}
+        document = {"apiVersion": "littoral/v1", "kind": "App", "metadata": {"name": name}, "spec": spec}
+        (tmp_path / f"{name}.yaml").write_text(json.dumps(document))
+        return tmp_path / f"{name}.yaml"
+
+    cloud("apply", app("shop", "/*"))
+    refused = command("apply", app("blog", "/*"), "--data-dir", data_dir)
+    assert refused.returncode == 1
+    assert b"cannot apply App/blog: App/shop answers /* on the same nodes" in refused.stderr
+    cloud("apply", app("shop", "/shop/*"))
+    cloud("apply", app("blog", "/*"))
+    refused = command("rollback", "shop", "--data-dir", data_dir)
+    assert b"cannot apply App/shop: App/blog answers /* on the same nodes" in refused.stderr
+    cloud("app", "delete", "shop", "blog")
+
+
+@pytest.mark.parametrize("named", ["shop", "Shop/shop", "Node/cloud"])
+def test_what_is_no_resource_is_not_deleted(named: str, data_dir: Path):
+    refused = command("resource", "delete", named, "--data-dir", data_dir)
+    assert refused.returncode == 1
+    assert b"Write, for example, App/shop" in refused.stderr
 
 
 def test_one_wrong_document_keeps_all_from_being_applied(cloud, data_dir: Path, tmp_path: Path):

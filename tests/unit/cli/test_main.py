@@ -10,7 +10,7 @@ import pytest
 from littoral import __version__
 from littoral.cli import version as version_module
 from littoral.cli.lazy import Entry, Group
-from littoral.cli.main import COMMANDS, run
+from littoral.cli.main import COMMANDS, PANELS, run
 
 
 def functions(entries: dict[str, Entry]) -> list[str]:
@@ -24,6 +24,15 @@ def functions(entries: dict[str, Entry]) -> list[str]:
 def test_every_command_is_there_and_says_what_it_does(entry: str):
     module, _, name = entry.partition(":")
     assert getattr(importlib.import_module(module), name).__doc__
+
+
+def test_every_command_stands_under_one_heading_of_the_help():
+    assert sorted(name for names in PANELS.values() for name in names) == sorted(COMMANDS)
+
+
+def test_help_says_no_type_of_what_takes_no_value(capsys):
+    assert run(["stream", "tail", "--help"]) == 0
+    assert "<bool>" not in capsys.readouterr().out
 
 
 def test_version(capsys):

@@ -19,7 +19,7 @@ def test_what_init_makes_is_built_without_a_word(
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
     assert run(["init", "My Shop", "--template", template]) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == "littoral build My Shop"
+    assert capsys.readouterr().out.splitlines()[-1] == "littoral dev My Shop"
     assert run(["build", "My Shop"]) == 0
     said = capsys.readouterr()
     assert said.err == ""

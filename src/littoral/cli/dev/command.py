@@ -20,7 +20,7 @@ from littoral.cli.targets import Elsewhere, with_node
 from littoral.cli.targets import Target as ApiTarget
 from littoral.core.clock import Clock
 from littoral.core.errors import InvalidInput, LittoralError, PeerUnreachable, StartupError
-from littoral.core.resources import App
+from littoral.core.resources import App, Resource, Route
 from littoral.core.resources.part import Placement, RouteMatch
 from littoral.core.tasks import Tasks
 from littoral.drivers.clock import SystemClock
@@ -227,7 +227,8 @@ async def _follow_requests(session: Session, node: DevNode) -> None:
 def developed(project: Project, variables: Mapping[str, str], remote: Collection[str] | None) -> Project:
     """The project as it runs on the developer's machine. remote: names of the bindings that are another node's; empty for those that
     it says; None for none. Raises InvalidResource."""
-    project = replace(project, app=at_home(project.app, variables))
+    others = [each for each in project.others if not _claims_all(each)]
+    project = replace(project, app=at_home(project.app, variables), others=others)
     if remote is not None:
         return with_remote(project, remote)
     return without_remote(replace(project, warnings=project.warnings + unheeded(project)))
@@ -237,11 +238,18 @@ def at_home(app: App, variables: Mapping[str, str]) -> App:
     """The app as it runs on the developer's machine."""
     spec = replace(
         app.spec,
+        # Only a node's own document trusts an app with the node's processes; and what is being written may hang, or end its process.
+        isolation="process" if app.spec.isolation == "inline" else app.spec.isolation,
         routes=[RouteMatch(path="/*")],
         placement=Placement(),
         vars={**app.spec.vars, **variables},
     )
     return replace(app, spec=spec)
+
+
+def _claims_all(resource: Resource) -> bool:
+    """Whether it is a route for what the app itself answers here."""
+    return isinstance(resource, Route) and any(each.path == "/*" and not each.host for each in resource.spec.match)
 
 
 def _names(text: str) -> frozenset[str]:

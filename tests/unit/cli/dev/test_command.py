@@ -63,11 +63,13 @@ def test_an_app_is_at_home_wherever_it_is_placed_and_routed():
         "routes": [{"host": "shop.example", "path": "/a"}],
         "placement": {"nodes": ["far"]},
         "vars": {"A": "1", "B": "2"},
+        "isolation": "inline",
     }
     document = {"kind": "App", "apiVersion": "littoral/v1", "metadata": {"name": "shop"}, "spec": spec}
     app = at_home(msgspec.convert(document, App), {"B": "mine"})
     assert [(each.host, each.path) for each in app.spec.routes] == [(None, "/*")]
     assert app.spec.placement.nodes == []
+    assert app.spec.isolation == "process"
     assert app.spec.vars == {"A": "1", "B": "mine"}
 
 
@@ -85,6 +87,32 @@ def test_what_is_marked_as_remote_is_so_where_it_is_asked_for_and_is_else_told(t
         "wrangler.json:6: kv_namespaces[0]: env.KV (namespace things) is local: `remote` holds with --remote only"
     ]
     assert developed(project, {}, []).warnings == []
+
+
+def test_a_route_for_all_that_the_app_answers_here_is_left_out(tmp_path: Path):
+    (tmp_path / "main.py").write_text("")
+    app = {
+        "kind": "App",
+        "apiVersion": "littoral/v1",
+        "metadata": {"name": "shop"},
+        "spec": {"main": "main.py", "source": "."},
+    }
+    routes = [
+        {
+            "kind": "Route",
+            "apiVersion": "littoral/v1",
+            "metadata": {"name": name},
+            "spec": {"match": [match], "app": "shop"},
+        }
+        for name, match in {
+            "all": {"path": "/*"},
+            "host": {"path": "/*", "host": "a.b"},
+            "some": {"path": "/a"},
+        }.items()
+    ]
+    (tmp_path / "littoral.yaml").write_text("\n---\n".join(json.dumps(each) for each in [app, *routes]))
+    project = developed(read_project(tmp_path, None, date(2026, 5, 1)), {}, None)
+    assert [each.metadata.name for each in project.others] == ["host", "some"]
 
 
 def test_a_node_is_named_for_remote_bindings_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
