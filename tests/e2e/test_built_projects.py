@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from littoral.cli.main import run
-from littoral.core.resources.model import Namespace, NamespaceSpec
+from littoral.core.resources.namespace import Namespace, NamespaceSpec
 from littoral.core.resources.part import Metadata
 from tests.support.real_node import RealNode, call
 from tests.support.wheels import make_wheel, only_from

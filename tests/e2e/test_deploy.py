@@ -99,7 +99,7 @@ def test_a_fastapi_project_is_deployed_changed_and_gone_back_to(
 def the_commands_of_the_page_are_these(workshop: Workshop) -> None:
     workshop.put("src/entry.py", ENTRY.replace("one", "three"))
     lines = [line for line in commands(PAGE) if line.endswith(AT)]
-    assert len(lines) == 5
+    assert len(lines) == 6
     for line in lines:
         words = shlex.split(line.removesuffix(AT))[1:]
         # Who follows ends it with Ctrl-C.
@@ -111,6 +111,8 @@ def the_commands_of_the_page_are_these(workshop: Workshop) -> None:
             )
         )
         assert said or words[0] == "logs", line
+    # The last of them.
+    assert json.loads(workshop.littoral("app", "list", "--json")) == []
 
 
 def a_line_is_changed_and_the_packages_stay(workshop: Workshop) -> None:

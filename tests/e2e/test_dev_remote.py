@@ -14,8 +14,8 @@ from typing import Any
 import msgspec
 
 from littoral.core.resources import App, Namespace
+from littoral.core.resources.app import AppSpec
 from littoral.core.resources.app_events import AppQueues, QueueProducer
-from littoral.core.resources.model import AppSpec
 from littoral.core.resources.part import Metadata
 from littoral.fleet.bundles import pack_bundle
 from littoral.node.layout import PIDS_FILE

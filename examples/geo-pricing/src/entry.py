@@ -1,4 +1,5 @@
-"""A price list in the currency of the visitor's country, which the proxy before the node tells (`countryHeader` of the node)."""
+"""A price list in the currency of the visitor's country: by his address (`geoDatabases` of the node), or as the proxy before the node tells
+(`countryHeader`)."""
 
 from html import escape
 

@@ -7,6 +7,7 @@ import msgspec
 
 from littoral.core.errors import InvalidInput, InvalidResource
 from littoral.core.function_limits import APP_REVISIONS
+from littoral.core.limits import READ_BYTES
 from littoral.core.names import StreamName
 from littoral.core.resources import App, GlobalTopics, Namespace, Origin, Resource, Route, Rule
 from littoral.core.resources.checks import checks
@@ -81,6 +82,11 @@ def record_of(resource: Deployable, bundle: bytes | None, code: Sequence[CodePar
     document = msgspec.json.encode(resource, order="deterministic")
     revision = _revision(document, bundle, code)
     return DesiredRecord(type(resource).__name__, resource.metadata.name, revision, document, bundle, tuple(code))
+
+
+def withdrawal(kind: str, name: str) -> DesiredRecord:
+    """The record that makes a resource desired no longer."""
+    return DesiredRecord(kind, name, _revision(b"", None, ()), None)
 
 
 def _revision(document: bytes, bundle: bytes | None, code: Sequence[CodePart]) -> str:
@@ -199,6 +205,24 @@ def wanted(store: "Store") -> tuple[dict[str, Wanted], list[str]]:
         except InvalidInput as error:
             unread.append(str(error))
     return found, unread
+
+
+def newest(store: "Store") -> dict[str, Wanted]:
+    """At the root: the desired state by "Kind/name", with what is appended and not folded yet."""
+    name = StreamName(store.node, DESIRED)
+    info = store.stream(name)
+    # Looked up before the state: what is folded meanwhile is then only put on top of itself.
+    offset = max(info.first, store.fold_offset(DesiredFold.name, name)) if info is not None else 0
+    found, _ = wanted(store)
+    while info is not None and offset < info.next:
+        for batch in store.read(name, offset, READ_BYTES.default):
+            for data in batch.records()[max(0, offset - batch.first) :]:
+                record = _decode(data)
+                found.pop(record.key, None)
+                if record.document is not None and record.kind in KINDS:
+                    found[record.key] = _wanted(data)
+            offset = batch.next
+    return found
 
 
 def desired_in(tx: "Transaction", kind: type[D], name: str) -> D | None:

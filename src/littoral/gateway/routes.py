@@ -8,8 +8,9 @@ The rules, in this order:
        answered with 405, not by a shorter path. A route that takes GET takes HEAD.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -28,6 +29,28 @@ class Route(Struct, frozen=True):
     host: str | None = None
     methods: list[str] = []
     """Empty for all."""
+
+
+class Claim(NamedTuple):
+    """What only one may answer."""
+
+    host: str
+    """As `normal_host` gives it; empty for any."""
+    path: str
+    method: str
+    """A method, or ANY_METHOD."""
+
+    @property
+    def text(self) -> str:
+        """For people: "GET shop.test/items"."""
+        return f"{'' if self.method == ANY_METHOD else self.method + ' '}{self.host}{self.path}"
+
+
+def claims(route: Route) -> Iterator[Claim]:
+    """What a route claims: two routes of different owners that have one of these in common cannot both be in a table."""
+    host = normal_host(route.host) if route.host else ""
+    for method in route.methods or [ANY_METHOD]:
+        yield Claim(host, route.path, method)
 
 
 class NoRoute(Struct, frozen=True):

@@ -22,7 +22,7 @@ from littoral.core.limits import LONG_POLL_S, Limits
 from littoral.core.resources import App
 from littoral.core.undecodable import UNDECODABLE
 from littoral.fleet.app_history import Former, former_record, revisions
-from littoral.fleet.desired import DesiredRecord, Wanted, submit_desired
+from littoral.fleet.desired import DesiredRecord, Wanted, newest, submit_desired
 from littoral.functions.event_caller import EventCaller
 from littoral.functions.event_messages import scheduled_body
 from littoral.node.app_exceptions import AppExceptions
@@ -37,6 +37,7 @@ from littoral.node.app_messages import (
     RolledBack,
     ScheduledOrder,
 )
+from littoral.node.claimed_routes import check_claims
 from littoral.node.code_source import CodeBlobs
 from littoral.node.status import AppStatus
 from littoral.store.store import Store
@@ -147,11 +148,14 @@ class AppApi:
     def _revisions(self, name: str) -> list[RevisionEntry]:
         desired = self._desired(name)
         return [
-            RevisionEntry(
-                each.revision, each.applied_ms, each.revision == desired, sum(part.bytes for part in each.code)
-            )
+            RevisionEntry(each.revision, each.applied_ms, each.revision == desired, self._code_bytes(each))
             for each in reversed(revisions(self._store, name))
         ]
+
+    def _code_bytes(self, former: Former) -> int:
+        """Of a small app the code is in its record, and in no blob."""
+        record = _decode_record(former_record(self._store, former.app, former.revision))
+        return len(record.bundle or b"") + sum(part.bytes for part in former.code)
 
     async def _roll_back(self, name: str, body: bytes) -> RolledBack:
         try:
@@ -162,6 +166,7 @@ class AppApi:
         former = _chosen(name, revisions(self._store, name), order.revision, present)
         record = _decode_record(former_record(self._store, name, former.revision))
         self._code.check(record)
+        check_claims([record], partial(newest, self._store))
         await self._store.submit(partial(submit_desired, records=[record], revisions_most=self._code.revisions_most))
         return RolledBack(former.revision, present)
 

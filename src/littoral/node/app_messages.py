@@ -59,7 +59,7 @@ class RevisionEntry(msgspec.Struct, frozen=True):
     """When it last became the desired one, ms since the epoch."""
     is_desired: bool
     code_bytes: int
-    """Of its blobs; what its record holds itself is not counted."""
+    """Of its code, packed: in its record, or in blobs."""
 
 
 class RollbackOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,6 +1,6 @@
 """The apps placed on a node: their code on disk, their workers, and the gateways' routes to them."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from msgspec import structs
@@ -8,6 +8,7 @@ from msgspec import structs
 from littoral.core.errors import Forbidden, LittoralError
 from littoral.core.limits import Limits
 from littoral.core.resources import App
+from littoral.core.resources.part import RouteMatch
 from littoral.drivers.disk import LocalDisk
 from littoral.fleet.desired import Wanted
 from littoral.functions.apps import PlacedApp, deployed_revision, with_secrets
@@ -62,11 +63,15 @@ class PlacedApps:
         self._apps: dict[str, tuple[App, PlacedApp]] = {}
         self._problems: dict[str, tuple[str, str]] = {}
         self._wanted: Mapping[str, Wanted] = {}
+        self._served: Mapping[str, Sequence[RouteMatch]] = {}
+        """The routes of the apps that ran when `apply` was called last."""
 
     def apply(self, wanted: Mapping[str, Wanted]) -> None:
         """Run exactly these. An app that cannot run is reported in its status; if it ran before, it goes on so, also
         while the code of its next revision is unpacked."""
         self._wanted = wanted
+        # Not by what runs at each look: which of two new apps is unpacked first must not decide.
+        self._served = {name: app.spec.routes for name, (app, _) in self._apps.items()}
         self.code.try_again()
         self._apply()
 
@@ -84,7 +89,7 @@ class PlacedApps:
         self._problems.clear()
         if self.secrets is not None:
             self.secrets.only(wanted.keys())
-        for name, each in wanted.items():
+        for name, each in sorted(wanted.items(), key=self._comes):
             assert isinstance(each.resource, App)
             try:
                 apps[name] = (each.resource, self._place(name, each.resource, each))
@@ -103,6 +108,13 @@ class PlacedApps:
             for name, each in wanted.items():
                 self._problems.setdefault(name, (each.revision, str(error)))
         self._prune()
+
+    def _comes(self, item: tuple[str, Wanted]) -> bool:
+        """The order in which apps take their routes: first those that have them already and want the same ones. Of two that claim one
+        route, who is served goes on being served, whatever the names are."""
+        name, each = item
+        assert isinstance(each.resource, App)
+        return self._served.get(name) != each.resource.spec.routes
 
     def _prune(self) -> None:
         """Delete the code of old revisions; not of one that runs because newer ones do not start, or that the app may be taken back

@@ -52,6 +52,8 @@ class GatewayConfig(msgspec.Struct, frozen=True):
     """Secret, with which the marks are made that bring clients back to their targets: the same in all gateways of the node."""
     country_header: str = ""
     """In which the proxy before the gateways says where its client is; empty for none."""
+    geo_databases: list[str] = []
+    """Paths of the files in which is looked up where clients are."""
     node: str = ""
     """The node's name."""
     identity: IdentityFiles | None = None

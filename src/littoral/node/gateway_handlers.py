@@ -33,6 +33,7 @@ from littoral.gateway.static_files import StaticFiles
 from littoral.node.cache_orders import CacheOrders
 from littoral.node.gateway_config import GatewayConfig
 from littoral.node.gateway_routes import cache_settings, is_shielded, origin_pool, origin_steers
+from littoral.wire.client_facts import IP_COUNTRY
 
 AFFINITY_KEY_BYTES = 32
 
@@ -89,6 +90,7 @@ class GatewayHandlers:
         self._origins: dict[str, _Origin] = {}
         self._served: dict[str, _Served] = {}
         self._country_header = ""
+        self._is_located = False
         self._assets: dict[str, Assets | None] = {}
         self._asset_rules: dict[str, AssetRules] = {}
         """By the directory of an app's files, once somebody has asked for one of them."""
@@ -97,8 +99,11 @@ class GatewayHandlers:
         """The handlers for a configuration, by what its routes lead to."""
         self.tier.resize(limits[GATEWAY_CACHE_BYTES])
         self._take_key(config.affinity_key)
-        if config.node != self._node:
-            self._node, self._served = config.node, {}
+        is_located = bool(config.geo_databases)
+        told = config.node, IP_COUNTRY if is_located else config.country_header, is_located
+        if told != (self._node, self._country_header, self._is_located):
+            self._node, self._country_header, self._is_located = told
+            self._served = {}
         before, self._origins = self._origins, {}
         for name, spec in config.origins.items():
             known = before.pop(name, None)
@@ -107,7 +112,6 @@ class GatewayHandlers:
             self._origins[name] = known
         for gone in before.values():
             gone.tasks.abandon()
-        self._country_header = config.country_header
         self._assets = {function.app: function.assets for function in config.functions}
         directories = {assets.directory for assets in self._assets.values() if assets is not None}
         self._asset_rules = {path: rules for path, rules in self._asset_rules.items() if path in directories}
@@ -173,7 +177,8 @@ class GatewayHandlers:
         return OriginCalls(sender, self._cache(name, spec, limits, asked), limits)
 
     def _sender(self, app: str, limits: Limits, strip_prefix: str = "") -> AppSender:
-        return AppSender(app, self._call, limits, self._meters, strip_prefix, self._country_header, self._ask)
+        header, is_located = self._country_header, self._is_located
+        return AppSender(app, self._call, limits, self._meters, strip_prefix, header, self._ask, is_located=is_located)
 
     def _with_assets(self, app: str, calls: AppCalls, strip_prefix: str = "") -> Handler:
         """The app behind the files that travel with it."""

@@ -25,6 +25,7 @@ GET    /v1/stream-list /v1/stream-view/...  streams, page by page, and the end o
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 import msgspec
 
@@ -32,7 +33,7 @@ from littoral.core.errors import Conflict, InvalidInput, NotFound, Unauthenticat
 from littoral.core.http import AnyResponse, Handler, Request, Response
 from littoral.core.names import check_node_name
 from littoral.core.undecodable import UNDECODABLE
-from littoral.fleet.desired import DesiredRecord, check_record, submit_desired
+from littoral.fleet.desired import DesiredRecord, check_record, newest, submit_desired
 from littoral.node.app_api import AppApi
 from littoral.node.app_messages import PATH as APPS
 from littoral.node.binding_api import BindingApi
@@ -41,6 +42,7 @@ from littoral.node.blob_api import BlobApi
 from littoral.node.blob_messages import PATH as BLOBS
 from littoral.node.cache_api import PATH as CACHE
 from littoral.node.cache_api import CacheApi
+from littoral.node.claimed_routes import check_claims
 from littoral.node.code_source import CodeBlobs
 from littoral.node.commands import Commands
 from littoral.node.event_api import PREFIXES as EVENT_PATHS
@@ -242,5 +244,6 @@ class OperatorApi:
         for record in records:
             check_record(record)
             self._code.check(record)
+        check_claims(records, partial(newest, self._store))
         changed = await self._store.submit(lambda tx: submit_desired(tx, records, self._code.revisions_most))
         return json_answer(Applied(changed))

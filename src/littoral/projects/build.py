@@ -13,7 +13,7 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from littoral.core.errors import TooLarge
+from littoral.core.errors import InvalidResource, TooLarge
 from littoral.core.function_limits import APP_UNPACKED_BYTES
 from littoral.core.resources.app_events import env_names
 from littoral.fleet.bundles import REMAINS_A_BUNDLE_BYTES, pack_bundle
@@ -24,6 +24,7 @@ from littoral.projects.asset_findings import asset_findings
 from littoral.projects.dependencies import Dependencies, resolve
 from littoral.projects.entry import compiled, entry_finding, unknown_bindings
 from littoral.projects.finding import Finding, refuse
+from littoral.projects.missing import imported, missing_names, unknown_modules
 from littoral.projects.project import Project, read_project
 from littoral.projects.remote import without_remote
 from littoral.projects.revision_file import RevisionFile
@@ -86,8 +87,9 @@ def build(
     """
     project = change(read_project(folder, environment, today))
     own = source_files(project.app.metadata.name, project.root, project.base) | asset_files(project)
-    warnings = project.warnings + _checked(project, own)
+    found, imports = _checked(project, own)
     needed = packages(folder, target)
+    warnings = project.warnings + found + _unknown_modules(project, imports, own, needed)
     # Documents say where code is in its own folder only: where that lies on this machine is no part of a revision.
     app = replace(project.app, spec=replace(project.app.spec, source="."))
     code = _packed(app.metadata.name, own, needed)
@@ -104,22 +106,26 @@ def build(
     )
 
 
-def _checked(project: Project, files: Mapping[str, bytes]) -> list[Finding]:
-    """What modules say of themselves; warnings are returned. Raises InvalidResource."""
+def _unknown_modules(
+    project: Project, imports: Mapping[str, int], own: Mapping[str, bytes], needed: Packages
+) -> list[Finding]:
+    inner = [path.removeprefix(f"{PACKAGES}/") for path in needed.dependencies.files]
+    shown = os.path.relpath(project.root / project.app.spec.main, project.folder)
+    return unknown_modules(shown, imports, own, inner)
+
+
+def _checked(project: Project, files: Mapping[str, bytes]) -> tuple[list[Finding], dict[str, int]]:
+    """What modules say of themselves: warnings, and which modules the main module needs, with their lines. Raises InvalidResource."""
     main = project.app.spec.main
     if main not in files:
-        missing = f"there is no file {main}"
-        if (project.root / main).is_file():
-            missing = f"{main} is left out of the bundle"
-        raise refuse(
-            str(project.folder), [Finding(project.config, project.main_line, missing, "Correct its main module")]
-        )
+        raise _without_main(project)
     assets = project.app.spec.assets
     spec = project.app.spec
     events = {name for _, name in env_names(spec.queues, spec.services, spec.datasets, spec.ai)}
     known = spec.vars.keys() | {binding.binding for binding in spec.kv} | events
     known |= {assets.binding} if assets is not None and assets.binding is not None else set()
     warnings: list[Finding] = []
+    imports: dict[str, int] = {}
     if assets is not None:
         shown = os.path.relpath(project.root / assets.directory, project.folder)
         errors, warnings = asset_findings(assets.directory, shown, files)
@@ -138,8 +144,19 @@ def _checked(project: Project, files: Mapping[str, bytes]) -> list[Finding]:
             continue
         if name == main and (finding := entry_finding(shown, tree)) is not None:
             raise refuse(str(project.folder), [finding])
+        if name == main:
+            imports = imported(tree)
         warnings += unknown_bindings(shown, tree, known)
-    return warnings
+        warnings += missing_names(shown, tree, spec.ai.binding if spec.ai is not None else None)
+    return warnings, imports
+
+
+def _without_main(project: Project) -> InvalidResource:
+    main = project.app.spec.main
+    missing = f"there is no file {main}"
+    if (project.root / main).is_file():
+        missing = f"{main} is left out of the bundle"
+    return refuse(str(project.folder), [Finding(project.config, project.main_line, missing, "Correct its main module")])
 
 
 class _Code(Struct):

@@ -130,6 +130,18 @@ def test_of_two_apps_with_one_route_the_second_says_so(tmp_path: Path):
     play(tmp_path, story)
 
 
+def test_who_is_served_keeps_his_route_from_one_that_comes_later_and_before_him_by_name(tmp_path: Path):
+    async def story(apps: PlacedApps) -> None:
+        await apply(apps, {"b": app("b", "/x"), "c": app("c", "/y")})
+        await apply(apps, {"a": app("a", "/x"), "b": app("b", "/x", "2"), "c": app("c", "/y")})
+        assert routes(apps) == {"/x": "b", "/y": "c"}
+        assert "app/b and app/a both claim it" in apps.statuses()["a"].problem
+        await apply(apps, {"a": app("a", "/x"), "b": app("b", "/y"), "c": app("c", "/z")})
+        assert routes(apps) == {"/x": "a", "/y": "b", "/z": "c"}
+
+    play(tmp_path, story)
+
+
 def test_a_former_revision_whose_route_was_taken_meanwhile_does_not_go_on(tmp_path: Path):
     async def story(apps: PlacedApps) -> None:
         await apply(apps, {"z": app("z", "/x")})

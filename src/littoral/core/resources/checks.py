@@ -11,6 +11,7 @@ from littoral.core.lanes import LANES
 from littoral.core.limits import LIMITS
 from littoral.core.names import SYSTEM_STREAMS, check_stream_path
 from littoral.core.resources.access_log import check_access_log
+from littoral.core.resources.app import App, AppSpec
 from littoral.core.resources.app_assets import check_assets
 from littoral.core.resources.app_events import check_crons, check_env_names, check_queues, env_names
 from littoral.core.resources.check import Mistake, duration, is_host, repeated, size
@@ -18,24 +19,20 @@ from littoral.core.resources.global_topics import GlobalTopics, check_global_top
 from littoral.core.resources.model import (
     ANYONE,
     WEBHOOK_TARGET,
-    App,
-    AppSpec,
     Bandwidth,
     Encryption,
     Listen,
-    Namespace,
     Node,
     NodeSpec,
     Resource,
-    Rule,
-    RuleSpec,
-    Sink,
     Storage,
     Streams,
     Ttl,
 )
 from littoral.core.resources.mqtt_checks import check_mqtt
+from littoral.core.resources.namespace import Namespace
 from littoral.core.resources.problem import Path, suggestion
+from littoral.core.resources.rule import Rule, RuleSpec, Sink
 from littoral.core.resources.topic_filters import is_topic_filter, topic_matches
 from littoral.core.resources.units import MOST_BYTES, parse_bytes
 from littoral.core.resources.web import Origin, Route
@@ -86,6 +83,11 @@ def _node(spec: NodeSpec) -> Iterator[Mistake]:
         yield (
             ("spec", "mqtt", "authenticator"),
             "apps run at nodes that have listen.gateway; set it, if only at the loopback",
+        )
+    if spec.geo_databases and spec.country_header:
+        yield (
+            ("spec", "geoDatabases"),
+            "behind a proxy that says countryHeader, all addresses are the proxy's; say one of the two",
         )
     yield from check_access_log(spec.access_log)
     yield from _streams(spec.streams)

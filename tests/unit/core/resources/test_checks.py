@@ -33,6 +33,7 @@ VALID = {
     "egress": app("main: a.py\n  egress: [api.example, '*.example:443', '*', 10.0.0.0/8, '[fd00::1]:80', 'fd00::1']"),
     "root": node("listen: {peer: '0.0.0.0:1', join: '0.0.0.0:2', mqtt: '127.0.0.1:0', gateway: '127.0.0.1:0'}"),
     "relay": node("listen: {gateway: '127.0.0.1:0', relay: '0.0.0.0:3'}"),
+    "geo": node("geoDatabases: [/var/lib/GeoIP/GeoLite2-City.mmdb]"),
     "child": node("parent: {url: 'https://[::1]:7001', joinUrl: 'https://cloud.example'}"),
     "limits": node("limits: {rule-keys: 1}"),
     "bandwidth": parent("rate: 256KiB, burst: 1MiB, perDay: 2GiB, perMonth: 20GiB, atEnd: stop"),
@@ -64,6 +65,10 @@ def test_valid(text: str) -> None:
 
 
 BROKEN = {
+    "geo and proxy": (
+        node("geoDatabases: [/a.mmdb]\n  countryHeader: cf-ipcountry"),
+        "spec.geoDatabases: behind a proxy that says countryHeader, all addresses are the proxy's; say one of the two",
+    ),
     "join without peer": (node("listen: {join: 'a:1'}"), 'spec.listen: "join" needs "peer" too: children enrol'),
     "peer without join": (node("listen: {peer: 'a:1'}"), 'spec.listen: "peer" needs "join" too: children enrol'),
     "port": (node("listen: {mqtt: 'a:70000'}"), 'spec.listen.mqtt: found "a:70000"; a port is at most 65535'),

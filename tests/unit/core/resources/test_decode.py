@@ -60,7 +60,7 @@ def test_the_error_names_file_line_document_and_field_and_says_what_is_allowed()
     assert str(raised.value) == (
         "cannot read site.yaml: 2 problems\n"
         '  line 6, document 1 (Node plant-a), spec.teir: unknown field. Did you mean "tier"? '
-        "Allowed: tier, parent, listen, advertise, gateways, gatewayTls, staticRoots, inlineApps, cacheDirectory, accessLog, countryHeader, mqtt, streams, encryption, storage, statusInterval, limits\n"
+        "Allowed: tier, parent, listen, advertise, gateways, gatewayTls, staticRoots, inlineApps, cacheDirectory, accessLog, countryHeader, geoDatabases, mqtt, streams, encryption, storage, statusInterval, limits\n"
         '  line 5, document 1 (Node plant-a), spec: the field "tier" is missing; '
         'it is one of "cloud", "device", "region", "site"'
     )
@@ -111,7 +111,7 @@ BROKEN = {
         NODE + "  status_interval: 5s\n",
         (
             'line 7, document 1 (Node plant-a), spec.status_interval: unknown field. Did you mean "statusInterval"? '
-            "Allowed: tier, parent, listen, advertise, gateways, gatewayTls, staticRoots, inlineApps, cacheDirectory, accessLog, countryHeader, mqtt, streams, encryption, storage, statusInterval, limits"
+            "Allowed: tier, parent, listen, advertise, gateways, gatewayTls, staticRoots, inlineApps, cacheDirectory, accessLog, countryHeader, geoDatabases, mqtt, streams, encryption, storage, statusInterval, limits"
         ),
     ),
     "text for a number": (
