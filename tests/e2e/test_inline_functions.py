@@ -61,6 +61,11 @@ CODE = """
             if what == "kv":
                 await self.env.KV.put("key", NAME)
                 return Response(await self.env.KV.get("key"))
+            if what == "ask":
+                await self.env.KV.put("asked", NAME)
+                while (said := await self.env.KV.get("said")) is None:
+                    await asyncio.sleep(0.01)
+                return Response(said)
             before = user.get()
             user.set("somebody")
             return Response.json({"pid": os.getpid(), "name": NAME, "revision": env.REVISION, "user": before})
@@ -171,6 +176,24 @@ def test_an_inline_revision_takes_over_at_once_and_the_former_finishes_what_it_h
         why = "cannot import main.py: ZeroDivisionError: division by zero"
         await node.until(lambda: state(node, "shop") == ("2", why))
         assert (await node.get("/shop")).json()["revision"] == "2", "what does not start replaces nothing"
+
+    run(scenario)
+
+
+def test_an_inline_app_that_is_taken_away_has_its_bindings_for_what_it_has_begun() -> None:
+    async def scenario(node: FunctionNode) -> None:
+        prepare(node, "shop", wall_ms=30_000)
+        node.publish()
+        waiting = asyncio.create_task(node.get("/shop?do=ask"))
+        await node.until(lambda: ("data", "asked") in node.kv.values)
+        node.apps.clear()
+        node.routes.clear()
+        node.publish()
+        while (await node.get("/shop")).status != 404:
+            pass
+        await node.kv.put("data", "said", b"yes")
+        reply = await waiting
+        assert (reply.status, reply.body) == (200, b"yes"), node.log()
 
     run(scenario)
 

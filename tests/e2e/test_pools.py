@@ -265,3 +265,40 @@ def test_an_app_that_is_taken_away_answers_what_it_has_begun() -> None:
         assert [each.messages for each in node.events.queues.statuses()] == [1]
 
     run(scenario)
+
+
+WAITS_FOR_A_FILE = """
+import asyncio, os
+from workers import Response, WorkerEntrypoint
+
+class Default(WorkerEntrypoint):
+    async def fetch(self, request):
+        print("waiting")
+        while not os.path.exists("go"):
+            await asyncio.sleep(0.01)
+        return Response("answered")
+"""
+
+
+def test_what_an_app_that_is_taken_away_has_begun_outlives_the_hub() -> None:
+    async def scenario(node: FunctionNode) -> None:
+        await node.deploy("slow", WAITS_FOR_A_FILE)
+        (pid,) = node.pool("slow").pids
+        under_way = asyncio.ensure_future(node.get("/slow"))
+        await node.until(lambda: "slow-0: waiting" in node.log())
+        node.apps.clear()
+        node.routes.clear()
+        node.publish()
+        while (await node.get("/slow")).status != 404:
+            pass
+        await node.stop_hub()
+        await node.start_hub()
+        await node.until(lambda: node.runtime.knows_workers)
+        assert node.runtime.parting["slow"].is_leaving
+        (node.home / "apps" / "slow-1" / "go").touch()
+        reply = await under_way
+        assert (reply.status, reply.body) == (200, b"answered"), node.log()
+        await node.until(lambda: not node.runtime.parting)
+        assert gone(pid)
+
+    run(scenario)

@@ -5,7 +5,8 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from littoral.core.tasks import Tasks
-from littoral.functions.hub.pool import AppPool, PoolCounters
+from littoral.functions.hub.pool import AppPool
+from littoral.functions.hub.pool_counters import PoolCounters
 from littoral.functions.meters import FunctionMeter
 from littoral.gateway.meters import Meters
 from littoral.node.app_figures import MEMORY_S, METRICS_US, FiguresDesk

@@ -21,9 +21,8 @@ that nobody asks for is tried once all the same: whether it starts is known befo
 """
 
 import asyncio
-from collections import Counter
-from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 from littoral.core.event_limits import EVENT_WALL_MS
 from littoral.core.function_limits import (
@@ -36,13 +35,12 @@ from littoral.core.function_limits import (
 from littoral.core.limit import Limit
 from littoral.core.limits import RESTART_DELAY_MS, Limits
 from littoral.functions.apps import PlacedApp
-from littoral.functions.messages import EXIT_IMPORT, EXIT_MEMORY, Command, Drain, Kill, Start, WorkerEvent
+from littoral.functions.hub.pool_counters import PoolCounters, Reason, reason_of
+from littoral.functions.messages import Command, Drain, Kill, Start, WorkerEvent
 
 FIRST_DELAY_MS = 50
 STABLE_S = 5.0
 """A worker that ran so long was no failed start: its end is answered by an immediate restart."""
-
-Reason = Literal["crash", "idle", "import", "memory", "replaced", "start-timeout", "stopped", "timeout"]
 
 
 class PoolHost(Protocol):
@@ -87,6 +85,8 @@ class _Slot:
     coming: _Worker | None = None
     failures: int = 0
     retry: asyncio.TimerHandle | None = None
+    order: Start | None = None
+    """What the zygote is told to start a worker, once one was: to put it together takes a part of the time that a request waits."""
 
     def workers(self) -> list[_Worker]:
         return [worker for worker in (self.current, self.coming) if worker is not None]
@@ -100,21 +100,6 @@ class _Slot:
         self.cancel_retry()
         for worker in self.workers():
             worker.cancel_timer()
-
-
-@dataclass(slots=True)
-class PoolCounters:
-    """Since the hub started."""
-
-    starts: int = 0
-    restarts: int = 0
-    """Starts in the place of a worker that had ended without being asked to."""
-    cold: int = 0
-    """Starts that requests waited for."""
-    ends: Counter[Reason] = field(default_factory=Counter)
-    """Workers that ended, by why."""
-    last_failure: str = ""
-    """Why the app last failed to start; empty once it started."""
 
 
 class AppPool:
@@ -157,13 +142,22 @@ class AppPool:
 
     @property
     def revisions(self) -> set[str]:
-        """Of the workers that answer requests, and of those that finish what they have begun."""
-        return {worker.revision for worker in self._leaving.values()} | {self.revision}
+        """Of the workers that answer requests, and of those that finish what they have begun; and of the gateways that do."""
+        by_gateways = {self.app.revision} if self.app.inline else set()
+        return {worker.revision for worker in self._leaving.values()} | {self.revision} | by_gateways
 
     @property
     def is_leaving(self) -> bool:
         """Whether workers finish what they have begun."""
         return bool(self._leaving)
+
+    @property
+    def last_answer_s(self) -> float:
+        """Within so many seconds what no worker is to begin any more has ended."""
+        # Answers are over after their wall time, and what is streamed is ended by whoever streams it.
+        has_events = self.app.crons or self.app.queues.consumers
+        wall_ms = max(self.app.wall_ms, self._limits[EVENT_WALL_MS] if has_events else 0)
+        return self._limits[FUNCTION_DRAIN_S] + (wall_ms + self._limits[FUNCTION_GRACE_MS]) / 1000
 
     def runs(self, revision: str) -> bool:
         """Whether a worker of that revision answers requests, or is about to."""
@@ -191,8 +185,7 @@ class AppPool:
         """Go over to another revision, or another number of workers; running requests end on their worker."""
         if app.revision != self.app.revision:
             self._forgive()
-        self.app = app
-        self._resize()
+        self._go_by(app)
         if self._tried != app.revision and not any(self._up_to_date(slot) for slot in self._slots):
             self._tried = app.revision
             self._need(1)
@@ -200,8 +193,7 @@ class AppPool:
 
     def expect(self, app: PlacedApp) -> None:
         """As `update`, before it is known which workers there are: nothing is started."""
-        self.app = app
-        self._resize()
+        self._go_by(app)
 
     def want(self, in_flight: int) -> None:
         """So many requests are under way or wait; a worker that is missing for them is started."""
@@ -260,6 +252,10 @@ class AppPool:
         """Take over a worker that finishes its last requests: it has been replaced, or was not needed."""
         self._let_go(_Worker(revision, pid), "replaced")
 
+    def dismiss(self, revision: str, pid: int) -> None:
+        """Let a ready worker finish its last requests that runs already and is not wanted."""
+        self._drain(_Worker(revision, pid), "stopped")
+
     def forget(self) -> None:
         """The zygote is gone, or connects anew: no worker is known."""
         for slot in self._slots:
@@ -298,6 +294,13 @@ class AppPool:
 
     # How many
 
+    def _go_by(self, app: PlacedApp) -> None:
+        if app != self.app:
+            for slot in self._slots:
+                slot.order = None
+        self.app = app
+        self._resize()
+
     def _resize(self) -> None:
         for slot in self._slots[self.app.workers :]:
             slot.cancel_retry()
@@ -335,15 +338,16 @@ class AppPool:
         slot.coming = worker
         self.counters.starts += 1
         self.counters.cold += urgent and slot.current is None
-        start = Start(
-            self.app.name,
-            slot.number,
-            self.app.revision,
-            self._host.spec(self.app, slot.number),
-            self.app.bounds.log_lines,
-            self.app.bounds.log_bytes,
-        )
-        self._host.give(self.app, start, urgent=urgent)
+        if slot.order is None:
+            slot.order = Start(
+                self.app.name,
+                slot.number,
+                self.app.revision,
+                self._host.spec(self.app, slot.number),
+                self.app.bounds.log_lines,
+                self.app.bounds.log_bytes,
+            )
+        self._host.give(self.app, slot.order, urgent=urgent)
 
     def _watch_start(self, worker: _Worker) -> None:
         delay_s = self._limits[FUNCTION_START_MS] / 1000
@@ -380,13 +384,9 @@ class AppPool:
 
     def _let_go(self, worker: _Worker, reason: Reason) -> None:
         """It may finish what it has begun, and no more."""
-        # Its answers are over by then, and what it streams is ended by itself before.
-        has_events = self.app.crons or self.app.queues.consumers
-        wall_ms = max(self.app.wall_ms, self._limits[EVENT_WALL_MS] if has_events else 0)
-        grace_ms = self._limits[FUNCTION_DRAIN_S] * 1000 + wall_ms + self._limits[FUNCTION_GRACE_MS]
         self._reasons[worker.pid] = reason
         self._leaving[worker.pid] = worker
-        worker.timer = self._loop.call_later(grace_ms / 1000, self._kill, worker.pid, reason)
+        worker.timer = self._loop.call_later(self.last_answer_s, self._kill, worker.pid, reason)
 
     def _kill(self, pid: int, reason: Reason) -> None:
         if pid:
@@ -394,7 +394,7 @@ class AppPool:
             self._host.give(self.app, Kill(pid))
 
     def _count_end(self, event: WorkerEvent) -> None:
-        self.counters.ends[self._reasons.pop(event.pid, _reason(event.detail))] += 1
+        self.counters.ends[self._reasons.pop(event.pid, reason_of(event.detail))] += 1
 
     def _ended(self, slot: _Slot, event: WorkerEvent) -> None:
         self._count_end(event)
@@ -431,8 +431,3 @@ def restart_delay_ms(failures: int, most_ms: int) -> int:
     if failures <= 1:
         return 0
     return min(most_ms, FIRST_DELAY_MS << min(failures - 2, 16))
-
-
-def _reason(detail: str) -> Reason:
-    reasons: dict[str, Reason] = {f"exit {EXIT_IMPORT}": "import", f"exit {EXIT_MEMORY}": "memory"}
-    return reasons.get(detail, "crash")

@@ -69,6 +69,8 @@ class Preloads:
         self._refused: dict[Key, str] = {}
         """Those that cannot be had, and why."""
         self._skipped: dict[Key, frozenset[str]] = {}
+        self._plain: dict[str, str] = {}
+        """Of apps without packages the revision that was looked at last: a request may wait while the disk is asked."""
 
     @property
     def revisions(self) -> Collection[Key]:
@@ -88,7 +90,7 @@ class Preloads:
         """Call `start` with True once a worker can be forked from the environment; with False where there is none to wait for."""
         environment = self._environments.get(key)
         if environment is None:
-            if key in self._refused or next(packages_of(directory), None) is None:
+            if key in self._refused or self._is_plain(key, directory):
                 start(False)
                 return
             environment = self._make(key, directory)
@@ -124,8 +126,18 @@ class Preloads:
             environment.ordered -= 1
             self._watch(key, environment)
 
+    def _is_plain(self, key: Key, directory: str) -> bool:
+        app, revision = key
+        if self._plain.get(app) == revision:
+            return True
+        if next(packages_of(directory), None) is not None:
+            return False
+        self._plain[app] = revision
+        return True
+
     def forget_app(self, app: str) -> None:
         """The app is not placed here any more: its environments end, and what waits for them is not started."""
+        self._plain.pop(app, None)
         for key in [key for key in self._environments if key[0] == app]:
             self._environments[key].waiting.clear()
             self._end(key)

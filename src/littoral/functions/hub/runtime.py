@@ -67,6 +67,10 @@ class FunctionRuntime:
         self._pools: dict[str, AppPool] = {}
         self._parting: dict[str, AppPool] = {}
         """Of apps that are not placed here any more, while their workers finish what they have begun."""
+        self._place_of: dict[str, str] = {}
+        """By app, what `_place` has worked out: a request may wait for it."""
+        self._answering: dict[str, asyncio.TimerHandle] = {}
+        """Of such apps, those that gateways run in their own processes: these do not tell when they are done, and have their time."""
         self.left: Callable[[], None] = lambda: None
         """Called when the last worker of such an app has ended."""
         self._starts = StartQueue(limits)
@@ -129,6 +133,9 @@ class FunctionRuntime:
         """Let go of the zygote; its workers go on, and the next hub takes them over."""
         if self._tick is not None:
             self._tick.cancel()
+        for timer in self._answering.values():
+            timer.cancel()
+        self._answering.clear()
         self._forget()
         await self._link.stop()
 
@@ -146,25 +153,38 @@ class FunctionRuntime:
             self._loads.pop(name, None)
             pool = self._parting[name] = self._pools.pop(name)
             pool.part()
+            if pool.app.inline:
+                timer = asyncio.get_running_loop().call_later(pool.last_answer_s, self._answered, name)
+                self._answering[name] = timer
             self._forget_parted(name)
         for name, app in wanted.items():
+            if (back := self._answering.pop(name, None)) is not None:
+                back.cancel()
             pool = self._pools.get(name) or self._parting.pop(name, None) or AppPool(app, self._limits, self)
             self._pools[name] = pool
             if self._known:
                 pool.update(app)
             else:
                 pool.expect(app)
-        served = [*wanted.values(), *(pool.app for pool in self._parting.values())]
+        # Of those that have no document any more nobody knows what they may.
+        served = [*wanted.values(), *(pool.app for pool in self._parting.values() if pool.app.directory)]
         self._egress.apply(served)
         self.inference.apply(served)
 
     def _forget_parted(self, app: str) -> bool:
         """Whether nothing is left of an app that was taken away."""
         pool = self._parting.get(app)
-        if pool is None or pool.is_leaving:
+        if pool is None or pool.is_leaving or app in self._answering:
             return False
         del self._parting[app]
+        self._place_of.pop(app, None)
         return True
+
+    def _answered(self, app: str) -> None:
+        """What gateways had begun of an app that was taken away has had its time."""
+        del self._answering[app]
+        if self._forget_parted(app):
+            self.left()
 
     def kill(self, app: str, pid: int) -> None:
         """A gateway waited in vain for this worker."""
@@ -268,7 +288,11 @@ class FunctionRuntime:
         return [self._socket(app.name, slot) for slot in range(app.workers)]
 
     def _place(self, app: str) -> str:
-        return urlsafe_b64encode(self._credentials.derived_key(f"place {app}")).decode()[:PLACE_CHARACTERS]
+        place = self._place_of.get(app)
+        if place is None:
+            key = self._credentials.derived_key(f"place {app}")
+            place = self._place_of[app] = urlsafe_b64encode(key).decode()[:PLACE_CHARACTERS]
+        return place
 
     def _socket(self, app: str, slot: int) -> str:
         # One byte is left for the "~" of the socket before it is renamed.
@@ -378,13 +402,27 @@ class FunctionRuntime:
             wanted = event.app in self._pools and event.detail == "ready"
             if wanted:
                 self._preloads.adopt((event.app, event.revision), event.pid)
-        elif adopter is not None and event.detail == "ready":
-            wanted = adopter.adopt(event.slot, event.revision, event.pid)
-        elif adopter is not None and event.detail == "draining":
-            adopter.adopt_leaving(event.revision, event.pid)
+        elif event.detail in ("ready", "draining"):
+            self._take_over_worker(adopter or self._stranger(event), event)
             wanted = True
         if not wanted:
             self._link.send(Kill(event.pid))
+
+    def _take_over_worker(self, pool: AppPool, event: WorkerEvent) -> None:
+        """One that serves, or did. What it has begun it may finish in any case."""
+        if event.detail == "draining":
+            pool.adopt_leaving(event.revision, event.pid)
+        elif not pool.adopt(event.slot, event.revision, event.pid):
+            if event.slot not in pool.ready_slots:
+                self.close_slot(pool.app, event.slot)
+            pool.dismiss(event.revision, event.pid)
+
+    def _stranger(self, event: WorkerEvent) -> AppPool:
+        """For a worker of an app that was taken away before this hub began: nothing is known of the app but its name. Its code stays;
+        what it had bindings for, and where it might send requests, went with its document."""
+        pool = self._parting[event.app] = AppPool(PlacedApp(event.app, event.revision, "", ""), self._limits, self)
+        pool.part()
+        return pool
 
     def _lost(self) -> None:
         self._known = False

@@ -99,7 +99,6 @@ def be_child(
         os.close(spec_descriptor)
         inherited = take(output, given)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
         spec = _decode_spec(spec_bytes)
         sys.argv = [spec.main]
 

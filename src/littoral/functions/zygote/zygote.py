@@ -2,8 +2,8 @@
 
     python -m littoral.functions.zygote.zygote --socket run/zygote.sock
 
-It has one thread, no event loop and no secrets: it imports what workers need, and then only selects, forks, relays
-output and reports. One hub at a time is connected; when another connects, the former is dropped and the new one is
+It has one thread, no event loop once it serves, and no secrets: it imports what workers need, goes through what they do, and then only
+selects, forks, relays output and reports. One hub at a time is connected; when another connects, the former is dropped and the new one is
 told which workers there are, so that a hub may restart while functions go on answering. When the zygote dies, the
 kernel kills its workers (PR_SET_PDEATHSIG).
 
@@ -43,6 +43,7 @@ from littoral.functions.connection import check_socket_path
 from littoral.functions.messages import PRELOAD, Command, Drain, Preload, Start, WorkerEvent
 from littoral.functions.places import WORKERS, worker_socket
 from littoral.functions.worker import worker
+from littoral.functions.worker.rehearsal import learn_by_heart
 from littoral.functions.zygote import preload
 from littoral.functions.zygote.app_users import AppUsers
 from littoral.functions.zygote.child_ends import Ends, hand_over
@@ -337,6 +338,8 @@ def main() -> NoReturn:
     if sys.path and sys.path[0] == str(Path.cwd()):
         # `python -m` puts it there; neither this process nor any app is to import from where the node was started.
         del sys.path[0]
+    # As workers have it, which would each take a tenth of a millisecond for it.
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     # What an environment forks becomes a child of this process.
     kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
     path = arguments.socket.absolute()
@@ -345,6 +348,9 @@ def main() -> NoReturn:
     if confinement.gives_users:
         users.end_former()
     seccomp.prepare()
+    # What cannot be rehearsed takes more memory in each worker, and works.
+    with contextlib.suppress(OSError):
+        learn_by_heart(str(path.parent / WORKERS))
     listener = listen(check_socket_path(path))
     zygote = Zygote(listener, arguments.command_bytes, confinement, users, arguments.spares)
     keep_for_life()

@@ -20,11 +20,13 @@ class Zygote:
 
     def __init__(self, app: PlacedApp = APP, **limits: int) -> None:
         self.told: list[str] = []
+        self.specs: list[str] = []
         values = {name.replace("_", "-"): value for name, value in limits.items()}
         self.changes: list[str] = []
         self.pool = AppPool(app, Limits(values), self)
 
     def spec(self, app: PlacedApp, slot: int) -> bytes:
+        self.specs.append(f"{app.name} {slot} {app.wall_ms}")
         return b""
 
     def close_slot(self, app: PlacedApp, slot: int) -> None:
@@ -50,6 +52,28 @@ class Zygote:
     def take(self) -> list[str]:
         told, self.told = self.told, []
         return told
+
+
+def test_what_workers_are_told_is_put_together_once_for_each_slot_as_long_as_their_app_stays_what_it_is() -> None:
+    async def scenario() -> None:
+        app = msgspec.structs.replace(APP, workers=2, min_workers=2)
+        zygote = Zygote(app)
+        zygote.pool.update(app)
+        for pid in (10, 11):
+            zygote.take()
+            zygote.report("started", pid)
+            zygote.report("exited", pid)
+            await asyncio.sleep(1)
+            assert zygote.take() == ["start 0 r1"]
+            zygote.pool.update(msgspec.structs.replace(app))
+        assert zygote.specs == ["shop 0 10000", "shop 1 10000"]
+        zygote.pool.update(msgspec.structs.replace(app, wall_ms=1))
+        zygote.report("started", 12)
+        zygote.report("exited", 12)
+        await asyncio.sleep(1)
+        assert zygote.specs[2:] == ["shop 0 1"]
+
+    run(scenario)
 
 
 def test_a_worker_that_dies_is_started_again_at_once_and_then_ever_later() -> None:

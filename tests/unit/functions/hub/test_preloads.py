@@ -65,6 +65,23 @@ def test_workers_wait_for_their_environment_and_others_for_nothing(tmp_path: Pat
     run(scenario)
 
 
+def test_whether_a_revision_has_packages_is_looked_at_once(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        stage = Stage(tmp_path)
+        nowhere = str(tmp_path / "nowhere")
+        stage.preloads.use(("shop", "r1"), nowhere, stage.started.append)
+        stage.use("shop")
+        assert (stage.started, stage.told) == ([False, False], []), "code of a revision never changes"
+        stage.use("shop", "r2")
+        assert (stage.started, stage.told) == ([False, False], ["shop"])
+        stage.preloads.use(("cart", "r1"), nowhere, stage.started.append)
+        stage.preloads.forget_app("cart")
+        stage.use("cart")
+        assert stage.told == ["shop", "cart"], "nothing is known of an app that was gone"
+
+    run(scenario)
+
+
 def test_what_starts_threads_is_left_out_and_what_cannot_be_is_done_without(tmp_path: Path) -> None:
     async def scenario() -> None:
         stage = Stage(tmp_path)

@@ -22,10 +22,9 @@ def test_a_worker_that_drains_keeps_its_requests_and_not_its_place(tmp_path: Pat
         runtime.apply([PlacedApp("shop", "r2", "/revision", "main.py")])
         for pid, revision, state in ((10, "r1", "draining"), (11, "r2", "ready"), (12, "r2", "starting")):
             runtime._event(WorkerEvent("known", "shop", 0, revision, pid, state))
-        runtime._event(WorkerEvent("known", "gone", 0, "r1", 13, "draining"))
         runtime._event(WorkerEvent("known", "", 0, "", 0))
         assert runtime.pools["shop"].pids == [11]
-        assert [each.pid for each in told if isinstance(each, Kill)] == [12, 13]
+        assert [each.pid for each in told if isinstance(each, Kill)] == [12]
         assert not any(isinstance(each, Start) for each in told)
         await runtime.stop()
 
@@ -61,6 +60,73 @@ def test_an_app_that_is_taken_away_has_its_bindings_until_its_last_worker_has_en
         await runtime.stop()
 
     asyncio.run(main())
+
+
+def test_workers_of_an_app_that_the_hub_never_knew_finish_what_they_have_begun(tmp_path: Path):
+    async def main() -> None:
+        told: list[Command] = []
+        left: list[bool] = []
+        runtime = FunctionRuntime(tmp_path, Limits(), Credentials(b"k" * 32), lambda error: None)
+        runtime._link.send = told.append  # type: ignore[method-assign, assignment]
+        runtime.left = lambda: left.append(True)
+        runtime.apply([PlacedApp("shop", "r1", "/revision", "main.py")])
+        for app, slot, pid, state in (
+            ("gone", 0, 10, "draining"),
+            ("gone", 1, 11, "ready"),
+            ("gone", 2, 12, "starting"),
+            ("shop", 0, 13, "ready"),
+            ("shop", 1, 14, "ready"),
+        ):
+            runtime._event(WorkerEvent("known", app, slot, "r1", pid, state))
+        runtime._event(WorkerEvent("known", "", 0, "", 0))
+        assert told == [Drain(11), Kill(12), Drain(14)], "the last has no slot any more"
+        assert runtime.pools["shop"].pids == [13]
+        assert runtime.parting["gone"].revisions >= {"r1"}, "its code stays"
+        # What it had bindings for, and where it might send requests, nobody knows any more.
+        runtime.apply([PlacedApp("shop", "r1", "/revision", "main.py")])
+        assert runtime.namespaces("gone") == frozenset()
+        assert b"gone" not in (tmp_path / "egress.msgpack").read_bytes()
+        for pid in (10, 11):
+            assert not left
+            runtime._event(WorkerEvent("exited", "gone", 0, "r1", pid, "exit 0"))
+        assert (dict(runtime.parting), left) == ({}, [True])
+        await asyncio.sleep(runtime.pools["shop"].last_answer_s)
+        assert told[3:] == [Kill(14)], "it has had its time"
+        await runtime.stop()
+
+    run(main)
+
+
+def test_an_inline_app_that_is_taken_away_has_its_bindings_for_as_long_as_gateways_may_answer(tmp_path: Path):
+    async def main() -> None:
+        left: list[bool] = []
+        runtime = FunctionRuntime(tmp_path, Limits(), Credentials(b"k" * 32), lambda error: None)
+        runtime._link.send = lambda command: None  # type: ignore[method-assign]
+        runtime.left = lambda: left.append("shop" in runtime.parting)
+        app = PlacedApp("shop", "r1", "/revision", "main.py", kv={"KV": "things"}, inline=True)
+        runtime.apply([app])
+        runtime._event(WorkerEvent("known", "", 0, "", 0))
+        for comes_back in (True, False):
+            runtime.apply([])
+            parted = runtime.parting["shop"]
+            assert runtime.inline("shop", 0) is None, "no gateway begins anything"
+            await asyncio.sleep(parted.last_answer_s - 1)
+            assert runtime.namespaces("shop") == {"things"}
+            assert parted.revisions >= {"r1"}, "its code stays"
+            assert not left
+            if comes_back:
+                runtime.apply([app])
+                await asyncio.sleep(2)
+        await asyncio.sleep(2)
+        assert (dict(runtime.parting), left) == ({}, [False])
+        assert runtime.namespaces("shop") == frozenset()
+        runtime.apply([app])
+        runtime.apply([])
+        await runtime.stop()
+        await asyncio.sleep(parted.last_answer_s)
+        assert left == [False], "of a hub that has ended nothing is heard"
+
+    run(main)
 
 
 def test_an_app_that_goes_while_its_environment_is_made_leaves_nothing_behind(tmp_path: Path):
