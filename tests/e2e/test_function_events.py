@@ -10,6 +10,7 @@ import pytest
 from littoral.core.errors import FunctionFailed, NotFound, TimedOut
 from littoral.core.names import StreamName
 from littoral.core.resources import App, Namespace
+from littoral.core.resources.app import AppSpec, KvBinding
 from littoral.core.resources.app_events import (
     AppQueues,
     CronTrigger,
@@ -18,7 +19,6 @@ from littoral.core.resources.app_events import (
     QueueProducer,
     ServiceBinding,
 )
-from littoral.core.resources.model import AppSpec, KvBinding
 from littoral.core.resources.part import Metadata, RouteMatch
 from littoral.fleet.bundles import pack_bundle
 from littoral.functions.calls.client import FunctionRequest

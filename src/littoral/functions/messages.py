@@ -12,10 +12,11 @@ hub -> worker       BindingAnswer
 
 from typing import Any, Literal
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from littoral.core.resources.app_assets import Assets
 from littoral.functions.stream_terms import StreamTerms
+from littoral.wire.told_fields import ToldFields, read_told_fields
 
 FRAME_OVERHEAD_BYTES = 1 << 20
 """What a frame may hold beside the body: the URL and the fields, which the HTTP server bounds at 400 KiB."""
@@ -50,6 +51,32 @@ class Call(Struct, array_like=True, frozen=True, gc=False):
     """Of an event `method` and `url` say in words what it is, and the bodies of call and answer are its own."""
     more: bool = False
     """Whether the body follows in pieces."""
+    in_new_trace: bool = False
+    """Whether there are two more fields than `headers` has: those that follow from the request's id."""
+
+    def fields(self) -> list[tuple[str, str]]:
+        """All that is told of the request."""
+        return self.headers
+
+
+class PackedCall(Call, array_like=True, frozen=True, gc=False):
+    """The same on its way: nobody reads fields but who asks for them."""
+
+    headers: Raw = Raw(b"\x90")  # type: ignore[assignment]
+
+    def fields(self) -> list[tuple[str, str]]:
+        """See Call. Raises msgspec.DecodeError for what is no list of fields."""
+        return read_told_fields(self.headers, self.request_id, in_new_trace=self.in_new_trace)
+
+
+class CallWithin(Call, array_like=True, frozen=True, gc=False):
+    """The same to an app in this process, of a request with which a trace begins."""
+
+    headers: ToldFields = ToldFields(())  # type: ignore[assignment]
+
+    def fields(self) -> list[tuple[str, str]]:
+        """See Call."""
+        return self.headers.of(self.request_id)
 
 
 class Answer(Struct, array_like=True, frozen=True, gc=False):

@@ -3,6 +3,8 @@
 from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
+from littoral.wire.told_fields import ToldFields
+
 HeaderList = list[tuple[str, str]]
 Registrar = Callable[[Callable[[], None]], None]
 """Has something called if the client goes away."""
@@ -87,7 +89,7 @@ class FunctionAsk(Protocol):
     """Reaches the workers of apps, and calls back."""
 
     def __call__(
-        self, app: str, method: str, url: str, headers: HeaderList, request_id: str, who: AppAsking, /
+        self, app: str, method: str, url: str, headers: HeaderList | ToldFields, request_id: str, who: AppAsking, /
     ) -> AppAsked:
         """A request without a body. Raises LittoralError for what is known at once."""
         ...

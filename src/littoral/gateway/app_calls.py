@@ -14,11 +14,12 @@ from littoral.core.limits import Limits
 from littoral.core.remembered import Remembered
 from littoral.gateway.app_answers import REQUEST_ID, AppAnswer, AppAnswerStream, AppWay
 from littoral.gateway.app_asking import AppAsked, AppSaid, AppStream, FunctionAsk, FunctionCall, HeaderList, Registrar
+from littoral.gateway.app_fields import app_fields
 from littoral.gateway.cache.cache import RouteCache
 from littoral.gateway.cache.sender import Inform
 from littoral.gateway.exchange import Exchange, Later
 from littoral.gateway.field_block import FieldBlock, Fields
-from littoral.gateway.forwarding import KEPT, for_client, for_origin
+from littoral.gateway.forwarding import KEPT, for_client
 from littoral.gateway.meters import Meters
 from littoral.gateway.notes import APP, step
 from littoral.gateway.origin_calls import CACHED, stripped
@@ -27,9 +28,9 @@ from littoral.gateway.passing import pass_on, whole_block
 from littoral.gateway.routes import authority
 from littoral.gateway.target import RequestTarget
 from littoral.gateway.tunnel import tunnel, wanted_protocol
-from littoral.wire import client_facts
 from littoral.wire.caching.fields import OF_THE_CONNECTION
 from littoral.wire.http_fields import FINAL, flaw_of, may_be_remembered
+from littoral.wire.told_fields import ToldFields
 
 WHOLE_BYTES = 1 << 16
 """A request's body that is announced as no longer is read before a worker is asked."""
@@ -60,20 +61,24 @@ class AppSender:
         strip_prefix: str = "",
         country_header: str = "",
         ask: FunctionAsk | None = None,
+        *,
+        is_located: bool = False,
     ) -> None:
         """call, ask: reach the app's workers; without the latter there is always a task that waits. strip_prefix: what the route takes off paths. country_header: in which the proxy before
-        the gateway says where its client is; empty for none."""
+        the gateway says where its client is; empty for none. is_located: whether the gateway itself has put that among a request's fields."""
         self._app = app
         self._call = call
         self.limits = limits
         self._meters = meters
         self._strip_prefix = strip_prefix
         self._country_header = country_header
+        self._is_located = is_located
         self._ask = ask
 
     def request(self, exchange: Exchange, target: RequestTarget, request_id: str) -> AppRequest:
         """See Sender.request."""
-        fields, sent, url = self._told(exchange, target, request_id)
+        told, sent, url = self._told(exchange, target, request_id)
+        fields = told.of(request_id) if isinstance(told, ToldFields) else told
         return AppRequest(
             exchange.method,
             sent,
@@ -86,23 +91,12 @@ class AppSender:
             when_gone=None if exchange.method in SAFE and not exchange.has_body else exchange.when_gone,
         )
 
-    def _told(self, exchange: Exchange, target: RequestTarget, request_id: str) -> tuple[HeaderList, str, str]:
+    def _told(
+        self, exchange: Exchange, target: RequestTarget, request_id: str
+    ) -> tuple[ToldFields | HeaderList, str, str]:
         """What the app is told of a request: its fields, its target, and its URL."""
         asked = authority(exchange.scheme, exchange.host)
-        fields = for_origin(
-            exchange.method,
-            exchange.fields,
-            host=asked,
-            asked=asked,
-            scheme=exchange.scheme,
-            version=exchange.version,
-            client=exchange.client,
-            request_id=request_id,
-        )
-        if exchange.tls:
-            fields.append((client_facts.TLS, exchange.tls))
-        if self._country_header:
-            fields += client_facts.country(exchange.fields, self._country_header)
+        fields = app_fields(exchange, asked, self._country_header, request_id, is_located=self._is_located)
         sent = target.path if not target.query else str(target)
         if self._strip_prefix or sent[0] != "/":
             sent = stripped(sent, self._strip_prefix)

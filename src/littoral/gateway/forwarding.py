@@ -136,14 +136,15 @@ def _pass_on(asked: Asked) -> PassedOn:
     return PassedOn(tuple(kept), asks, state if passes_on(state) else "")
 
 
-def _is_kept(asked: Asked) -> bool:
-    """Of what would not come again, nothing; and secrets for no longer than they are needed."""
+def may_come_again(asked: Asked) -> bool:
+    """Whether what is worked out from it is remembered. Of what would not come again, nothing; and secrets for no longer than they are
+    needed."""
     fields = asked[1]
     is_of_one = any(name in _OF_ONE_REQUEST for name, _ in fields)
     return not is_of_one and may_be_remembered(fields)
 
 
-_passed_on = Remembered(_pass_on, KEPT, _is_kept)
+_passed_on = Remembered(_pass_on, KEPT, may_come_again)
 
 
 def _forwarded(client: str, asked: str, scheme: str) -> str:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Self, TypeAlias, Union
+from typing import TYPE_CHECKING, Self, TypeAlias, Union
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FORBIDDEN_IN_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -18,11 +18,14 @@ class Headers:
     whose published code relies on it.
     """
 
-    __slots__ = ("_items",)
+    __slots__ = ("_items", "_make")
+
+    _items: list[tuple[str, str]]
+    _make: Callable[[], list[tuple[str, str]]]
 
     def __init__(self, init: HeadersInit = None) -> None:
         """Raises ValueError for a name or value that HTTP does not allow."""
-        self._items: list[tuple[str, str]] = []
+        self._items = []
         if init is None:
             return
         if isinstance(init, Headers):
@@ -37,6 +40,21 @@ class Headers:
         headers = cls.__new__(cls)
         headers._items = items
         return headers
+
+    @classmethod
+    def later(cls, make: Callable[[], list[tuple[str, str]]]) -> Self:
+        """As `received`, where they are made when somebody asks for one: most functions do not."""
+        headers = cls.__new__(cls)
+        headers._make = make
+        return headers
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> list[tuple[str, str]]:
+            if name != "_items":
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+            self._items = items = self._make()
+            return items
 
     @classmethod
     def new(cls, init: HeadersInit = None) -> Self:

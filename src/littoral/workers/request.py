@@ -65,7 +65,7 @@ class Request(Body):
         cls,
         method: str,
         url: str,
-        headers: list[tuple[str, str]],
+        headers: list[tuple[str, str]] | Headers,
         body: bytes | ReadableStream,
         id: str,  # noqa: A002
     ) -> Self:
@@ -73,7 +73,7 @@ class Request(Body):
         request = cls.__new__(cls)
         request.method = method
         request.url = url
-        request.headers = Headers.received(headers)
+        request.headers = headers if isinstance(headers, Headers) else Headers.received(headers)
         request.id = id
         request._body = body
         request._cf = None

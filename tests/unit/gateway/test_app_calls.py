@@ -46,7 +46,7 @@ def serve(app: App, exchange: MemoryExchange, country_header: str = "", **limits
 
 
 def test_what_is_known_of_the_client_is_told_by_the_gateway_only() -> None:
-    forged = [("littoral-tls", "forged"), ("littoral-country", "XX"), ("cf-ipcountry", "ch")]
+    forged = [("littoral-tls", "forged"), ("littoral-country", "XX"), ("littoral-place", "{}"), ("cf-ipcountry", "ch")]
     app = App()
     serve(app, MemoryExchange("GET", "/", forged))
     assert not [name for name, _ in app.asked[0][3] if name.startswith("littoral-")]

@@ -64,3 +64,20 @@ def test_a_value_that_http_does_not_allow_leaves_the_former_one() -> None:
 def test_what_http_does_not_allow_is_refused(name: str, value: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Headers({name: value})
+
+
+def test_fields_that_are_made_later_are_made_once_and_when_one_is_asked_for() -> None:
+    made: list[int] = []
+
+    def make() -> list[tuple[str, str]]:
+        made.append(1)
+        return [("a", "1")]
+
+    headers = Headers.later(make)
+    assert not made
+    assert headers["A"] == "1"
+    headers.append("b", "2")
+    assert Headers(headers).items() == [("a", "1"), ("b", "2")]
+    assert made == [1]
+    with pytest.raises(AttributeError, match="'Headers' object has no attribute 'gte'"):
+        headers.gte  # type: ignore[attr-defined]  # noqa: B018

@@ -97,5 +97,8 @@ def test_what_the_gateway_tells_of_the_connection() -> None:
     assert (cf["country"], cf.colo, cf.city, cf.get("asn")) == ("CH", "edge-1", None, None)
     assert Request("https://edge.test/").cf is None
     assert Request("https://edge.test/", cf={"cacheTtl": 5}).cf == {"cacheTtl": 5}
+    place = ("littoral-place", '{"country":"CH","city":"Z\\u00fcrich","asn":64500}')
+    cf = Request.received("GET", "https://edge.test/", [*headers, place, ("littoral-country", "CH")], b"", "r-1").cf
+    assert (cf.country, cf.city, cf.asn, cf.timezone) == ("CH", "Zürich", 64500, None)
     plain = Request.received("GET", "http://edge.test/", [("via", "1.1 littoral")], b"", "r-1").cf
     assert (plain.httpProtocol, plain.tlsVersion, plain.country) == ("HTTP/1.1", None, None)

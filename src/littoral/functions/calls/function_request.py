@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from msgspec import Struct
 
 from littoral.functions.messages import EventKind
+from littoral.wire.told_fields import ToldFields
 
 
 class FunctionRequest(Struct, frozen=True, gc=False):
@@ -12,7 +13,7 @@ class FunctionRequest(Struct, frozen=True, gc=False):
 
     method: str
     url: str
-    headers: list[tuple[str, str]]
+    headers: list[tuple[str, str]] | ToldFields
     body: bytes | AsyncIterator[bytes] | None
     """Whole; or as it comes; or None for a request to go on with another protocol, for which the answer's stream is the way."""
     request_id: str

@@ -15,9 +15,10 @@ import msgspec
 
 from littoral.core.errors import BadGateway, LittoralError
 from littoral.core.function_limits import FUNCTION_BODY_BYTES, FUNCTION_GRACE_MS
+from littoral.functions.calls.function_request import FunctionRequest
 from littoral.functions.calls.function_stream import FunctionStream
 from littoral.functions.connection import FrameConnection
-from littoral.functions.messages import FRAME_OVERHEAD_BYTES, REVISION, Answer, AnswerError, Call
+from littoral.functions.messages import FRAME_OVERHEAD_BYTES, REVISION, Answer, AnswerError, Call, PackedCall
 from littoral.functions.meters import UNKNOWN
 from littoral.functions.pieces import (
     BROKEN,
@@ -31,6 +32,7 @@ from littoral.functions.pieces import (
     read_piece,
     read_room,
 )
+from littoral.wire.told_fields import ToldFields
 
 if TYPE_CHECKING:
     from littoral.functions.calls.asked import Asked
@@ -101,18 +103,11 @@ class WorkerConnection(FrameConnection):
         stream = None
         if body is not whole:
             stream = self.streams[number] = FunctionStream(self, number)
-        call = Call(
-            number,
-            request.method,
-            request.url,
-            request.headers,
-            whole,
-            int(left_s * 1000),
-            request.request_id,
-            request.event,
-            stream is not None,
-        )
-        self.send_call(call)
+        left_ms = int(left_s * 1000)
+        if stream is None:
+            self.send_whole(number, request, whole, left_ms)
+        else:
+            self.send_call(number, request, whole, left_ms, more=True)
         if stream is not None and isinstance(body, AsyncIterator):
             stream.feed(body)
         if request.when_gone is not None:
@@ -121,8 +116,19 @@ class WorkerConnection(FrameConnection):
             self._look_at(deadline_s)
         return number
 
-    def send_call(self, call: Call) -> None:
-        """Pass a request on to the worker."""
+    def send_whole(self, number: int, request: FunctionRequest, body: bytes, left_ms: int) -> None:
+        """Pass a request on to the worker with all that belongs to it."""
+        self.send_call(number, request, body, left_ms, more=False)
+
+    def send_call(self, number: int, request: FunctionRequest, body: bytes, left_ms: int, *, more: bool) -> None:
+        """Pass a request on to the worker. more: whether its body follows in pieces."""
+        told = request.headers
+        url, name, event = request.url, request.request_id, request.event
+        call: Call
+        if isinstance(told, ToldFields):
+            call = PackedCall(number, request.method, url, told.encoded, body, left_ms, name, event, more, True)
+        else:
+            call = Call(number, request.method, url, told, body, left_ms, name, event, more)
         self.send(_encode(call))
 
     def leave(self) -> None:

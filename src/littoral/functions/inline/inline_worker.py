@@ -11,15 +11,18 @@ from collections.abc import Coroutine, Generator
 from contextvars import Context
 from typing import Any
 
+from littoral.functions.calls.function_request import FunctionRequest
 from littoral.functions.calls.worker_connection import WorkerConnection
 from littoral.functions.calls.worker_link import WorkerLink
-from littoral.functions.messages import Answer, Call, WorkerSpec
+from littoral.functions.messages import Answer, Call, CallWithin, WorkerSpec
 from littoral.functions.worker.call_streams import CallStreams
 from littoral.functions.worker.cpu_time import metered
 from littoral.functions.worker.gateway_connection import GatewayConnection
 from littoral.functions.worker.loader import App
+from littoral.functions.worker.request_task import begin
 from littoral.functions.worker.running import Running, current_running
 from littoral.functions.worker.worker import LAST_WORK_S, SharedProcess, Worker
+from littoral.wire.told_fields import ToldFields
 from littoral.workers.platform import take_seat
 
 
@@ -61,7 +64,7 @@ class InlineWorker(Worker):
             # It is not the task of whoever asks.
             _leave_task(self._loop, outer)
         try:
-            self.context.run(super()._begin, work, running)
+            begin(work, running.cpu, self._loop, running.begins, self.context.copy())
         finally:
             if outer is not None:
                 _enter_task(self._loop, outer)
@@ -86,12 +89,16 @@ class InlineConnection(WorkerConnection):
         """What one end says is heard in the other's, and not in that which it is said in."""
         worker.gateway_opened(self._end)
 
-    def send_call(self, call: Call) -> None:
+    def send_whole(self, number: int, request: FunctionRequest, body: bytes, left_ms: int) -> None:
         """See WorkerConnection."""
-        if call.more:
-            super().send_call(call)
+        told = request.headers
+        url, name, event = request.url, request.request_id, request.event
+        call: Call
+        if isinstance(told, ToldFields):
+            call = CallWithin(number, request.method, url, told, body, left_ms, name, event)
         else:
-            self._end.take_call(call)
+            call = Call(number, request.method, url, told, body, left_ms, name, event)
+        self._end.take_call(call)
 
     def say(self, answer: Answer) -> None:
         """The worker answers."""

@@ -58,7 +58,7 @@ class Failures:
 
     def shown(self, call: Call, error: BaseException) -> Answer:
         """The page of an exception, for whoever develops the app."""
-        accept = next((value for name, value in call.headers if name == "accept"), "")
+        accept = next((value for name, value in call.fields() if name == "accept"), "")
         kind, page = error_page(error, f"{call.method} {call.url}", self._spec.directory, accept)
         return Answer(call.id, 500, [("content-type", kind), ("cache-control", "no-store")], page)
 

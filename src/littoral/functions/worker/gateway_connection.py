@@ -6,13 +6,13 @@ from typing import Protocol
 import msgspec
 
 from littoral.functions.connection import FrameConnection
-from littoral.functions.messages import Answer, Call
+from littoral.functions.messages import Answer, Call, PackedCall
 from littoral.functions.pieces import GONE, MESSAGE_BYTE, read_piece
 from littoral.functions.worker.call_streams import CallStreams
 from littoral.functions.worker.running import Running
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode_call = msgspec.msgpack.Decoder(Call).decode
+_decode_call = msgspec.msgpack.Decoder(PackedCall).decode
 
 
 class Calls(Protocol):

@@ -72,12 +72,15 @@ def begin(
     cpu: CpuTime,
     loop: asyncio.AbstractEventLoop,
     made: Callable[[RequestTask], None],
+    context: Context | None = None,
 ) -> None:
-    """Take the first step of `work`, and have the event loop take the others. made: is told of the task before."""
+    """Take the first step of `work`, and have the event loop take the others. made: is told of the task before. context: which it is
+    done in; without one, a copy of that which this is called in."""
     task = RequestTask.__new__(RequestTask)
     task.work = work
     made(task)
-    context = copy_context()
+    if context is None:
+        context = copy_context()
     _enter_task(loop, task)
     try:
         awaited = take_step(context, work, cpu)

@@ -52,7 +52,7 @@ from littoral.functions.worker.loader import App, find_app, load_module
 from littoral.functions.worker.redaction import Redact, hide_secrets, redactor
 from littoral.functions.worker.request_task import begin
 from littoral.functions.worker.running import Running, current_running
-from littoral.workers import BindingError, Context, Env, Request, Response
+from littoral.workers import BindingError, Context, Env, Headers, Request, Response
 from littoral.workers.caches import CacheError
 from littoral.workers.platform import Platform, current, install
 from littoral.workers.streams import ReadableStream
@@ -237,7 +237,9 @@ class Worker:
         if len(call.body) > self._spec.streams.request_bytes:
             return Answer(call.id, error="request-too-large")
         body = call.body if running.streams is None else self._body(call, running.streams)
-        request = running.request = Request.received(call.method, call.url, call.headers, body, call.request_id)
+        request = running.request = Request.received(
+            call.method, call.url, Headers.later(call.fields), body, call.request_id
+        )
         current.set(request)
         if running.is_gone:
             # Its client left while the loop was held up, before there was a request to tell of it.
@@ -263,13 +265,13 @@ class Worker:
         return Answer(call.id, error="invalid")
 
     def _body(self, call: Call, streams: CallStreams) -> ReadableStream:
-        said = next((value for name, value in call.headers if name == "content-length"), None)
+        said = next((value for name, value in call.fields() if name == "content-length"), None)
         return streams.body(None if said is None else int(said), self._spec.streams.request_bytes)
 
     async def _answer_event(self, call: Call, running: Running) -> Answer:
         event = read_event(call.event, call.body)
         # What it asks of others is asked for its sake.
-        current.set(Request.received("GET", call.url, call.headers, b"", call.request_id))
+        current.set(Request.received("GET", call.url, Headers.later(call.fields), b"", call.request_id))
         try:
             running.in_app_code = True
             body = await event.run(self._app, self._env, self._context)

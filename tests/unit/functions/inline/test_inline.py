@@ -6,6 +6,7 @@ import signal
 import sys
 import textwrap
 from collections.abc import Awaitable, Callable, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 
 import msgspec
@@ -15,8 +16,10 @@ from littoral.core.errors import Unavailable
 from littoral.core.limits import Limits
 from littoral.core.tasks import Tasks
 from littoral.functions.calls.client import FunctionRequest, FunctionTarget
+from littoral.functions.calls.function_stream import FunctionStream
 from littoral.functions.inline.inline import InlineClients
-from littoral.functions.messages import InlineState, WorkerSpec
+from littoral.functions.messages import Answer, InlineState, WorkerSpec
+from littoral.wire.told_fields import ToldFields
 from tests.support.app_modules import interpreter_as_it_was
 
 GOOD = """
@@ -162,5 +165,69 @@ def test_a_revision_that_nobody_wants_any_more_is_not_run(tmp_path: Path):
         with pytest.raises(Unavailable, match="not running"):
             await clients.call("a", REQUEST)
         await until(lambda: not [name for name in sys.modules if name.startswith("inline_a_")])
+
+    play(tmp_path, story)
+
+
+class Asking:
+    """Implements `littoral.functions.calls.asked.Asking`."""
+
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+        self.errors: list[Exception] = []
+        self.told_in: list[tuple[object, str]] = []
+        """The task, and what the context says."""
+
+    def answered(self, answer: Answer, stream: FunctionStream | None) -> None:
+        assert stream is None
+        self.bodies.append(answer.body)
+        self.told_in.append((asyncio.current_task(), marked.get()))
+
+    def failed(self, error: Exception) -> None:
+        self.errors.append(error)
+
+
+marked: ContextVar[str] = ContextVar("marked", default="")
+"""What a caller has in its context."""
+TELLING = """
+    import asyncio
+    from contextvars import ContextVar
+    from workers import Response
+
+    seen = ContextVar("seen", default="nobody")
+
+    async def on_fetch(request):
+        assert seen.get() == "nobody", "each request has a context of its own"
+        seen.set(request.url)
+        if request.url.endswith("/later"):
+            await asyncio.sleep(0)
+        if request.url.endswith("/broken"):
+            1 / 0
+        assert asyncio.current_task().get_coro() is not None
+        return Response(request.headers["x-request-id"] + request.headers["host"])
+    """
+
+
+def _asked(path: str, request_id: str = "r-1") -> FunctionRequest:
+    return FunctionRequest("GET", f"http://edge.test/{path}", ToldFields((("host", "h"),)), b"", request_id)
+
+
+def test_an_app_is_told_of_a_request_and_whoever_asked_of_its_answer_later(tmp_path: Path):
+    async def story(clients: InlineClients, hub: Hub) -> None:
+        hub.codes["1"] = TELLING
+        want(clients, "a")
+        assert (await clients.call("a", _asked("later")))[2] == b"r-1h"
+        who = Asking()
+        marked.set("of who asks")
+        clients.ask("a", _asked("", "r-2"), who)
+        clients.ask("a", _asked("later", "r-3"), who)
+        assert not who.bodies, "never before `ask` has returned"
+        await until(lambda: len(who.bodies) == 2)
+        assert who.bodies == [b"r-2h", b"r-3h"]
+        assert who.told_in == [(None, ""), (None, "")], "neither in the app's code nor in that of who asks"
+        clients.ask("a", _asked("broken"), who)
+        await until(lambda: bool(who.errors))
+        (meter,) = clients.meters()["a"].values()
+        assert (meter.calls, meter.errors) == (4, {"exception": 1})
 
     play(tmp_path, story)
