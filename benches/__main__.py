@@ -17,6 +17,7 @@ from benches import (
     mqtt_fan,
     mqtt_fold,
     mqtt_intake,
+    mqtt_retained,
     pauses,
     snapshot,
     uplink,
@@ -26,6 +27,7 @@ from benches.harness import Row, print_table
 BENCHES: dict[str, Callable[[], list[Row]]] = {
     "mqtt": mqtt_intake.measure,
     "fan": mqtt_fan.measure,
+    "retained": mqtt_retained.measure,
     "fold": mqtt_fold.measure,
     "cores": mqtt_cores.measure,
     "appends": appends.measure,

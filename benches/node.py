@@ -86,9 +86,10 @@ def running_node(
     name: str = NAME,
     parent: BenchNode | None = None,
     limits: Mapping[str, int] = MappingProxyType({}),
+    mqtt: str = _ANY,
 ) -> Iterator[BenchNode]:
     """A root, or a child, with every listener but the dashboard's, until the block ends; its data is in the folder
-    `node`, or as it is named, and stays there. limits: those that are not the defaults."""
+    `node`, or as it is named, and stays there. limits: those that are not the defaults. mqtt: the address of that listener."""
     data_dir = directory / ("node" if name == NAME else name)
     data_dir.mkdir(mode=0o700, exist_ok=True)
     above = None
@@ -102,7 +103,7 @@ def running_node(
         spec=NodeSpec(
             tier="cloud" if parent is None else "site",
             parent=above,
-            listen=Listen(api=_ANY, peer=_ANY, join=_ANY, gateway=_ANY, mqtt=_ANY),
+            listen=Listen(api=_ANY, peer=_ANY, join=_ANY, gateway=_ANY, mqtt=mqtt),
             mqtt=Mqtt(anonymous=True),
             limits=dict(limits),
         ),

@@ -10,7 +10,8 @@ class Channel(Protocol):
     """The way back to one client."""
 
     def wake(self, outbox: Outbox) -> None:
-        """The outbox holds something: take and send it before the loop waits again, once the client can be written to."""
+        """The outbox holds something: take all of it and send it before the loop waits again, once the client can be written to.
+        What is added until then is not told."""
         ...
 
     def pause(self) -> None:

@@ -6,17 +6,16 @@
 While JOINING, credentials are checked and the session is written: nothing is read but AUTH, where the client has the next
 step. After CLOSED, bytes and answers are ignored.
 
-QoS 0 publishes are the hot path, see `_run` and docs/explanation/mqtt-intake.md. `benches/mqtt_intake.py` measures it
+QoS 0 publishes are the hot path, see `fast_path` and docs/explanation/mqtt-intake.md. `benches/mqtt_intake.py` measures it
 beside mosquitto.
 """
 
 import logging
 import math
-from io import BytesIO
 from typing import TYPE_CHECKING
 
-from littoral.core.mqtt_limits import MQTT_CONNECT_S, MQTT_PACKET_BYTES
-from littoral.iot.access import Arrival
+from littoral.core.mqtt_limits import MQTT_CONNECT_BYTES, MQTT_CONNECT_S, MQTT_PACKET_BYTES
+from littoral.iot.access import Arrival, Client
 from littoral.iot.acks import Acks
 from littoral.iot.channel import Channel
 from littoral.iot.control import control, farewell
@@ -48,6 +47,10 @@ _UNANSWERED, _UNSTORED = 1, 2
 _PIECE_BYTES_LEAST = 512
 """Drops of a packet that never ends are no sign of life [MQTT-3.1.2-22]; a large one on a slow line comes in pieces of such a size."""
 _PINGRESP_FRAME = mqtt.encode(mqtt.PingResp())
+_OPEN = State.OPEN
+"""A member of an enumeration costs five times as much to get as a name does, and it is looked at for each read."""
+_NOT_OPEN = FastPath(mqtt.MQTT_3_1_1)
+"""Has learned nothing: before CONNACK and after the end, no frame is found there."""
 
 
 class Connection:
@@ -57,7 +60,6 @@ class Connection:
         "_acks",
         "_blocked",
         "_broker",
-        "_channel",
         "_counters",
         "_deadline_s",
         "_fast",
@@ -75,6 +77,7 @@ class Connection:
         "_stopped",
         "_subscribing",
         "_values",
+        "channel",
         "session",
         "state",
         "until_s",
@@ -87,15 +90,16 @@ class Connection:
         self._broker = broker
         self._counters = broker.counters
         self._values = broker.values
-        self._channel = channel
+        self.channel = channel
         self._out = Outbound(channel, limits, broker.clock, broker.frames, self._overflowed, self._store_failed)
         self._acks = Acks(broker.writes, limits, self._acknowledge, self._store_failed)
         self._joining = Joining(self, broker, certified, self._out, self._acks)
         self._inbound: Inbound | None = None
         self._subscribing: Subscribing | None = None
-        self._fast: FastPath
+        self._fast = _NOT_OPEN
         self.state = State.NEW
-        self._max_bytes = limits[MQTT_PACKET_BYTES]
+        self._max_bytes = min(limits[MQTT_CONNECT_BYTES], limits[MQTT_PACKET_BYTES])
+        """Of a packet, less its fixed header."""
         self.until_s = math.inf
         """When its client's login expires, by the monotonic clock."""
         self._goodbye = False
@@ -115,7 +119,37 @@ class Connection:
     # --- From the driver
 
     def receive(self, data: bytes) -> None:
-        """Bytes from the client, as they came."""
+        """Bytes from the client, as they came.
+
+        Most devices send one reading at a time: a read is then one QoS 0 publish, of a shape and a topic that are known. It is
+        taken here, without what the general way does for any read, which costs more than the publish does.
+        """
+        fast = self._fast
+        shape = fast.shapes.get(data[:4])
+        if shape is None or self._rest_bytes:
+            self._receive(data)
+            return
+        topic_bytes, payload_bytes = shape
+        cut = 4 + topic_bytes
+        fold = fast.folds.get(data[4:cut])
+        if fold is None or len(data) != cut + payload_bytes:
+            self._receive(data)
+            return
+        self._heard = True
+        counters = self._counters
+        counters.received_bytes += len(data)
+        counters.received += 1
+        payload = data[cut:]
+        if self._values.budget > 0:
+            self._values.note(data[4 : cut - fast.pad_bytes], payload)
+        fold(payload)
+        pace = self._pace or self._new_pace()
+        pace.count += 1
+        if pace.count >= pace.look_at:
+            pace.look()
+
+    def _receive(self, data: bytes) -> None:
+        """Bytes of any kind."""
         counters = self._counters
         counters.received_bytes += len(data)
         before = counters.received
@@ -129,7 +163,7 @@ class Connection:
             data = self._take_rest()
         self._heard = True
         try:
-            position = self._publishes(data) if self.state is State.OPEN else 0
+            position = self._publishes(data) if self.state is _OPEN else 0
             if position < len(data):
                 self._tail(data, position)
         except RemoteProtocolError as error:
@@ -137,8 +171,12 @@ class Connection:
         if self._acks.collecting:
             self._store()
         if count := counters.received - before:
-            self._pace = self._pace or Pace(self._broker, self, self._name)
-            self._pace.took(count)
+            pace = self._pace or self._new_pace()
+            pace.took(count)
+
+    def _new_pace(self) -> Pace:
+        pace = self._pace = Pace(self._broker, self, self._name)
+        return pace
 
     def _store(self) -> None:
         if self._inbound is not None:
@@ -194,40 +232,11 @@ class Connection:
         return position
 
     def _noted_run(self, data: bytes, position: int) -> int:
-        """As `_run`. Its messages are noted afterwards, in a loop of their own, while there is a budget."""
-        following = self._run(data, position)
+        """As `FastPath.run`. Its messages are noted afterwards, in a loop of their own, while there is a budget."""
+        following = self._fast.run(data, position, self._counters)
         if self._values.budget > 0:
             self._values.note_run(data, position, following, self._fast.pad_bytes)
         return following
-
-    def _run(self, data: bytes, position: int) -> int:
-        """Take QoS 0 publishes until one comes that is incomplete, of an unknown topic or shape, or something else.
-
-        Reading a BytesIO costs half of what slicing does, and the first four bytes of a frame say where its parts are:
-        a dictionary finds that sooner than arithmetic on single bytes.
-        """
-        shapes, folds = self._fast.shapes, self._fast.folds
-        stream = BytesIO(data)
-        stream.seek(position)
-        read, tell = stream.read, stream.tell
-        count = 0
-        try:
-            while True:
-                try:
-                    topic_bytes, payload_bytes = shapes[header := read(4)]
-                except KeyError:
-                    return tell() - len(header)
-                try:
-                    fold = folds[topic := read(topic_bytes)]
-                except KeyError:
-                    return tell() - 4 - len(topic)
-                payload = read(payload_bytes)
-                if len(payload) != payload_bytes:
-                    return tell() - 4 - len(topic) - len(payload)
-                count += 1
-                fold(payload)
-        finally:
-            self._counters.received += count
 
     def _frames(self, data: bytes, position: int) -> int:  # noqa: C901, PLR0912 - calls would cost more than they do
         """Take some frames of any kind, and learn their shapes; returns where the next begins.
@@ -348,9 +357,19 @@ class Connection:
     def open(self, inbound: Inbound, subscribing: Subscribing) -> None:
         """CONNACK is sent."""
         self.state = State.OPEN
+        self._max_bytes = self._broker.limits[MQTT_PACKET_BYTES]
         self._heard = True
         self._inbound, self._subscribing = inbound, subscribing
         self._fast = inbound.fast
+
+    def proved_anew(self, client: Client) -> None:
+        """The client has other rights from now on."""
+        assert self._inbound is not None, self.state
+        assert self._subscribing is not None, self.state
+        self._inbound.take_rights(client)
+        self._subscribing.take_rights(client)
+        if self.state is State.OPEN:
+            self._fast = self._inbound.fast
 
     def block(self) -> None:
         """Handle nothing until `unblock`: an answer is waited for."""
@@ -378,7 +397,7 @@ class Connection:
     def hold(self, why: int) -> None:
         """Read nothing until `go` for the same reason."""
         if not self._stopped:
-            self._channel.pause()
+            self.channel.pause()
         self._stopped |= why
 
     def go(self, why: int) -> None:
@@ -387,7 +406,7 @@ class Connection:
             self._stopped &= ~why
             if not self._stopped:
                 self._heard = True
-                self._channel.resume()
+                self.channel.resume()
 
     @property
     def own_path(self) -> FastPath | None:
@@ -411,7 +430,7 @@ class Connection:
             self.finish("unsupported-level", None, str(error))
             return
         if error.reason is ReasonCode.PACKET_TOO_LARGE:
-            self._broker.limits.hit(MQTT_PACKET_BYTES)
+            self._broker.limits.hit(MQTT_PACKET_BYTES if self.state is State.OPEN else MQTT_CONNECT_BYTES)
         self.finish("protocol", error.reason, str(error))
 
     @property
@@ -437,14 +456,16 @@ class Connection:
                     mqtt.ConnAck(session_present=False, reason=code, properties=self._out.explained(message))
                 )
         self._end(reason)
-        self._channel.close(self._out.outbox)
+        self.channel.close(self._out.outbox)
 
     def _end(self, reason: str) -> None:
         if self.state is State.CLOSED:
             return
         was_open = self.state is State.OPEN
         self.state = State.CLOSED
+        self._fast = _NOT_OPEN
         self._take_rest()
+        self._joining.abandon()
         self._acks.submit()
         self._out.closed = True
         self._broker.detach(self, reason, self._out.outbox.dropped, goodbye=self._goodbye or not was_open)

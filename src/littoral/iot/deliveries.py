@@ -59,6 +59,7 @@ class Deliveries:
         "_queue",
         "_queued_bytes",
         "_reject_new",
+        "_sent_before",
         "_session",
         "_taken",
         "_writes",
@@ -80,6 +81,8 @@ class Deliveries:
         """QoS 2: identifiers that wait for PUBCOMP, with the message's number."""
         self._again: list[int] = []
         self._last_id = 0
+        self._sent_before = 0
+        """Of what came through a restart: see `sent_before`."""
         self._most = 0
         """How many may be in flight; known when the client is there."""
         self.dropped = 0
@@ -116,6 +119,13 @@ class Deliveries:
         )
 
     @property
+    def sent_before(self) -> int:
+        """Of what waits at QoS 1, messages of a lesser number in the store may have been sent, and no others were: they are sent in
+        order."""
+        sent = (each.number + 1 for each in self._in_flight.values() if each.sent and each.qos == 1)
+        return max((self._sent_before, *sent))
+
+    @property
     def _outstanding(self) -> int:
         """How many this connection has been sent and has not answered."""
         return len(self._in_flight) - len(self._again) + len(self._taken)
@@ -137,8 +147,11 @@ class Deliveries:
             if each.packet_id is not None:
                 delivery.sent = True
                 self._in_flight[each.packet_id] = delivery
-            else:
-                self._append(delivery)
+                continue
+            delivery.sent = each.sent
+            if each.sent:
+                self._sent_before = each.number + 1
+            self._append(delivery)
 
     def add(self, delivery: Delivery) -> None:
         """Send a message, or keep it until the client takes it."""
@@ -206,9 +219,13 @@ class Deliveries:
         ]
         return sent + [each for each in self._queue if each.group is not None]
 
+    def all(self) -> list[Delivery]:
+        """What the client has not taken over."""
+        return [*self._in_flight.values(), *self._queue]
+
     def withdraw(self, delivery: Delivery, changes: list[Change]) -> None:
-        """`delivery` goes to another client. That it is gone here belongs into the transaction by which it is there: it is added to
-        `changes`."""
+        """`delivery` goes to another client, or to nobody. That it is gone here belongs into the transaction by which it is there: it is
+        added to `changes`."""
         for packet_id, each in self._in_flight.items():
             if each is delivery:
                 del self._in_flight[packet_id]

@@ -8,6 +8,7 @@ counted in memory; its row goes with the last. See docs/adr/0035-mqtt-sessions-o
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, cast
 
@@ -246,8 +247,8 @@ class DurableSessions:
             # One of before, whose end the disk did not take yet.
             rows.append((MqttStatement.END_OTHERS, (change.client_id, change.session)))
         self._withdraw(change)
-        values = (change.session, change.client_id, change.level, change.expiry_s, change.away_ms, waiting.next)
-        rows.append((MqttStatement.KEEP_SESSION, values))
+        values = (change.session, change.client_id, change.level, change.expiry_s, change.away_ms)
+        rows.append((MqttStatement.KEEP_SESSION, (*values, change.sent_before, waiting.next)))
         return rows
 
     def _end_session(self, change: EndSession) -> Iterable[MqttChange]:
@@ -348,24 +349,26 @@ class DurableSessions:
 
     # Reading
 
-    def load_retained(self) -> Iterable[Message]:
+    def load_retained(self) -> Iterable[tuple[str, bytes]]:
         """See SessionStore.load_retained."""
-        return map(decode_message, self._store.mqtt.retained())
+        return self._store.mqtt.retained()
 
     def load(self) -> list[KeptSession]:
         """See SessionStore.load."""
         stored = self._store.mqtt
         sessions: dict[int, KeptSession] = {}
+        sent_before: dict[int, float] = {}
         self._session = self._message = 0
         for row in stored.sessions():
             sessions[row.number] = KeptSession(
                 row.number, row.client_id, row.level, row.expiry_s, row.away_ms, [], [], set()
             )
+            sent_before[row.number] = math.inf if row.away_ms is None else row.sent
             self._waiting[row.number] = Waiting(row.next)
             self._session = max(self._session, row.number)
             self._message = max(self._message, row.next - 1)
         self._load_parts(sessions)
-        self._load_queues(sessions)
+        self._load_queues(sessions, sent_before)
         return list(sessions.values())
 
     def _load_parts(self, sessions: dict[int, KeptSession]) -> None:
@@ -392,7 +395,8 @@ class DurableSessions:
             self._session = max(self._session, number)
             self._end_rows(number)
 
-    def _load_queues(self, sessions: dict[int, KeptSession]) -> None:
+    def _load_queues(self, sessions: dict[int, KeptSession], sent_before: dict[int, float]) -> None:
+        """sent_before: by session, see `KeepSession`."""
         sent = {(row.session, row.message): row for row in self._store.mqtt.sent()}
         for row in self._store.mqtt.messages():
             self._message = max(self._message, row.number)
@@ -409,6 +413,7 @@ class DurableSessions:
                     continue
                 message = message or decode_message(row.body)
                 kept = KeptMessage(row.number, message, to.qos, to.retain, to.identifiers)
+                kept.sent = to.qos == 1 and row.number < sent_before[to.session]
                 if exchange is not None:
                     kept.packet_id, kept.taken = exchange.packet_id, exchange.state == TAKEN
                     waiting.sent.add(row.number)

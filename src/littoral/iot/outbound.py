@@ -94,13 +94,13 @@ class Outbound:
         """Queue bytes for the client."""
         if self.closed or not frame:
             return
-        outbox = self.outbox
-        outbox.add(frame)
-        if outbox.overflowed and not self._has_overflowed:
+        if not self.outbox.add(frame):
+            return  # The driver knows that something waits, and takes all of it.
+        if self.outbox.overflowed and not self._has_overflowed:
             self._has_overflowed = True  # Once: the goodbye that follows goes into the same full queue.
             self._overflowed()
         else:
-            self._channel.wake(outbox)
+            self._channel.wake(self.outbox)
 
     def answer(self, packet: mqtt.Packet) -> None:
         """Send a packet that is not a message."""

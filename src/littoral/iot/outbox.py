@@ -40,12 +40,16 @@ class Outbox:
         """Whether more than the bound is waiting that may not be dropped."""
         return self.bytes > self._limit
 
-    def add(self, frame: bytes) -> None:
-        """Queue one frame, or several that may not be dropped. The newest frame is kept, the oldest messages go."""
+    def add(self, frame: bytes) -> bool:
+        """Queue one frame, or several that may not be dropped. The newest frame is kept, the oldest messages go. Returns whether
+        somebody must hear of it: it is the first that waits, or more waits than may."""
         self._items.append(frame)
-        self.bytes += len(frame)
-        if self.bytes > self._limit:
+        before = self.bytes
+        self.bytes = after = before + len(frame)
+        if after > self._limit:
             self._shrink()
+            return True
+        return not before
 
     def _shrink(self) -> None:
         self._limits.hit(MQTT_SEND_QUEUE_BYTES)

@@ -22,27 +22,29 @@ _LOOKS_PER_S = 64
 class Pace:
     """That of one connection."""
 
-    __slots__ = ("_broker", "_connection", "_count", "_look_at", "_rate", "_resting")
+    __slots__ = ("_broker", "_connection", "_rate", "_resting", "count", "look_at")
 
     def __init__(self, broker: "Broker", connection: "Connection", client_id: str) -> None:
         most = broker.limits[MQTT_MESSAGE_RATE]
         self._broker = broker
         self._connection = connection
         self._rate = MessageRate(broker.clock, most)
-        self._count = 0
-        self._look_at = sys.maxsize if is_bridge(client_id) else most // _LOOKS_PER_S
-        """The node's own bridges may be as fast as they like: the messages are other clients'."""
+        self.count = 0
+        """Publishes since it looked last."""
+        self.look_at = sys.maxsize if is_bridge(client_id) else most // _LOOKS_PER_S
+        """How many may come until then. The node's own bridges may be as fast as they like: the messages are other clients'."""
         self._resting = False
 
     def took(self, count: int) -> None:
         """So many publishes have come in one read."""
-        self._count += count
-        if self._count >= self._look_at:
-            self._look()
+        self.count += count
+        if self.count >= self.look_at:
+            self.look()
 
-    def _look(self) -> None:
-        rest_s = self._rate.rest_s(self._count)
-        self._count = 0
+    def look(self) -> None:
+        """Whether it is too fast."""
+        rest_s = self._rate.rest_s(self.count)
+        self.count = 0
         if not rest_s or self._resting:
             return
         broker = self._broker

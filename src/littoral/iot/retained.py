@@ -1,13 +1,26 @@
-"""Retained messages: the last one of a topic, for whoever subscribes later (section 3.3.1.3)."""
+"""Retained messages: the last one of a topic, for whoever subscribes later (section 3.3.1.3).
 
-from collections.abc import Iterator
+    in the store  --restore-->  unplaced: a topic, and bytes  --asked for, or in steps-->  placed: a message, found by filters
+
+A million of them are there in a second as topics and bytes, and in three more as messages that filters find. So a node that starts takes
+them as they are: one topic is looked up among both, and whoever asks for a filter waits until all are placed, while others go on.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator
 from typing import TypeAlias, cast
 
 from littoral.core.limits import Limits
 from littoral.core.mqtt_limits import MQTT_RETAINED, MQTT_RETAINED_BYTES
+from littoral.core.undecodable import UNDECODABLE
 from littoral.iot.message import Message
 from littoral.iot.retained_walk import Branch, Walk, walk
+from littoral.iot.session_rows import decode_message
 
+log = logging.getLogger(__name__)
+
+_PLACED_AT_ONCE = 32
+"""By one step of a walk: some 0.1 ms."""
 _Branch: TypeAlias = Branch
 """What lies below each name: another branch, or a message, where only one has a topic that begins so: a million topics that differ
 in the last name but one need no branch each. The message of the topic that ends here is below None."""
@@ -21,11 +34,33 @@ class Retained:
         self._limits = limits
         self._root: _Branch = {}
         self._count = 0
+        self._unplaced: dict[str, bytes] = {}
+        """What came through a restart and nobody has asked for: its body in the store, by topic."""
         self.bytes = 0
-        """Of all payloads."""
+        """Of all payloads; a little more while some are not placed, whose topics count, too."""
 
     def __len__(self) -> int:
-        return self._count
+        return self._count + len(self._unplaced)
+
+    def restore(self, kept: Iterable[tuple[str, bytes]]) -> None:
+        """Take over what was kept through a restart: topics, and messages as `session_rows.encode_message` made them. To be called
+        once, before anything else."""
+        self._unplaced = dict(kept)
+        self.bytes += sum(map(len, self._unplaced.values()))
+
+    def place(self, most: int) -> None:
+        """Make messages of so many that came through a restart, if there are any left."""
+        for _ in range(min(most, len(self._unplaced))):
+            self._place(*self._unplaced.popitem())
+
+    def _place(self, topic: str, body: bytes) -> None:
+        self.bytes -= len(body)
+        try:
+            message = decode_message(body)
+        except UNDECODABLE as error:
+            log.warning("left out the retained message of %r: its row cannot be read: %s", topic[:120], error)
+            return
+        self.put(message)
 
     def keep(self, message: Message) -> bool:
         """Replace the message of its topic; an empty payload removes it [MQTT-3.3.1-6]. False where a bound is in the way:
@@ -33,9 +68,11 @@ class Retained:
         self._remove(message.topic)
         if not message.payload:
             return True
-        if self._count >= self._limits[MQTT_RETAINED]:
+        if len(self) >= self._limits[MQTT_RETAINED]:
             self._limits.hit(MQTT_RETAINED)
             return False
+        if self._unplaced and self.bytes + len(message.payload) > self._limits[MQTT_RETAINED_BYTES]:
+            self.place(len(self._unplaced))  # Only then it is known exactly.
         if self.bytes + len(message.payload) > self._limits[MQTT_RETAINED_BYTES]:
             self._limits.hit(MQTT_RETAINED_BYTES)
             return False
@@ -62,6 +99,8 @@ class Retained:
 
     def get(self, topic: str) -> Message | None:
         """The message of one topic."""
+        if topic in self._unplaced:
+            self._place(topic, self._unplaced.pop(topic))
         found: Message | _Branch | None = self._root
         for name in topic.split("/"):
             if not isinstance(found, dict):
@@ -73,6 +112,7 @@ class Retained:
 
     def below(self, prefix: str) -> Iterator[Message]:
         """The message of a topic, and those of all topics below it, in no order; of the empty prefix all but the server's own."""
+        self.place(len(self._unplaced))
         branch = self._root
         for name in prefix.split("/") if prefix else ():
             held = branch.get(name)
@@ -110,7 +150,16 @@ class Retained:
 
     def walk(self, topic_filter: str) -> Walk:
         """The messages of a filter, step by step: see `retained_walk.walk`."""
-        return walk(self._root, topic_filter)
+        if "+" not in topic_filter and "#" not in topic_filter:
+            return iter([self.get(topic_filter)])
+        return self._walk(topic_filter)
+
+    def _walk(self, topic_filter: str) -> Walk:
+        # All first: one that another walk places meanwhile could be where this one has been already.
+        while self._unplaced:
+            self.place(_PLACED_AT_ONCE)
+            yield None
+        yield from walk(self._root, topic_filter)
 
     def match(self, topic_filter: str) -> list[Message]:
         """The messages of a filter, at once."""

@@ -12,7 +12,7 @@ from littoral.iot.message import Message
 from littoral.iot.session_store import Change, Enqueue, Forward, Recipient, Recipients, SessionStore
 from littoral.iot.shared import SharedGroup
 from littoral.iot.terms import Grant, Terms, merged, merged_for_publisher
-from littoral.wire.mqtt import MQTT_3_1_1, MQTT_5, publish_frame
+from littoral.wire.mqtt import publish_frame, publish_head
 
 if TYPE_CHECKING:
     from littoral.iot.session import Session
@@ -40,10 +40,10 @@ class Route:
 
     __slots__ = (
         "_groups",
+        "_head",
         "_recipients",
         "_store",
         "_targets",
-        "_topic",
         "cached",
         "fold",
         "has_targets",
@@ -77,7 +77,8 @@ class Route:
         """Whether it is one of the broker's own, which clients do not publish to (section 4.7.2)."""
         self.is_plain = not (self.has_targets or self.is_server or way is not None)
         """Whether a usual reading of QoS 1 goes nowhere but to the disk."""
-        self._topic = name.encode()
+        self._head = publish_head(name.encode())
+        """See `publish_head`; what MQTT 5 has besides is one byte."""
         self._targets = tuple(targets)
         self._groups = tuple(groups)
         self._store = store
@@ -106,10 +107,10 @@ class Route:
                 message = message or Message(self.name, payload)
                 out.publish(message, identifiers=target.terms.identifiers)
             elif out.is_v5:
-                frame_v5 = frame_v5 or publish_frame(self._topic, payload, level=MQTT_5)
+                frame_v5 = frame_v5 or publish_frame(self._head + b"\0", payload)
                 out.send(frame_v5)
             else:
-                frame = frame or publish_frame(self._topic, payload, level=MQTT_3_1_1)
+                frame = frame or publish_frame(self._head, payload)
                 out.send(frame)
         if self._groups:
             self._share(message or Message(self.name, payload))

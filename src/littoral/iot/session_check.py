@@ -54,7 +54,7 @@ class _Check:
         self._retained()
 
     def _sessions(self) -> None:
-        for number, client_id, level, _, _, following in self._stored.sessions():
+        for number, client_id, level, _, _, following, _ in self._stored.sessions():
             self._report.mqtt_sessions += 1
             self._next[number], self._clients[number] = following, client_id
             if not client_id or level not in (mqtt.MQTT_3_1_1, mqtt.MQTT_5):
@@ -110,7 +110,7 @@ class _Check:
                 self._add(f"client {self._clients[session][:80]!r} has sent a message as {packet_id}")
 
     def _retained(self) -> None:
-        for topic, body in self._stored.retained_by_topic():
+        for topic, body in self._stored.retained():
             self._report.mqtt_retained += 1
             message = self._body(body, f"the retained message of {topic[:80]!r}")
             if message is not None and (message.topic != topic or not message.payload):

@@ -12,6 +12,9 @@ What must be written (and its future have ended) before what is sent:
     Taken                                                       before  PUBREL
     Complete; Retain of a QoS 0 message; that a client is away   later
 
+What is sent of QoS 1 while a client is connected is written nowhere: `KeepSession` without `away_ms`, which is on disk before CONNACK,
+says that anything may have been. The one by which the client is away says up to which message it was.
+
 A `Complete` that a crash loses makes a QoS 1 message be sent again, which QoS 1 allows. A QoS 2 message is then in
 state "taken": PUBREL goes again, under an identifier that the client has let go of, and is answered by PUBCOMP; the
 message itself does not go. Nothing uses that identifier before, as what waits is written in front of the next change.
@@ -51,6 +54,8 @@ class KeepSession(_Change, frozen=True):
     """How long it is kept after its connection ends; `NEVER_S` for ever."""
     away_ms: int | None = None
     """When its connection ended, by the wall clock; None while it is connected."""
+    sent_before: int = 0
+    """While it is away: of its messages of QoS 1, those of a lesser number may have been sent, and no others were."""
 
 
 class EndSession(_Change, frozen=True):
@@ -231,6 +236,8 @@ class KeptMessage(Struct, gc=False):
     """If it was sent (QoS 2, and QoS 1 where `Send` was written)."""
     taken: bool = False
     """Only PUBREL is to be sent."""
+    sent: bool = False
+    """Whether it may have been sent at QoS 1: of a client that was connected when the process ended, nobody knows."""
 
 
 class KeptWill(Struct):
@@ -268,8 +275,9 @@ class SessionStore(Protocol):
         """What was kept, of all sessions. To be called once, before any other."""
         ...
 
-    def load_retained(self) -> Iterable[Message]:
-        """The retained messages; before the first change."""
+    def load_retained(self) -> Iterable[tuple[str, bytes]]:
+        """The topics of the retained messages, each with what `session_rows.encode_message` made of its message; before the first
+        change."""
         ...
 
     def next_session(self) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from littoral.core.clock import Clock
 from littoral.core.order import Order
 from littoral.iot.broker_counters import BrokerCounters
-from littoral.iot.session_store import Change, Complete, EndWill, KeepWill, Retain, SessionStore
+from littoral.iot.session_store import Change, Complete, EndWill, KeepSession, KeepWill, Retain, SessionStore
 
 if TYPE_CHECKING:
     from littoral.iot.acks import Acks
@@ -53,7 +53,7 @@ class SessionWrites:
         if changes or records:
             self.write(changes, Order(), records, written)
 
-    def later(self, changes: Sequence[Complete | Retain | KeepWill | EndWill]) -> None:
+    def later(self, changes: Sequence[Complete | Retain | KeepSession | KeepWill | EndWill]) -> None:
         """Write them with what is written next."""
         if self.keeps:
             self._flush()

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 
 from littoral.core.intake import Intake
 from littoral.core.order import Order
-from littoral.iot.message import Message
 from littoral.iot.session_store import Change, KeptSession, Late
 
 
@@ -21,7 +20,7 @@ class VolatileSessions:
         """See SessionStore.load."""
         return []
 
-    def load_retained(self) -> Iterable[Message]:
+    def load_retained(self) -> Iterable[tuple[str, bytes]]:
         """See SessionStore.load_retained."""
         return ()
 

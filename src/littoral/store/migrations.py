@@ -162,6 +162,11 @@ CREATE TABLE mqtt_retained(
     body  BLOB NOT NULL
 ) STRICT;
 """,
+    # Which messages of QoS 1 a client may have been sent. What waits for it now may have been.
+    6: """
+ALTER TABLE mqtt_sessions ADD COLUMN sent INTEGER NOT NULL DEFAULT 0;
+UPDATE mqtt_sessions SET sent=(SELECT coalesce(max(number)+1, 0) FROM mqtt_messages);
+""",
 }
 """From which version -> what leads to the next."""
 

@@ -18,6 +18,7 @@ class SessionRow(NamedTuple):
     expiry_s: int
     away_ms: int | None
     next: int
+    sent: int
 
 
 class WillRow(NamedTuple):
@@ -66,7 +67,7 @@ class MqttReads:
         return [
             SessionRow(*row)
             for row in self._rows(
-                "SELECT number, client_id, level, expiry_s, away_ms, next FROM mqtt_sessions ORDER BY number"
+                "SELECT number, client_id, level, expiry_s, away_ms, next, sent FROM mqtt_sessions ORDER BY number"
             )
         ]
 
@@ -94,10 +95,6 @@ class MqttReads:
             (session, packet_id) for session, packet_id in self._rows("SELECT session, packet_id FROM mqtt_received")
         ]
 
-    def retained_by_topic(self) -> Iterator[tuple[str, bytes]]:
-        """The bodies of all retained messages with the topics that they are kept for."""
-        return ((topic, body) for topic, body in self._rows("SELECT topic, body FROM mqtt_retained"))
-
     @contextmanager
     def at_one_moment(self) -> Iterator[None]:
         """All that is read in the block is as of one commit."""
@@ -108,9 +105,9 @@ class MqttReads:
             if self._reader.in_transaction:
                 self._reader.execute("ROLLBACK")
 
-    def retained(self) -> Iterator[bytes]:
-        """The bodies of all retained messages, in any order."""
-        return (body for (body,) in self._rows("SELECT body FROM mqtt_retained"))
+    def retained(self) -> Iterator[tuple[str, bytes]]:
+        """The topics that messages are retained for, with their bodies, in any order."""
+        return self._rows("SELECT topic, body FROM mqtt_retained")
 
     def _rows(self, query: str) -> Iterator[Any]:
         # Any: SQLite's values, whose types the tables' schema holds to.

@@ -12,8 +12,9 @@ class MqttStatement(Enum):
     """A change to the tables `mqtt_*`, as SQLite runs it."""
 
     KEEP_SESSION = (
-        "INSERT INTO mqtt_sessions(number, client_id, level, expiry_s, away_ms, next) VALUES(?,?,?,?,?,?)"
-        " ON CONFLICT(number) DO UPDATE SET level=excluded.level, expiry_s=excluded.expiry_s, away_ms=excluded.away_ms"
+        "INSERT INTO mqtt_sessions(number, client_id, level, expiry_s, away_ms, sent, next) VALUES(?,?,?,?,?,?,?)"
+        " ON CONFLICT(number) DO UPDATE SET level=excluded.level, expiry_s=excluded.expiry_s, away_ms=excluded.away_ms,"
+        " sent=excluded.sent"
     )
     END_OTHERS = "DELETE FROM mqtt_sessions WHERE client_id=? AND number<>?"
     END_SESSION = "DELETE FROM mqtt_sessions WHERE number=?"

@@ -1,6 +1,6 @@
 """The tables of `store.db`. `docs/reference/store-format.md` describes them for people; both change together."""
 
-FORMAT_VERSION = 6
+FORMAT_VERSION = 7
 """PRAGMA user_version. A store with a greater one was written by a newer Littoral and is not touched; one with a
 lesser is brought up to it by `littoral.store.migrations`."""
 
@@ -129,7 +129,7 @@ CREATE TABLE mqtt_sessions(
     expiry_s  INTEGER NOT NULL,
     away_ms   INTEGER,
     next      INTEGER NOT NULL
-) STRICT;
+, sent INTEGER NOT NULL DEFAULT 0) STRICT;
 
 CREATE TABLE mqtt_wills(
     session INTEGER PRIMARY KEY,

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from littoral.core.errors import InvalidInput, StorageFull
 from littoral.core.mqtt_limits import (
+    MQTT_CONNECT_BYTES,
     MQTT_CONNECT_S,
     MQTT_INFLIGHT,
     MQTT_PACKET_BYTES,
@@ -126,12 +127,22 @@ def test_a_client_that_leaves_while_credentials_are_checked_is_forgotten():
         client = Client(world.broker).sends(mqtt.Connect("c", True, 0))
         await turn()
         client.connection.lost()
-        verdict.set_result(True)
         await turn()
+        assert verdict.cancelled(), "nobody waits for it"
         client.gets()
         assert world.broker.statistics().sessions == 0
 
     asyncio.run(main())
+
+
+def test_a_packet_before_the_client_is_let_in_is_bounded_apart():
+    world = World(mqtt_connect_bytes=1000)
+    will = mqtt.Will("gone", b"x" * 1000, 0, retain=False)
+    client = Client(world.broker).sends(mqtt.encode(mqtt.Connect("c", True, 0, will))[:4])
+    assert client.closed, "nothing of it is held"
+    assert world.limits.reached[MQTT_CONNECT_BYTES.name] == 1
+    world.client().sends(publish("site/a", b"x" * 2000))
+    assert world.intake.folded == [("site/a", b"x" * 2000)]
 
 
 # --- Publishing at QoS 0
@@ -212,6 +223,32 @@ def test_publishes_among_anything_else_arrive_in_order_however_they_are_cut(mixt
     assert other.intake.folded == one.intake.folded
     assert other.broker.counters.received == one.broker.counters.received
     assert cut.received == whole.received
+
+
+@pytest.mark.parametrize("level", [4, 5])
+def test_a_publish_that_comes_alone_is_one_like_others(level):
+    world = World()
+    client = (world.client if level == 4 else world.client5)("c")
+    other = (world.client if level == 4 else world.client5)("o", keep_alive_s=10)
+    client.sends(publish("site/a", b"1"), publish("site/a", b"2"))
+    alone = mqtt.encode(publish("site/a", b"3"), level)
+    for _ in range(3):
+        world.clock.advance(seconds=10)
+        other.connection.receive(alone)
+        world.broker.sweep()
+    assert not other.closed, "it is a sign of life"
+    assert [payload for _, payload in world.intake.folded] == [b"1", b"2", b"3", b"3", b"3"]
+    value = world.broker.values.get("site/a")
+    assert value is not None
+    assert (world.broker.counters.received, value.count) == (5, 5)
+    around = mqtt.encode(publish("site/b", b"--" + alone + b"--"), level)
+    cut = around.index(alone)
+    for part in (around[:cut], alone, around[cut + len(alone) :]):
+        other.connection.receive(part)
+    assert world.intake.folded[5:] == [("site/b", b"--" + alone + b"--")], "it is a part of another one"
+    other.sends(mqtt.Disconnect())
+    other.connection.receive(alone)
+    assert len(world.intake.folded) == 6, "nothing is read after the end"
 
 
 def test_a_cut_topic_does_not_pass_for_another():

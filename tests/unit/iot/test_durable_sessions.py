@@ -18,6 +18,7 @@ from littoral.iot.global_records import (
 )
 from littoral.iot.message import Message
 from littoral.iot.readings import append_readings, readings_stream
+from littoral.iot.session_rows import decode_message
 from littoral.iot.session_store import (
     Change,
     Complete,
@@ -170,6 +171,20 @@ def test_a_message_is_kept_once_for_all_and_until_the_last_of_them_is_done():
     play(story)
 
 
+def test_which_messages_may_have_been_sent_is_known_of_a_client_that_was_away():
+    async def story(disk: Disk) -> None:
+        session = await disk.connect()
+        first, second = [await disk.enqueue(session) for _ in range(2)]
+        twice = await disk.enqueue(session, qos=2)
+        (kept,) = await disk.crash()
+        assert [each.sent for each in kept.queue] == [True, True, False], "it was connected"
+        await disk.write(KeepSession(session, "c1", 5, NEVER_S, 77, sent_before=second))
+        (kept,) = await disk.crash()
+        assert [(each.number, each.sent) for each in kept.queue] == [(first, True), (second, False), (twice, False)]
+
+    play(story)
+
+
 def test_messages_keep_their_order_and_new_ones_come_behind_them():
     async def story(disk: Disk) -> None:
         session = await disk.connect()
@@ -299,13 +314,15 @@ def test_the_last_message_of_a_topic_is_retained():
         await disk.write(Retain("t", second), Retain("u", None))
         await disk.sessions.flush()
         await disk.crash()
-        (found,) = disk.sessions.load_retained()
-        assert (found.topic, found.payload, found.qos, found.retain) == ("t", b"2", 2, True)
+        [(topic, body)] = disk.sessions.load_retained()
+        found = decode_message(body)
+        assert (topic, found.topic, found.payload, found.qos, found.retain) == ("t", "t", b"2", 2, True)
         assert found.properties == Properties(content_type="x")
         disk.sessions.later([Retain("t", None), Retain("v", first)])
         await disk.sessions.flush()
-        (found,) = disk.sessions.load_retained()
-        assert found.payload == b"1"
+        [(topic, body)] = disk.sessions.load_retained()
+        found = decode_message(body)
+        assert (topic, found.payload) == ("v", b"1")
         assert found.properties is NO_PROPERTIES
 
     play(story)
@@ -342,7 +359,7 @@ def test_what_was_not_written_waits_for_nobody():
         kept = await disk.enqueue(session)
         disk.sessions.later([Complete(session, kept)])
         await disk.sessions.flush()
-        assert [row[-1] for row in disk.rows("mqtt_sessions")] == [kept + 1]
+        assert [row[-2] for row in disk.rows("mqtt_sessions")] == [kept + 1]
 
     play(story)
 
@@ -363,7 +380,7 @@ def test_what_nobody_waits_for_is_written_soon_and_again_once_the_disk_takes_it(
         disk.sim.disk.capacity_bytes = capacity
         await asyncio.sleep(2 * RETRY_S)
         assert len(disk.rows("mqtt_messages")) == 1
-        assert [kept.payload for kept in disk.sessions.load_retained()] == [b"2"]
+        assert [decode_message(body).payload for _, body in disk.sessions.load_retained()] == [b"2"]
         work.cancel()
 
     play(story)

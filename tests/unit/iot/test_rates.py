@@ -180,6 +180,19 @@ def test_a_client_over_its_rate_is_ended_where_the_document_says_so():
     assert world.closed == {"message-rate": 1}
 
 
+def test_publishes_that_come_one_at_a_time_count_for_the_rate():
+    world = World(mqtt_message_rate=100)
+    world.broker.rates = ENDS
+    client = world.client5()
+    client.sends(publish("site/a"), publish("site/a"))
+    for _ in range(98):
+        client.sends(publish("site/a"))
+    assert not client.closed
+    for _ in range(2):
+        client.sends(publish("site/a"))
+    assert client.closed
+
+
 def test_a_bridge_of_the_nodes_own_is_not_slowed_down():
     world = World(mqtt_message_rate=10)
     client = world.client(bridge_client("cloud"))

@@ -5,6 +5,7 @@ from littoral.core.limits import Limits
 from littoral.core.resources import topic_matches
 from littoral.iot.message import Message
 from littoral.iot.retained import Retained
+from littoral.iot.session_rows import encode_message
 
 names = st.sampled_from(["a", "b", "", "$x"])
 topics = st.lists(names, min_size=1, max_size=4).map("/".join)
@@ -36,6 +37,63 @@ def test_retained_messages_agree_with_matching_every_topic(changes, wanted):
         assert not retained.forget(message)
         assert retained.get(topic) is None
     assert retained._root == {}, "without messages it holds nothing"
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(st.tuples(topics, st.booleans()), max_size=30),
+    st.lists(topics, max_size=30, unique=True),
+    filters,
+    filters,
+)
+def test_what_came_through_a_restart_is_found_like_any_other(changes, before, first, second):
+    retained = Retained(Limits())
+    retained.restore((topic, encode_message(Message(topic, b"xx"))) for topic in before)
+    model = dict.fromkeys(before, b"xx")
+    assert len(retained) == len(model)
+    for topic, keeps in changes:
+        assert retained.keep(Message(topic, b"x" if keeps else b""))
+        model.pop(topic, None)
+        if keeps:
+            model[topic] = b"x"
+        held = retained.get(topic)
+        assert (held and held.payload) == model.get(topic)
+        assert len(retained) == len(model)
+    walks = [(each, retained.walk(each)) for each in (first, second)]
+    for topic_filter, walk in walks:
+        expected = {topic: payload for topic, payload in model.items() if topic_matches(topic_filter, topic)}
+        assert sorted((each.topic, each.payload) for each in walk if each) == sorted(expected.items())
+    assert {each.topic for each in retained.below("")} == {topic for topic in model if not topic.startswith("$")}
+    assert (len(retained), retained.bytes) == (len(model), sum(map(len, model.values())))
+
+
+def test_two_walks_at_once_after_a_restart_find_everything_each():
+    retained = Retained(Limits())
+    everything = {f"a/{number}" for number in range(200)}
+    retained.restore((topic, encode_message(Message(topic, b"x"))) for topic in everything)
+    walks = [retained.walk("#"), retained.walk("a/+")]
+    found: list[set[str]] = [set(), set()]
+    for step in range(2000):
+        message = next(walks[step % 2], None)
+        if message is not None:
+            found[step % 2].add(message.topic)
+    assert found == [everything, everything]
+
+
+def test_after_a_restart_the_bound_is_that_of_the_payloads():
+    retained = Retained(Limits({"mqtt-retained": 2, "mqtt-retained-bytes": 10}))
+    retained.restore([("a", encode_message(Message("a", b"1" * 8)))])
+    assert retained.keep(Message("b", b"12"))
+    assert not retained.keep(Message("c", b"1"))
+    assert [each.topic for each in retained.match("#")] in (["a", "b"], ["b", "a"])
+
+
+def test_a_row_that_cannot_be_read_is_left_out_and_said(caplog):
+    retained = Retained(Limits())
+    retained.restore([("a", b"\xff"), ("b", encode_message(Message("b", b"1")))])
+    assert [each.topic for each in retained.match("#")] == ["b"]
+    assert "left out the retained message of 'a'" in caplog.text
+    assert len(retained) == 1
 
 
 def test_a_message_that_was_replaced_is_not_forgotten_in_place_of_the_new_one():

@@ -65,7 +65,7 @@ def test_what_clients_leave_at_any_moment_is_sound():
 def store() -> Iterator[apsw.Connection]:
     connection = apsw.Connection(":memory:")
     connection.execute(SCHEMA)
-    connection.execute("INSERT INTO mqtt_sessions VALUES(1, 's', 5, 60, NULL, 10)")
+    connection.execute("INSERT INTO mqtt_sessions VALUES(1, 's', 5, 60, NULL, 10, 0)")
     connection.execute("INSERT INTO mqtt_messages VALUES(11, ?, ?)", (FOR_1, BODY))
     yield connection
     connection.close()
@@ -78,7 +78,7 @@ def checked(store: apsw.Connection) -> CheckReport:
 
 
 DAMAGE = [
-    ("INSERT INTO mqtt_sessions VALUES(2, '', 5, 60, NULL, 10)", (), "session 2 is of client ''"),
+    ("INSERT INTO mqtt_sessions VALUES(2, '', 5, 60, NULL, 10, 0)", (), "session 2 is of client ''"),
     ("INSERT INTO mqtt_subscriptions VALUES(1, 'a/#/b', 1, NULL)", (), "a subscription to 'a/#/b'"),
     ("INSERT INTO mqtt_subscriptions VALUES(1, 'a', 3, NULL)", (), "with options 3"),
     ("INSERT INTO mqtt_wills VALUES(1, 0, NULL, ?)", (b"\xff",), "the will of client 's' cannot be read"),

@@ -1,10 +1,12 @@
 """Stores of older formats are brought up to this one, whole or not at all."""
 
+import apsw
 import pytest
 
 from littoral.core.errors import StorageError, StorageFull
 from littoral.core.kv import KvEntry
 from littoral.store.migrations import STEPS
+from littoral.store.mqtt_reads import MqttReads
 from littoral.store.schema import FORMAT_VERSION
 from littoral.store.store import Store
 from littoral.testing.disk import CutAt, PowerCut
@@ -40,6 +42,16 @@ def test_a_store_of_version_1_becomes_what_a_new_one_is_and_goes_on():
         assert store.kv_horizon("ns") == 7
 
     run(main)
+
+
+def test_what_waited_for_mqtt_clients_before_version_7_may_have_been_sent():
+    connection = apsw.Connection(":memory:")
+    connection.execute(STEPS[5])
+    connection.execute("INSERT INTO mqtt_sessions VALUES(1, 'c', 5, 60, 77, 3)")
+    connection.execute("INSERT INTO mqtt_messages VALUES(8, x'', x'')")
+    connection.execute(STEPS[6])
+    assert [row.sent for row in MqttReads(connection).sessions()] == [9]
+    connection.close()
 
 
 def test_a_power_cut_at_any_moment_of_it_leaves_one_or_the_other():

@@ -3,10 +3,12 @@
 import pytest
 
 from littoral.iot.access import LoginOnly
+from littoral.iot.message import Message
+from littoral.iot.session_store import KeptMessage, KeptSession
 from littoral.wire import mqtt
-from littoral.wire.mqtt import MQTT_5, ReasonCode
+from littoral.wire.mqtt import MQTT_5, NEVER_S, ReasonCode
 from tests.support.mqtt_statements import ends, field, frame, join, messages, of_level, says, states, world
-from tests.support.mqtt_world import publish, suback, subscribe
+from tests.support.mqtt_world import Client, HeldStore, publish, suback, subscribe
 
 
 async def subscribed(table, level, *filters, name="w", qos=2, **options):
@@ -28,6 +30,21 @@ async def test_what_is_sent_again_says_so(level):
         [again] = await says(join(table, level, kept=True, present=True))
         assert (first.duplicate, again.duplicate) == (False, True)
         assert first.packet_id == again.packet_id
+
+
+@states(v4="3.3.1-1", v5="3.3.1-1")
+async def test_what_may_have_been_sent_before_a_restart_says_so(level):
+    waiting = [
+        KeptMessage(1, Message("a", b"1", 1), 1, False, sent=True),
+        KeptMessage(2, Message("a", b"2", 1), 1, False),
+    ]
+    store = HeldStore()
+    store.kept = [KeptSession(1, "c", level, NEVER_S, 0, [], waiting, set())]
+    table = world(store=store)
+    table.broker.restore()
+    client = Client(table.broker, level).sends(mqtt.Connect("c", False, 0, level=level))
+    await store.done()
+    assert [each.duplicate for each in client.takes()[1:]] == [True, False]
 
 
 @states(v4="3.3.1-2", v5="3.3.1-2")

@@ -98,8 +98,13 @@ def test_what_says_nothing_is_left_out():
 def test_mqtt_2_2_2_1_no_properties_are_a_length_of_0():
     assert mqtt.encode(mqtt.Publish("a", b"x"), 5) == b"\x30\x05\x00\x01a\x00x"
     assert mqtt.encode(mqtt.Publish("a", b"x"), 4) == b"\x30\x04\x00\x01ax"
-    assert mqtt.publish_frame(b"a", b"x", level=5) == mqtt.encode(mqtt.Publish("a", b"x"), 5)
-    assert mqtt.publish_frame(b"a", b"x", retain=True) == mqtt.encode(mqtt.Publish("a", b"x", retain=True), 4)
+
+
+def test_the_frame_of_a_short_publish_is_the_one_of_any():
+    for level in (4, 5):
+        head = mqtt.publish_head(b"a/b", level)
+        for size in (0, 1, 121, 122, 123, 124, 16_370, 16_380):
+            assert mqtt.publish_frame(head, bytes(size)) == mqtt.encode(mqtt.Publish("a/b", bytes(size)), level)
 
 
 def test_mqtt_3_3_1_2_and_2_2_1_2_a_qos_0_publish_without_identifier():
@@ -117,6 +122,13 @@ def test_the_same_object_says_that_there_are_no_properties():
     ]
     for packet in packets_without:
         assert getattr(decoded(mqtt.encode(packet, 5), 5), "properties", None) is mqtt.NO_PROPERTIES
+
+
+def test_the_highest_bit_of_the_level_says_in_3_1_1_that_another_broker_connects():
+    connect = mqtt.Connect("c", clean_start=False, keep_alive_s=0, is_bridge=True)
+    frame = mqtt.encode(connect)
+    assert frame[8] == 0x84
+    assert decoded(frame, 4) == connect
 
 
 def test_an_acknowledgement_of_five_fields_may_stop_after_any():
