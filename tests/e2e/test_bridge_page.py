@@ -45,7 +45,7 @@ def shown(command: str, folder: Path) -> list[str]:
 
 def test_the_recipe(tmp_path: Path):
     text = moved(PAGE.read_text(encoding="utf-8"), tmp_path)
-    conf, _, _, table = blocks(text, "")
+    conf, _, _, table, _ = blocks(text, "")
     if os.getuid() == 0:
         conf += "user root\n"
     (tmp_path / "office.conf").write_text(conf, encoding="utf-8")

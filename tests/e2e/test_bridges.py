@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,30 @@ def test_nothing_is_lost_and_qos_2_comes_once_though_both_sides_begin_anew(node:
         all_has_come(far, there, MESSAGES, other, node)
         all_has_come(near, here, MESSAGES, other, node)
     node.until(lambda: states(node)[name]["waiting"] == 0)
+
+
+def has_heard(client: Client, topic: str, payload: bytes) -> bool:
+    return (topic, payload) in client.heard
+
+
+@pytest.mark.parametrize("version", ["mqttv311", "mqttv50"])
+def test_a_mosquitto_may_be_the_one_that_bridges(node: RealNode, tmp_path: Path, version: str):
+    """With what it does unless it is told otherwise: it says that it is a bridge, and leaves a will under $SYS."""
+    connection = [f"connection {version}", f"address 127.0.0.1:{node.port('mqtt')}", f"topic {version}/# both 2"]
+    # For all that is said of it elsewhere: as a client it would say a Receive Maximum of 0, which MQTT 5 forbids.
+    connection += ["max_inflight_messages 20", f"bridge_protocol_version {version}"]
+    with (
+        Mosquitto(tmp_path, *connection) as there,
+        Client(there.port, "far", f"{version}/#") as far,
+        Client(node.port("mqtt"), f"near-{version}", f"{version}/#") as near,
+    ):
+        for speaker, word in ((far, b"there"), (near, b"here"), (far, b"1"), (near, b"2")):
+            speaker.publish(f"{version}/a", word, 2)
+            # Behind what came before: it would have come back by now.
+            for hearer in (near, far):
+                until(partial(has_heard, hearer, f"{version}/a", word), there.log)
+        expected = [(f"{version}/a", word) for word in (b"there", b"here", b"1", b"2")]
+        assert near.heard == far.heard == expected
 
 
 def test_a_document_that_changes_has_its_bridges_changed_and_the_others_left_alone(

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import pytest
@@ -10,6 +10,7 @@ import pytest
 from littoral.core.errors import LittoralError
 from littoral.core.resources.mqtt_bridge import MqttBridgeTopic
 from littoral.iot.bridge import Bridge
+from littoral.iot.bridge_names import bridge_client
 from littoral.iot.bridge_session import BridgeSession
 from littoral.iot.bridge_terms import BridgeCounters, BridgeTerms
 from littoral.iot.bridge_topics import BridgeTopics
@@ -71,12 +72,12 @@ class Line:
     async def _begin(self) -> None:
         later = asyncio.get_running_loop().call_soon
         try:
-            was_there = await BridgeSession(self._here.broker, NAME, "", later).begin(TOPICS.here)
+            if self._here.broker.sessions.get(bridge_client(NAME)) is None:
+                BridgeMemory(self._here.sim.disk).forget(NAME)
+            await BridgeSession(self._here.broker, NAME, "", later).begin(TOPICS.here)
         except LittoralError:
             self._beginning = None
             return
-        if not was_there:
-            BridgeMemory(self._here.sim.disk).forget(NAME)
         self._begun, self._beginning = True, None
 
     def _connect(self) -> None:
@@ -91,6 +92,7 @@ class Line:
             keep_alive_s=60,
             begins_anew=known is None,
             known=known.filters if known is not None else frozenset(),
+            subscribed=known.subscribed if known is not None else {},
         )
         later = asyncio.get_running_loop().call_soon
         self._bridge = Bridge(terms, self._here.broker, "", self.counters, self, self, later)
@@ -134,8 +136,9 @@ class Line:
 
     # BridgeHost
 
-    def remember(self, filters: frozenset[str]) -> None:
-        BridgeMemory(self._here.sim.disk).put(NAME, Remembered("b:1883", "a-up", LINEAGE, filters))
+    def remember(self, filters: frozenset[str], subscribed: Mapping[str, int]) -> None:
+        remembered = Remembered("b:1883", "a-up", LINEAGE, filters, dict(subscribed))
+        BridgeMemory(self._here.sim.disk).put(NAME, remembered)
 
     def opened(self, error: LittoralError | None) -> None:
         assert error is None

@@ -224,6 +224,32 @@ def test_two_sites_that_retain_a_message_for_one_topic_while_divided_end_with_th
     simulate(seed, main)
 
 
+@pytest.mark.parametrize("said", [b"ours", b""], ids=["another", "its end"])
+def test_a_retained_message_that_is_earlier_by_the_clocks_is_not_retained_at_its_own_site_either(
+    said: bytes, seed: int
+):
+    async def main(sites: Sites) -> None:
+        await sites.start(ORDERS)
+        sites.plant_b.clock.step(10_000)
+        here, there = await sites.peer(sites.plant_a, "here", "orders/#"), await sites.peer(sites.plant_b, "there")
+        there.publish("orders/open", b"theirs", 1, retain=True)
+        await sites.got(here, 1)
+        here.publish("orders/open", said, 1, retain=True)
+        await sites.got(here, 2)
+        await sites.settle()
+        for node in sites.tree.nodes.values():
+            held = node.running.broker.retained.get("orders/open")
+            assert held is not None, node.name
+            assert held.payload == b"theirs", node.name
+        assert here.payloads == [b"theirs", said], "who is here has heard both"
+        await sites.kill_and_start(sites.plant_a)
+        held = sites.plant_a.running.broker.retained.get("orders/open")
+        assert held is not None
+        assert held.payload == b"theirs"
+
+    simulate(seed, main)
+
+
 def test_a_site_that_was_away_for_longer_than_streams_go_back_has_what_is_retained_now(seed: int):
     async def main(sites: Sites) -> None:
         await sites.start(ORDERS)

@@ -19,8 +19,8 @@ USER, PASSWORD = "plant", "hidden-from-logs"
 class Mosquitto:
     """On two ports of the loopback: plain, and with TLS. Use as a context manager."""
 
-    def __init__(self, folder: Path) -> None:
-        """folder: where it keeps everything; and `ca.pem`, who signs its certificate."""
+    def __init__(self, folder: Path, *more: str) -> None:
+        """folder: where it keeps everything; and `ca.pem`, who signs its certificate. more: lines of its configuration."""
         self.folder = folder
         self.port = free_base_port(2)
         self.tls_port = self.port + 1
@@ -44,6 +44,7 @@ class Mosquitto:
             f"certfile {certificate}",
             f"keyfile {key}",
             f"password_file {passwords}",
+            *more,
         ]
         (folder / "mosquitto.conf").write_text("\n".join(lines) + "\n", encoding="utf-8")
         self._process: subprocess.Popen[bytes] | None = None

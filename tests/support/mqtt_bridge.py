@@ -12,7 +12,7 @@ from littoral.iot.bridge_terms import BridgeCounters, BridgeTerms
 from littoral.iot.bridge_topics import BridgeTopics
 from littoral.wire import mqtt
 from littoral.wire.mqtt import MQTT_3_1_1, MQTT_5, NO_PROPERTIES
-from tests.support.mqtt_world import World, turn
+from tests.support.mqtt_world import World, packets_of, turn
 
 NAME, HERE = "up", "$bridge/up"
 NODE = "lineage-of-a"
@@ -41,6 +41,7 @@ class Other:
         self.counters = BridgeCounters()
         self.paused = False
         self.remembered: list[frozenset[str]] = []
+        self.subscribed: dict[str, int] = {}
         self.opened_with: list = []
         self.ended: list = []
         self.received = b""
@@ -64,9 +65,10 @@ class Other:
 
     # BridgeHost
 
-    def remember(self, filters):
+    def remember(self, filters, subscribed):
         if self.storage_error is not None:
             raise self.storage_error
+        self.subscribed = subscribed
         self.remembered.append(filters)
 
     def opened(self, error):
@@ -83,14 +85,8 @@ class Other:
 
     def takes(self):
         """What came, as packets; what the bridge marks is left out."""
-        data, self.received, position, found = self.received, b"", 0, []
-        while position < len(data):
-            head = mqtt.header(data, position, 1 << 28, self.level)
-            assert head is not None, data
-            body, end = head
-            found.append(mqtt.decode(data[position], data[body:end], self.level))
-            position = end
-        return [_unmarked(each) for each in found]
+        data, self.received = self.received, b""
+        return [_unmarked(each) for each in packets_of(data, self.level)]
 
     async def gets(self, *packets):
         await turn()
@@ -121,10 +117,9 @@ class Other:
         assert head is not None, data
         body, end = head
         assert end == len(data), "nothing follows CONNECT"
-        plain = bytearray(data)
-        plain[body + 6] &= 0x7F  # the bridge's mark in MQTT 3.1.1, which this codec does not read
-        connect = mqtt.decode(plain[0], bytes(plain[body:end]))
-        return msgspec.structs.replace(connect, is_bridge=bool(data[body + 6] & 0x80))
+        connect = mqtt.decode(data[0], data[body:end])
+        assert isinstance(connect, mqtt.Connect)
+        return connect
 
 
 def _unmarked(packet):

@@ -108,7 +108,8 @@ async def connect(
             context = None if tls is None else await asyncio.to_thread(_context, tls)
             sock = await connected(await addresses_of(host, port))
             return await _begin(sock, context, tls, make)
-    except (OSError, TimeoutError) as error:
+    except (OSError, TimeoutError, ValueError) as error:
+        # ValueError: of `ssl`, for a name or a file that it cannot make sense of.
         raise Unavailable("connect bridge", subject, *_reason(error, tls, timeout_s)) from error
 
 
@@ -131,7 +132,8 @@ def _context(tls: MqttTls) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=tls.ca)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if tls.certificate is not None:
-        context.load_cert_chain(tls.certificate, tls.key)
+        # A key that has a password is refused, and not asked for at the terminal.
+        context.load_cert_chain(tls.certificate, tls.key, password="")
     return context
 
 
@@ -151,6 +153,8 @@ def _reason(error: Exception, tls: MqttTls | None, timeout_s: float) -> tuple[st
         found = f"TLS failed ({error.reason or error})", "Check `tls`, and that TLS 1.2 or newer is spoken there"
     elif isinstance(error, FileNotFoundError | PermissionError):
         found = f"a file of `tls` cannot be read: {error.strerror}", "Check `tls.ca` and `tls.certificate`"
+    elif isinstance(error, ValueError) and not isinstance(error, OSError):
+        found = f"`tls` cannot be used ({error})", "Check `tls.serverName`"
     elif isinstance(error, ConnectionError):
         found = f"the connection was closed ({error})", "Check that what listens there speaks TLS, or MQTT without"
     return found if found[0] else (str(error) or type(error).__name__, "")

@@ -23,7 +23,8 @@ NO_FILES_S = 1.0
 class TlsTerms(Struct, frozen=True):
     """How TLS is spoken."""
 
-    context: ssl.SSLContext
+    context: Callable[[], ssl.SSLContext]
+    """Asked at each handshake."""
     handshake_s: float
     shutdown_s: float
     """In which a client has to say that it has ended, too."""
@@ -122,7 +123,7 @@ class _Handshake:
             await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: _Agreed(self._done),
                 accepted,
-                ssl=terms.context,
+                ssl=terms.context(),
                 ssl_handshake_timeout=terms.handshake_s,
                 ssl_shutdown_timeout=terms.shutdown_s,
             )

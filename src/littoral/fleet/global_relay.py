@@ -111,11 +111,13 @@ class GlobalRelay:
         taken: list[Travelling] = []
         for number, record in enumerate(records, first):
             entry = self._entry(source, number, record)
-            if entry.origin == self._own.node and source.origin == self._parent:
-                continue  # It has come back.
+            if entry.stays or (entry.origin == self._own.node and source.origin == self._parent):
+                continue  # It was known there, or it has come back.
             _check_message(source, resource, entry.message)
             if _is_new(tx, name, seen, entry):
-                taken.append(self._judged(tx, resource, entry, above=source.origin == self._parent))
+                judged = self._judged(tx, resource, entry, above=source.origin == self._parent)
+                taken.append(judged)
+                taken += self._staying(tx, name, judged)
         for origin, marks in seen.items():
             tx.put_state(SEEN + name, origin, _encode(marks))
         self._append(tx, resource, taken)
@@ -172,6 +174,16 @@ class GlobalRelay:
         keep = entry.message.retain and self._keeps(tx, resource.metadata.name, entry)
         here = not above or _is_placed(resource, self._own)
         return msgspec.structs.replace(entry, keep=keep, here=here)
+
+    def _staying(self, tx: Transaction, name: str, judged: Travelling) -> Sequence[Travelling]:
+        """What is retained all the same, after a message that this node's own clients have, and that is earlier."""
+        if judged.origin != self._own.node or judged.keep or not judged.message.retain:
+            return ()
+        value = tx.get_state(RETAINED + name, judged.message.topic)
+        if value is None:
+            return ()
+        held = decode_travelling(name, value)
+        return (msgspec.structs.replace(held, keep=True, here=False, stays=True),)
 
     def _keeps(self, tx: Transaction, name: str, entry: Travelling) -> bool:
         """Take over the retained message of a topic; whether it is later than the one that is kept."""

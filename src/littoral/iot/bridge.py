@@ -12,24 +12,24 @@ RELEASING: the other broker has no session any more. Identifiers of QoS 2 messag
 then, so they are released here as well, before anything that it sends is looked at: a new message under one would be taken for the old.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum
 
 from littoral.core.errors import LittoralError, Unavailable
 from littoral.core.limits import Limits
 from littoral.core.mqtt_limits import (
     MQTT_BRIDGE_INFLIGHT,
-    MQTT_BRIDGE_SESSION_S,
     MQTT_CONNECT_S,
     MQTT_INFLIGHT,
     MQTT_PACKET_BYTES,
-    MQTT_RECEIVE_MAXIMUM,
 )
-from littoral.iot.bridge_frames import BridgeFrames, Oversized
+from littoral.iot.bridge_frames import BridgeFrames, LeftOut
 from littoral.iot.bridge_host import BridgeHost, Way
+from littoral.iot.bridge_keep_alive import BridgeKeepAlive
 from littoral.iot.bridge_messages import BridgeMessages
 from littoral.iot.bridge_near import BridgeNear
 from littoral.iot.bridge_refusals import refusal, why_ended
+from littoral.iot.bridge_subscriptions import BridgeSubscriptions
 from littoral.iot.bridge_terms import BridgeCounters, BridgeTerms
 from littoral.iot.broker import Broker
 from littoral.iot.deliveries import PACKET_IDS_MOST
@@ -38,8 +38,6 @@ from littoral.wire.mqtt import MQTT_5, NO_PROPERTIES, Packet, Properties, Reason
 
 SUBSCRIBE_ID = PACKET_IDS_MOST + 1
 """Sessions of this broker give it to no message, so it is free at the other broker whatever is in flight."""
-_SILENCE = 1.5
-"""Keep alives without a packet, after which the other side is gone."""
 
 
 class Stage(Enum):
@@ -82,14 +80,18 @@ class Bridge:
         self._to_far: list[bytes] = []
         self._to_near: list[bytes] = []
         self._releasing: set[int] = set()
+        self._lowered: set[int] = set()
+        """Identifiers of messages of QoS 2 that went to the other broker at QoS 1: it takes no more."""
+        self._sent_anew: set[int] = set()
+        """Identifiers of QoS 2 messages that went to another broker that had no session when this connection began."""
         self._is_session_there = False
+        self._subscriptions = BridgeSubscriptions(terms, is_session_there=False)
         self._near_is_full = False
         self._is_paused = False
-        self._keep_alive_s = terms.keep_alive_s
+        now_s = self._pinged_near_s = self._clock.monotonic_s()
+        self._keep_alive = BridgeKeepAlive(terms.keep_alive_s, now_s)
         self._near_keep_alive_s = 0
-        self._deadline_s = self._clock.monotonic_s() + limits[MQTT_CONNECT_S]
-        self._heard_s = self._sent_s = self._pinged_near_s = self._clock.monotonic_s()
-        self._is_asked = False
+        self._deadline_s = now_s + limits[MQTT_CONNECT_S]
         self.was_answered = False
         """Whether the other broker has understood CONNECT, whatever it said to it."""
         self.is_unknown = False
@@ -99,33 +101,12 @@ class Bridge:
 
     def begin(self) -> None:
         """There is a connection to the other broker: say CONNECT."""
-        terms, limits = self.terms, self._limits
-        properties = NO_PROPERTIES
-        if terms.level == MQTT_5:
-            properties = Properties(
-                session_expiry_s=None if terms.begins_anew else limits[MQTT_BRIDGE_SESSION_S],
-                receive_maximum=limits[MQTT_RECEIVE_MAXIMUM],
-                maximum_packet_bytes=limits[MQTT_PACKET_BYTES],
-            )
-        self._say(
-            mqtt.Connect(
-                terms.client_id,
-                terms.begins_anew,
-                terms.keep_alive_s,
-                None,
-                terms.username,
-                terms.password,
-                terms.level,
-                properties,
-                terms.asks_as_bridge,
-            )
-        )
+        self._say(self.terms.connect(self._limits))
         self._flush()
 
     def receive(self, data: bytes) -> None:
         """Bytes from the other broker, as they came."""
-        self._heard_s = self._clock.monotonic_s()
-        self._is_asked = False
+        self._keep_alive.heard(self._clock.monotonic_s())
         self._frames.add(data)
         self._go_on()
 
@@ -145,15 +126,16 @@ class Bridge:
         if self.stage is Stage.CLOSED:
             return
         if self.stage is not Stage.OPEN and now_s >= self._deadline_s:
-            self._fail(self._error("it does not answer", "Check that what listens there is an MQTT broker"))
+            who, remedy = "it does not answer", "Check that what listens there is an MQTT broker"
+            if self._waits:
+                who, remedy = "this node's broker does not answer", "Check whether this node's disk can keep up"
+            self._fail(self._error(who, remedy))
             return
-        keep_s = self._keep_alive_s
-        if keep_s and not self._is_paused and now_s - self._heard_s >= keep_s * _SILENCE:
-            self._fail(self._error(f"nothing came from it for {keep_s * _SILENCE:g} s", "Check the network in between"))
+        keep = self._keep_alive
+        if not self._is_paused and keep.is_over(now_s):
+            self._fail(self._error(f"nothing came from it for {keep.silence_s:g} s", "Check the network in between"))
             return
-        quiet_s = now_s - min(self._heard_s, self._sent_s)
-        if keep_s and self.stage is not Stage.CONNECTING and quiet_s >= keep_s * 0.75 and not self._is_asked:
-            self._is_asked = True
+        if self.stage is not Stage.CONNECTING and keep.asks(now_s):
             self._say(mqtt.PingReq())
         near_s = self._near_keep_alive_s
         if near_s and now_s - self._pinged_near_s >= near_s / 2:
@@ -166,8 +148,12 @@ class Bridge:
         if self.stage is Stage.CLOSED:
             return
         if self.was_answered:
-            ends_now = forget and self.terms.level == MQTT_5
-            properties = Properties(session_expiry_s=0) if ends_now else NO_PROPERTIES
+            properties = NO_PROPERTIES
+            if forget and self.terms.level == MQTT_5:
+                properties = Properties(session_expiry_s=0)
+            elif forget and self._subscriptions.possible:
+                # Such a session is not ended on a connection that goes on with it: let nothing wait in it, at least.
+                self._say(mqtt.Unsubscribe(SUBSCRIBE_ID, tuple(sorted(self._subscriptions.possible))))
             self._say(mqtt.Disconnect(properties=properties))
             self._flush()
         self._end(None)
@@ -189,15 +175,14 @@ class Bridge:
     def _waits(self) -> bool:
         return self.stage in (Stage.JOINING, Stage.RELEASING)
 
-    def _from_far(self, packet: Packet | Oversized) -> None:
+    def _from_far(self, packet: Packet | LeftOut) -> None:
         if self.stage is Stage.CONNECTING and not isinstance(packet, mqtt.ConnAck):
             raise RemoteProtocolError("MQTT-3.2.0-1", f"{type(packet).__name__} comes before CONNACK")
         match packet:
-            case mqtt.Publish() | Oversized():
+            case mqtt.Publish() | LeftOut():
                 self._from_far_published(packet)
             case mqtt.PubAck() | mqtt.PubRec():
-                self._counters.refused += packet.reason.failed
-                self._tell(packet)
+                self._from_far_taken(packet)
             case mqtt.PubRel() | mqtt.PubComp():
                 # That the other side does not know an identifier any more is no news to this one.
                 self._tell(type(packet)(packet.packet_id))
@@ -212,9 +197,16 @@ class Bridge:
             case _ if not isinstance(packet, mqtt.PingResp):
                 raise RemoteProtocolError("4.13.1", f"{type(packet).__name__} has no place here")
 
-    def _from_far_published(self, packet: mqtt.Publish | Oversized) -> None:
-        if isinstance(packet, Oversized):
-            self._messages.too_large()
+    def _from_far_taken(self, packet: mqtt.PubAck | mqtt.PubRec) -> None:
+        self._counters.refused += packet.reason.failed
+        if packet.packet_id in self._lowered:
+            self._lowered.discard(packet.packet_id)
+            packet = mqtt.PubRec(packet.packet_id, packet.reason)
+        self._tell(packet)
+
+    def _from_far_published(self, packet: mqtt.Publish | LeftOut) -> None:
+        if isinstance(packet, LeftOut):
+            self._messages.left_out(is_large=packet.is_large)
             frame = None
         else:
             frame = self._messages.to_here(packet)
@@ -240,16 +232,18 @@ class Bridge:
         if terms.begins_anew:
             # In MQTT 3.1.1 such a session ends with its connection, and there are brokers of MQTT 5 that do not keep it through a
             # restart: the next connection has one that is kept.
-            if self._remembers(frozenset()):
+            if self._remembers(frozenset(), {}):
                 self.stop()
             return
-        qos_most = 2 if told.maximum_qos is None else told.maximum_qos
-        if any(each.qos > qos_most for each in terms.topics.here):
-            self._fail(self._error(f"it takes messages of QoS {qos_most} at most", "Set `qos` of the topics to that"))
+        self._messages = BridgeMessages(terms, self._limits, self._counters, told)
+        most = self._messages.qos_most
+        if any(each.qos > most for each in terms.topics.here):
+            self._fail(self._error(f"it takes messages of QoS {most} at most", "Set `qos` of the topics to that"))
             return
         self._is_session_there = packet.session_present
-        self._keep_alive_s = terms.keep_alive_s if told.server_keep_alive_s is None else told.server_keep_alive_s
-        self._messages = BridgeMessages(terms, self._limits, self._counters, told)
+        self._subscriptions = BridgeSubscriptions(terms, is_session_there=packet.session_present)
+        if told.server_keep_alive_s is not None:
+            self._keep_alive.seconds = told.server_keep_alive_s
         self.stage = Stage.JOINING
         self._hold()
         window = MQTT_INFLIGHT if terms.level == MQTT_5 else MQTT_BRIDGE_INFLIGHT
@@ -267,6 +261,8 @@ class Bridge:
             case mqtt.PubAck() | mqtt.PubRec():
                 self._counters.refused += packet.reason.failed
                 self._say(packet)
+            case mqtt.PubRel() if not self._is_known_there(packet.packet_id):
+                self._tell(mqtt.PubComp(packet.packet_id))
             case mqtt.PubRel():
                 self._say(mqtt.PubRel(packet.packet_id))
             case mqtt.PubComp() if packet.packet_id in self._releasing:
@@ -279,6 +275,11 @@ class Bridge:
                 self._check_subscribed_here(packet)
             case _:
                 pass
+
+    def _is_known_there(self, packet_id: int) -> bool:
+        """Whether the other broker may have a QoS 2 message under an identifier. Some close the connection for one that they do not
+        know, and would with each."""
+        return packet_id in self._sent_anew or (self._is_session_there and self._messages.qos_most == 2)
 
     def near_flushed(self) -> None:
         """See NearHost."""
@@ -295,16 +296,24 @@ class Bridge:
 
     def _from_near_published(self, packet: mqtt.Publish) -> None:
         frame = self._messages.to_there(packet)
+        sent_qos = min(packet.qos, self._messages.qos_most)
         if frame is not None:
             self._to_far.append(frame)
-        elif packet.packet_id is not None:
+        if packet.packet_id is None:
+            return
+        if frame is not None and sent_qos:
+            if sent_qos < packet.qos:
+                self._lowered.add(packet.packet_id)
+            elif sent_qos == 2 and not self._is_session_there:
+                self._sent_anew.add(packet.packet_id)
+        else:
             # At QoS 2 PUBREL goes to the other broker, which may have had the message under this identifier before the topics changed.
             self._tell(mqtt.PubAck(packet.packet_id) if packet.qos == 1 else mqtt.PubRec(packet.packet_id))
 
     def _joined(self, packet: mqtt.ConnAck) -> None:
         session = self._near.session
         if packet.reason or session is None:
-            self._fail(self._error(f"this node's broker refused it: {packet.reason.name}", ""))
+            self._fail(self._error(f"this node's broker refused it: {packet.reason.name}", "The log may say more"))
             return
         self._near_keep_alive_s = packet.properties.server_keep_alive_s or 0
         self._near.subscribe(SUBSCRIBE_ID, self.terms.topics.here)
@@ -329,44 +338,41 @@ class Bridge:
 
     def _unsubscribe(self) -> None:
         """Take back what an earlier document wanted."""
-        known = self.terms.known if self._is_session_there else frozenset[str]()
-        wanted = frozenset(each.filter for each in self.terms.topics.there)
-        if not self._remembers(known | wanted):
+        wanted = self._subscriptions
+        if not self._remembers(wanted.possible, wanted.subscribed):
             return
         self.stage = Stage.UNSUBSCRIBING
         self._hold()
-        if known - wanted:
-            self._say(mqtt.Unsubscribe(SUBSCRIBE_ID, tuple(sorted(known - wanted))))
+        if wanted.stale:
+            self._say(mqtt.Unsubscribe(SUBSCRIBE_ID, wanted.stale))
         else:
             self._subscribe()
         self._go_on()
 
     def _subscribe(self) -> None:
-        wanted = self.terms.topics.there
-        if not self._remembers(frozenset(each.filter for each in wanted)):
+        wanted = self._subscriptions
+        if not self._remembers(wanted.filters, wanted.subscribed):
             return
         self.stage = Stage.SUBSCRIBING
-        if wanted:
-            self._say(mqtt.Subscribe(SUBSCRIBE_ID, wanted))
+        if wanted.missing:
+            self._say(mqtt.Subscribe(SUBSCRIBE_ID, tuple(wanted.missing)))
         else:
             self._open(None)
 
-    def _remembers(self, filters: frozenset[str]) -> bool:
+    def _remembers(self, filters: frozenset[str], subscribed: Mapping[str, int]) -> bool:
         """Whether it is on disk; the connection ends if it is not."""
         try:
-            self._host.remember(filters)
+            self._host.remember(filters, dict(subscribed))
         except LittoralError as error:
             self._fail(error)
             return False
         return True
 
     def _subscribed(self, packet: mqtt.SubAck) -> None:
-        wanted = self.terms.topics.there
-        refused = [
-            f"{each.filter} ({reason.name})"
-            for each, reason in zip(wanted, packet.reasons, strict=False)
-            if reason.failed
-        ]
+        wanted = self._subscriptions
+        refused = wanted.answered(packet.reasons)
+        if not self._remembers(wanted.filters, wanted.subscribed):
+            return
         error = None
         if self.terms.known and not self._is_session_there:
             cause = "the other broker has lost the session of the bridge, and what waited in it"
@@ -394,7 +400,7 @@ class Bridge:
     def _flush(self) -> None:
         if self._to_far and self.stage is not Stage.CLOSED:
             data, self._to_far = b"".join(self._to_far), []
-            self._sent_s = self._clock.monotonic_s()
+            self._keep_alive.sent(self._clock.monotonic_s())
             self._way.write(data)
         if self._to_near and self.stage is not Stage.CLOSED:
             told, self._to_near = b"".join(self._to_near), []
@@ -405,7 +411,7 @@ class Bridge:
         if paused is self._is_paused:
             return
         self._is_paused = paused
-        self._heard_s = self._clock.monotonic_s()
+        self._keep_alive.begins_anew(self._clock.monotonic_s())
         if paused:
             self._way.pause()
         else:

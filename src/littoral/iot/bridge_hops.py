@@ -1,6 +1,7 @@
-"""The way that a message has come over bridges, in its user properties: one for each node of Littoral that sent it on.
+"""The way that a message has come over bridges, in its user properties: one for each bridge of Littoral.
 
-What two brokers do to keep a message from coming back (No Local) does not see a ring of three.
+What two brokers do to keep a message from coming back (No Local) sees neither a ring of three, nor that two nodes each have a bridge to
+the other. Of two sides of a connection only one has the bridge and marks messages: the sender, or who fetches them.
 """
 
 from msgspec import structs
@@ -11,19 +12,32 @@ from littoral.wire.mqtt import Properties
 
 HOP = "littoral-hop"
 """The name of the property; its value is the lineage of the store of the node that sent it, which no other node has."""
+FETCHED = "littoral-fetched"
+"""As HOP, of the node that fetched it. Another bridge of that node may send it on: it has not been sent by it yet."""
 
 
-def passed_on(properties: Properties, node: str) -> Properties:
-    """With one more hop."""
+def sent_on(properties: Properties, node: str) -> Properties:
+    """With one more hop: `node` sends it."""
     return structs.replace(properties, user=(*properties.user, (HOP, node)))
 
 
-def goes_round(properties: Properties, node: str, limits: Limits) -> bool:
-    """Whether a message was at `node` before, or has passed too many others."""
-    if not properties.user:
-        return False
-    hops = [value for name, value in properties.user if name == HOP]
-    if len(hops) <= limits[MQTT_BRIDGE_HOPS]:
-        return node in hops
-    limits.hit(MQTT_BRIDGE_HOPS)
-    return True
+def fetched(properties: Properties, node: str) -> Properties:
+    """With one more hop: `node` fetches it."""
+    return structs.replace(properties, user=(*properties.user, (FETCHED, node)))
+
+
+def was_sent(properties: Properties, node: str, limits: Limits) -> bool:
+    """Whether `node` has sent a message before, or it has passed too many bridges."""
+    return bool(properties.user) and _has(properties, node, (HOP,), limits)
+
+
+def was_here(properties: Properties, node: str, limits: Limits) -> bool:
+    """Whether `node` has sent or fetched a message before, or it has passed too many bridges."""
+    return bool(properties.user) and _has(properties, node, (HOP, FETCHED), limits)
+
+
+def _has(properties: Properties, node: str, names: tuple[str, ...], limits: Limits) -> bool:
+    if sum(name in (HOP, FETCHED) for name, _ in properties.user) > limits[MQTT_BRIDGE_HOPS]:
+        limits.hit(MQTT_BRIDGE_HOPS)
+        return True
+    return any((name, node) in properties.user for name in names)

@@ -1,5 +1,6 @@
 """What a bridge needs around it: something that carries bytes to the other broker, and somebody who made it."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from littoral.core.errors import LittoralError
@@ -28,9 +29,9 @@ class Way(Protocol):
 class BridgeHost(Protocol):
     """Who made the bridge."""
 
-    def remember(self, filters: frozenset[str]) -> None:
-        """The other broker has a session for the bridge from now on, and may have subscriptions of these: to be kept on disk before
-        this returns. Raises StorageError."""
+    def remember(self, filters: frozenset[str], subscribed: Mapping[str, int]) -> None:
+        """The other broker has a session for the bridge from now on, and may have subscriptions of these; subscribed: see BridgeTerms.
+        To be kept on disk before this returns. Raises StorageError."""
         ...
 
     def opened(self, error: LittoralError | None) -> None:

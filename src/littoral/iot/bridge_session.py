@@ -80,4 +80,8 @@ class BridgeSession:
 
     def _refused(self, why: str) -> None:
         if self._begun is not None and not self._begun.done():
-            self._begun.set_exception(Unavailable("begin bridge", self._name, f"this node's broker refused it: {why}"))
+            cause, remedy = (
+                f"this node's broker refused it: {why}",
+                "Raise the limit that it names; the log may say more",
+            )
+            self._begun.set_exception(Unavailable("begin bridge", self._name, cause, remedy))

@@ -101,15 +101,21 @@ class GlobalDelivery:
         now_ms = self._clock.wall_ms()
         messages: list[Message] = []
         retained: list[Message] = []
+        others = set[str]()
+        """Topics whose retained message becomes that of another node by what comes before."""
         for each in entries:
             message = message_of(each.message)
             if each.origin == self._store.node:
-                if each.keep and self._is_of_another(message.topic):
+                if each.keep and (message.topic in others or self._is_of_another(message.topic)):
                     retained.append(message)
+            elif each.stays:
+                retained.append(message)
+                others.add(message.topic)
             elif each.here and (message.expires_ms is None or now_ms < message.expires_ms):
                 messages.append(message)
                 if each.keep:
                     retained.append(message)
+                    others.add(message.topic)
         passed = Passed(tree_name(name.path) or "", end)
         while (error := await self._take_over(messages, retained, passed)) is not None:
             if self._store.stream(name) is None:

@@ -63,6 +63,9 @@ class Travelling(Struct, frozen=True, array_like=True, gc=False):
     """Whether it becomes the retained message of its topic at this node, or ends that."""
     here: bool = True
     """Whether it is for this node's clients; or only for nodes below."""
+    stays: bool = False
+    """Whether it came before, and stays what is retained at this node: what a client here has retained since is the earlier one, by the
+    clocks of their nodes. It is news to nobody else."""
 
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 KEEP_ALIVE_MOST_S = 65_535
 """What two bytes say."""
+_BRIDGE_NEWS = "$SYS/broker/connection/"
+"""Where a bridge of mosquitto says whether it is connected, and leaves its will, unless `notifications` is false there."""
 
 
 class Refusal(Exception):
@@ -58,6 +60,9 @@ class Handshake:
         self._proved = proved
         self._refused = refused
         self._exchange: Exchange | None = None
+        if connect.will is not None and connect.will.topic.startswith(_BRIDGE_NEWS):
+            # Refused, the bridge would not get in with what every mosquitto does unless it is told otherwise. It says nothing here.
+            connect = msgspec.structs.replace(connect, will=None)
         self.connect = connect
         # A certificate says who the client is; it need not say so again.
         username = certified if connect.username is None else connect.username

@@ -18,6 +18,8 @@ class Remembered(Struct, frozen=True, rename="camel"):
     """Of this node's store. A restored one has an older session than the other broker, and the two say nothing about each other."""
     filters: frozenset[str]
     """What the other broker may have subscriptions of."""
+    subscribed: dict[str, int] = {}
+    """See BridgeTerms."""
 
     def is_of(self, address: str, client_id: str, lineage: str) -> bool:
         """Whether it is about this."""

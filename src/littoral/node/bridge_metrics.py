@@ -28,7 +28,8 @@ def bridge_metrics(states: Sequence[BridgeState]) -> Iterator[Family]:
     yield family(
         "dropped",
         "counter",
-        "Messages that are of no topic of the bridge any more, too large for the other side, or that its queue had no room for.",
+        "Messages that are of no topic of the bridge any more, too large for the other side, against a rule of MQTT, or that its queue "
+        "had no room for.",
         lambda each: each.dropped + each.overflowed,
     )
     yield family(

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -48,9 +48,10 @@ class BridgeParts(msgspec.Struct, frozen=True):
 class BridgeRun:
     """Implements `BridgeHost`."""
 
-    def __init__(self, config: MqttBridge, parts: BridgeParts) -> None:
+    def __init__(self, config: MqttBridge, parts: BridgeParts, counters: BridgeCounters) -> None:
+        """counters: those of the bridge of this name, which there may have been before."""
         self.config = config
-        self.counters = BridgeCounters()
+        self.counters = counters
         self._parts = parts
         self._topics = BridgeTopics(config.topics)
         self._level = MQTT_5 if config.version == "5" else MQTT_3_1_1
@@ -98,10 +99,12 @@ class BridgeRun:
 
     async def _begin(self) -> bool:
         parts, name = self._parts, self.config.name
-        session = BridgeSession(parts.broker, name, parts.pass_word, asyncio.get_running_loop().call_soon)
-        if not await session.begin(self._topics.here):
-            # Identifiers of messages begin anew here, and must there.
+        if parts.broker.sessions.get(bridge_client(name)) is None:
+            # Identifiers of messages begin anew here, and must there. Said before there is a session: a crash between the two would leave
+            # one that the other's does not fit.
             parts.memory.forget(name)
+        session = BridgeSession(parts.broker, name, parts.pass_word, asyncio.get_running_loop().call_soon)
+        await session.begin(self._topics.here)
         return True
 
     async def _connection(self) -> LittoralError | None:
@@ -162,6 +165,7 @@ class BridgeRun:
             asks_as_bridge=self._asks_as_bridge,
             begins_anew=known is None,
             known=frozenset() if known is None else known.filters,
+            subscribed={} if known is None else known.subscribed,
         )
 
     def _tls(self, host: str) -> MqttTls | None:
@@ -178,10 +182,11 @@ class BridgeRun:
 
     # --- BridgeHost
 
-    def remember(self, filters: frozenset[str]) -> None:
+    def remember(self, filters: frozenset[str], subscribed: Mapping[str, int]) -> None:
         """See BridgeHost."""
         address, lineage = self.config.address, self._parts.lineage
-        self._parts.memory.put(self.config.name, Remembered(address, self._client_id, lineage, filters))
+        remembered = Remembered(address, self._client_id, lineage, filters, dict(subscribed))
+        self._parts.memory.put(self.config.name, remembered)
 
     def opened(self, error: LittoralError | None) -> None:
         """See BridgeHost."""

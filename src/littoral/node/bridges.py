@@ -2,20 +2,18 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from littoral.core.disk import Disk
 from littoral.core.errors import LittoralError
-from littoral.core.resources import Node
 from littoral.core.resources.mqtt_bridge import MqttBridge
 from littoral.core.tasks import Tasks
 from littoral.iot.bridge_names import PREFIX, is_bridge
 from littoral.iot.bridge_session import BridgeSession
+from littoral.iot.bridge_terms import BridgeCounters
 from littoral.node.bridge_memory import BridgeMemory
 from littoral.node.bridge_metrics import bridge_metrics
 from littoral.node.bridge_run import BridgeParts, BridgeRun
-from littoral.node.document_watch import DocumentWatch
 from littoral.node.mqtt_messages import BridgeState
 from littoral.telemetry.metrics import Family
 
@@ -35,15 +33,16 @@ class Bridges:
         """Have these bridges and no others. One that is as it was goes on; one that is different begins anew, and what waits in its
         session stays; that of one that is gone goes with it."""
         configs = {each.name: each for each in wanted}
+        counters = {name: run.counters for name, (run, _) in self._running.items()}
         for name, (run, task) in list(self._running.items()):
             if configs.get(name) != run.config:
                 task.cancel()
-                run.stop(forget=name not in configs)
+                run.stop(forget=name not in configs or _session(configs[name]) != _session(run.config))
                 del self._running[name]
         self._forget_others(set(configs))
         for name, config in configs.items():
             if name not in self._running:
-                run = BridgeRun(config, self._parts)
+                run = BridgeRun(config, self._parts, counters.get(name) or BridgeCounters())
                 self._running[name] = run, self._tasks.start(run.run(), f"bridge {name}")
 
     def states(self) -> list[BridgeState]:
@@ -75,9 +74,13 @@ class Bridges:
                 parts.warn(str(error))
 
 
-def bridges_of(hub: "Hub", disk: Disk, tasks: Tasks, document: Path | None, seen: str) -> Bridges:
-    """Those of a node, begun. document: the file that describes it, which is looked at again; it may be another one than at the node's
-    start, when `seen` was said of it (see ChangedFile)."""
+def _session(config: MqttBridge) -> tuple[str, str | None]:
+    """Whose session it is at the other broker."""
+    return config.address, config.client_id
+
+
+def bridges_of(hub: "Hub", disk: Disk, tasks: Tasks) -> Bridges:
+    """Those of a node; none of them has begun."""
     parts = BridgeParts(
         hub.name,
         hub.store.lineage,
@@ -90,13 +93,4 @@ def bridges_of(hub: "Hub", disk: Disk, tasks: Tasks, document: Path | None, seen
     bridges = Bridges(parts, tasks)
     hub.mqtt_api.bridges = bridges.states
     hub.metrics.add(bridges.families)
-
-    def take(node: Node) -> None:
-        bridges.apply(node.spec.mqtt.bridges)
-
-    watch = None if document is None else DocumentWatch(document, hub.name, take, hub.warn, seen)
-    if watch is None or not watch.look():
-        take(hub.config)
-    if watch is not None:
-        tasks.start(watch.run(), "document")
     return bridges

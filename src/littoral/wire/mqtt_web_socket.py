@@ -24,6 +24,7 @@ SUBPROTOCOL = "mqtt"
 _UNSUPPORTED_DATA = 1003
 _PROTOCOL_ERROR = 1002
 _GOING_AWAY = 1001
+_BAD_REQUEST = b"HTTP/1.1 400 \r\ncontent-length: 0\r\n\r\n"
 
 
 class Received(NamedTuple):
@@ -47,6 +48,8 @@ class MqttWebSocket:
         self._origins = origins
         self._connection = WSConnection(ConnectionType.SERVER)
         self._is_open = False
+        self._has_ended = False
+        """Whether what comes is not looked at any more."""
 
     @property
     def is_open(self) -> bool:
@@ -55,6 +58,8 @@ class MqttWebSocket:
 
     def receive(self, data: bytes) -> Received:
         """Take bytes from the client."""
+        if self._has_ended:
+            return Received(ended=True)
         data_parts: list[bytes] = []
         answers: list[bytes] = []
         ended = False
@@ -68,14 +73,11 @@ class MqttWebSocket:
                 answers.append(answer)
                 if ended:
                     break
-        except RemoteProtocolError as error:
+        except (RemoteProtocolError, UnicodeDecodeError) as error:
             ended = True
-            if self._is_open:
-                answers.append(self.close(_PROTOCOL_ERROR))
-            elif error.event_hint is not None:
-                answers.append(self._connection.send(error.event_hint))
+            answers.append(self._refusal(error))
         if ended:
-            self._is_open = False
+            self._is_open, self._has_ended = False, True
         return Received(b"".join(data_parts), b"".join(answers), ended)
 
     def frame(self, data: bytes) -> bytes:
@@ -89,10 +91,20 @@ class MqttWebSocket:
         self._is_open = False
         return self._connection.send(CloseConnection(code=code))
 
+    def _refusal(self, error: RemoteProtocolError | UnicodeDecodeError) -> bytes:
+        """The last bytes for who breaks the protocol."""
+        if self._is_open:
+            return self.close(_PROTOCOL_ERROR)
+        if isinstance(error, UnicodeDecodeError):
+            return _BAD_REQUEST  # Header fields that are no text: wsproto decodes them without a look.
+        return b"" if error.event_hint is None else self._connection.send(error.event_hint)
+
     def _answer(self, event: Event) -> tuple[bytes, bool]:
         """What is sent for an event, and whether it was the last one."""
         if isinstance(event, Request):
             return self._judge(event)
+        if isinstance(event, Ping) and not self._is_open:
+            return b"", False  # We have said goodbye: nothing may follow (RFC 6455, section 5.5.1).
         if isinstance(event, Ping):
             return self._connection.send(event.response()), False
         if isinstance(event, TextMessage):

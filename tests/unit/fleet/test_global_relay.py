@@ -104,6 +104,16 @@ def test_what_this_node_published_does_not_come_back():
     region(story)
 
 
+def test_what_stays_retained_at_the_parent_is_no_news_to_a_node_that_has_not_heard_of_it():
+    """It may have it from a snapshot, or have come later."""
+
+    async def story(eu: Region) -> None:
+        await eu.above(msgspec.msgpack.encode(Travelling("plant-b", 3, published(retain=True), keep=True, stays=True)))
+        assert eu.taken == []
+
+    region(story)
+
+
 def test_a_node_whose_disk_was_replaced_counts_anew():
     async def story(eu: Region) -> None:
         await eu.below(0, published(b"0"), published(b"1"))

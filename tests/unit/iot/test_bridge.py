@@ -117,6 +117,56 @@ async def test_what_an_earlier_document_wanted_is_taken_back():
     assert list(session_of(world).grants) == ["new"]
 
 
+@pytest.mark.parametrize("level", [MQTT_3_1_1, MQTT_5])
+def test_in_3_1_1_only_what_is_missing_is_subscribed_to_as_retained_messages_come_with_each_subscribe(level):
+    @run
+    async def story():
+        world = World(at_once=True)
+        topics = [topic("a", here="", there=""), topic("b", here="", there="")]
+        await begun(world, *topics)
+        first = Other(world, topics[0], level=level)
+        await first.joins()
+        assert first.subscribed == ({"a": 2} if level == MQTT_3_1_1 else {})
+        first.bridge.lost("")
+        known = {"known": first.remembered[-1], "subscribed": first.subscribed}
+        for present in (True, False):
+            again = Other(world, *topics, level=level, **known)
+            again.bridge.begin()
+            again.bridge_connect()
+            again.sends(mqtt.ConnAck(present))
+            await turn()
+            [asked] = again.takes()
+            expected = ["b"] if present and level == MQTT_3_1_1 else ["a", "b"]
+            assert [each.filter for each in asked.subscriptions] == expected
+            again.bridge.lost("")
+
+    story()
+
+
+@run
+async def test_in_3_1_1_what_was_refused_or_is_wanted_otherwise_is_subscribed_to_again():
+    world = World(at_once=True)
+    await begun(world)
+    other = Other(world, topic("a", there=""), topic("b", there=""), level=MQTT_3_1_1)
+    other.bridge.begin()
+    other.bridge_connect()
+    other.sends(mqtt.ConnAck(False))
+    await turn()
+    other.takes()
+    other.sends(mqtt.SubAck(SUBSCRIBE_ID, (ReasonCode.GRANTED_QOS_2, ReasonCode.UNSPECIFIED_ERROR)))
+    assert other.subscribed == {"a": 2}
+    other.bridge.lost("")
+    topics = [topic("a", qos=1, there=""), topic("b", there="")]
+    again = Other(world, *topics, level=MQTT_3_1_1, known=frozenset("ab"), subscribed=other.subscribed)
+    again.bridge.begin()
+    again.bridge_connect()
+    again.sends(mqtt.ConnAck(True))
+    await turn()
+    [asked] = again.takes()
+    assert [(each.filter, each.qos) for each in asked.subscriptions] == [("a", 1), ("b", 2)]
+    assert again.subscribed == {}
+
+
 @run
 async def test_nothing_is_subscribed_to_that_a_restart_would_not_know_of():
     world = World(at_once=True)
@@ -181,6 +231,75 @@ async def test_a_broker_that_takes_less_qos_is_not_sent_more():
     other.bridge.begin()
     other.sends(mqtt.ConnAck(False, properties=mqtt.Properties(maximum_qos=1)))
     assert "QoS 1 at most" in str(other.ended)
+
+
+@pytest.mark.parametrize("most", [0, 1])
+def test_what_waits_since_a_document_that_wanted_more_goes_over_at_what_the_other_broker_takes(most):
+    @run
+    async def story():
+        world = World(at_once=True)
+        await begun(world)
+        world.client("c").sends(publish("plant/a", b"1", 1), publish("plant/a", b"2", 2, qos=2))
+        await turn()
+        other = Other(world, topic(qos=most))
+        await other.joins(maximum_qos=most)
+        ids = (1, 2) if most else (None, None)
+        await other.gets(*(publish("site/a", b"%d" % (at + 1), ids[at]) for at in range(2)))
+        if most:
+            assert waiting(world) == 2
+            other.sends(mqtt.PubAck(1), mqtt.PubAck(2))
+        await other.gets()
+        assert (waiting(world), other.ended) == (0, [])
+        world.client("c").sends(publish("plant/a", b"3", 1))
+        await other.gets(publish("site/a", b"3", 3 if most else None))
+
+    story()
+
+
+@run
+async def test_a_broker_of_3_1_1_that_is_asked_in_5_says_so_in_its_own_words():
+    world = World(at_once=True)
+    await begun(world)
+    other = Other(world)
+    other.bridge.begin()
+    other.bridge_connect()
+    other.sends(b"\x20\x02\0\x01")
+    [error] = other.ended
+    assert "unsupported protocol version. Set `version` to one that the other broker speaks" in str(error)
+    assert other.bridge.is_unknown
+
+
+@run
+async def test_what_a_session_took_that_the_other_broker_lost_is_released_here_and_what_it_takes_then_there():
+    """There are brokers that close the connection for a PUBREL that they do not know, and would with each."""
+    world, other = await site()
+    world.client("c").sends(publish("plant/a", b"1", 7, qos=2))
+    await other.gets(publish("site/a", b"1", 1, qos=2))
+    other.sends(mqtt.PubRec(1))
+    await other.gets(mqtt.PubRel(1))
+    other.bridge.lost("")
+    again = Other(world)
+    await again.joins(session_present=False)
+    await again.gets()
+    assert waiting(world) == 0
+    world.client("c").sends(publish("plant/a", b"2", 8, qos=2))
+    await again.gets(publish("site/a", b"2", 2, qos=2))
+    again.sends(mqtt.PubRec(2))
+    await again.gets(mqtt.PubRel(2))
+
+
+@run
+async def test_what_another_broker_took_at_qos_2_is_not_released_at_one_that_does_not_know_that():
+    world, other = await site()
+    world.client("c").sends(publish("plant/a", b"1", 7, qos=2))
+    await other.gets(publish("site/a", b"1", 1, qos=2))
+    other.sends(mqtt.PubRec(1))
+    await other.gets(mqtt.PubRel(1))
+    other.bridge.lost("")
+    again = Other(world, topic(qos=1))
+    await again.joins(maximum_qos=1)
+    await again.gets()
+    assert waiting(world) == 0
 
 
 @run
@@ -457,6 +576,19 @@ def test_a_message_that_is_too_large_here_does_not_hold_up_those_behind_it(qos):
 
 
 @run
+async def test_a_message_that_breaks_a_rule_of_mqtt_does_not_hold_up_those_behind_it():
+    world, other = await site()
+    subscriber = world.subscriber("plant/#", name="s")
+    other.sends(b"\x34\x0d\0\x06site/a\0\x09\x02\x01\x07", publish("site/a", b"2"))
+    await other.gets(mqtt.PubRec(9))
+    other.sends(mqtt.PubRel(9))
+    await other.gets(mqtt.PubComp(9))
+    subscriber.gets(publish("plant/a", b"2"))
+    assert (other.counters.dropped, other.ended) == (1, [])
+    assert not world.limits.reached["mqtt-packet-bytes"]
+
+
+@run
 async def test_a_message_of_no_topic_of_the_bridge_is_acknowledged_and_dropped():
     _, other = await site()
     other.sends(publish("elsewhere", b"1", 9))
@@ -470,7 +602,8 @@ async def test_a_payload_that_is_not_the_text_it_says_goes_as_bytes():
     subscriber = world.subscriber5("plant/#", name="s")
     other.sends(mqtt.Publish("site/a", b"\xff", properties=mqtt.Properties(payload_format=1)))
     await turn()
-    subscriber.gets(publish("plant/a", b"\xff"))
+    marked = mqtt.Properties(user=(("littoral-fetched", NODE),))
+    subscriber.gets(publish("plant/a", b"\xff", properties=marked))
 
 
 @run
@@ -523,11 +656,46 @@ async def test_a_short_keep_alive_of_this_broker_does_not_end_a_quiet_bridge():
 
 
 @run
+async def test_a_connection_that_is_not_read_for_long_is_kept_alive():
+    _, other = await site()
+    other.bridge.pause_far(paused=True)
+    for _ in range(3):
+        for _ in range(46):
+            other.world.clock.advance(seconds=1)
+            other.bridge.tick()
+        await other.gets(mqtt.PingReq())
+    assert other.ended == []
+
+
+@run
+async def test_a_disk_of_this_node_that_does_not_answer_is_not_laid_at_the_other_brokers_door():
+    world = World(at_once=True)
+    await begun(world)
+    other = Other(world)
+    other.bridge.begin()
+    other.bridge_connect()
+    other.sends(mqtt.ConnAck(False))
+    world.clock.advance(seconds=11)
+    other.bridge.tick()
+    assert "this node's broker does not answer" in str(other.ended)
+
+
+@run
 async def test_a_bridge_that_is_no_more_leaves_no_session_there():
     _, other = await site()
     other.bridge.stop(forget=True)
     await other.gets(mqtt.Disconnect(properties=mqtt.Properties(session_expiry_s=0)))
     assert other.ended == [None]
+
+
+@run
+async def test_in_3_1_1_where_a_session_cannot_be_ended_nothing_is_left_to_wait_in_it():
+    _, other = await site(level=MQTT_3_1_1)
+    other.bridge.stop(forget=True)
+    await other.gets(mqtt.Unsubscribe(SUBSCRIBE_ID, ("site/#",)), mqtt.Disconnect())
+    _, other = await site(level=MQTT_3_1_1)
+    other.bridge.stop()
+    await other.gets(mqtt.Disconnect())
 
 
 @run

@@ -2,7 +2,7 @@
 
 from littoral.core.limits import Limits
 from littoral.core.resources.mqtt_bridge import MqttBridgeTopic
-from littoral.iot.bridge_hops import goes_round, passed_on
+from littoral.iot.bridge_hops import sent_on, was_here, was_sent
 from littoral.iot.bridge_topics import BridgeTopics
 from littoral.wire import mqtt
 from littoral.wire.mqtt import NO_PROPERTIES
@@ -56,12 +56,13 @@ def test_messages_may_return_where_both_directions_have_topics_in_common_there()
 
 
 def test_a_message_that_was_here_before_goes_round_and_so_does_one_that_passed_too_many():
-    once = passed_on(mqtt.Properties(user=(("k", "v"),)), "a")
-    twice = passed_on(once, "b")
+    once = sent_on(mqtt.Properties(user=(("k", "v"),)), "a")
+    twice = sent_on(once, "b")
     assert twice.user == (("k", "v"), ("littoral-hop", "a"), ("littoral-hop", "b"))
-    assert goes_round(twice, "a", Limits())
-    assert not goes_round(twice, "c", Limits({"mqtt-bridge-hops": 2}))
-    assert not goes_round(NO_PROPERTIES, "a", Limits())
+    assert was_here(twice, "a", Limits())
+    assert not was_here(twice, "c", Limits({"mqtt-bridge-hops": 2}))
+    assert not was_here(NO_PROPERTIES, "a", Limits())
     limits = Limits({"mqtt-bridge-hops": 1})
-    assert goes_round(twice, "c", limits)
+    assert was_here(twice, "c", limits)
     assert limits.reached["mqtt-bridge-hops"] == 1
+    assert was_sent(twice, "b", Limits())

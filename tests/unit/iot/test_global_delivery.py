@@ -163,3 +163,19 @@ def test_a_retained_message_of_this_node_takes_the_place_of_an_earlier_one_that_
         assert plant.reader.payloads == [b"theirs", b"newest", b"last"]
 
     play(seed, story)
+
+
+def test_a_retained_message_of_this_node_is_not_lost_to_an_earlier_one_that_comes_with_it(seed: int):
+    async def story(plant: Plant) -> None:
+        broker = plant.node.running.broker
+        plant.reader.publish("orders/1", b"ours", 1, retain=True)
+        await plant.tree.until(lambda: plant.reader.idle)
+        await plant.come(
+            come(0, b"theirs", retain=True, keep=True),
+            come(0, b"ours", origin="plant", retain=True, keep=True),
+            come(1, b"last"),
+        )
+        await plant.tree.until(lambda: b"last" in plant.reader.payloads)
+        assert broker.retained.match("orders/1")[0].payload == b"ours"
+
+    play(seed, story)

@@ -15,8 +15,14 @@ KEEP_ALIVE_LEAST_MS, KEEP_ALIVE_MOST_MS = 5000, 65_535_000
 def check_bridges(path: Path, bridges: Sequence[MqttBridge]) -> Iterator[Mistake]:
     """Of a Node's `spec.mqtt.bridges`."""
     yield from repeated(path, (each.name for each in bridges), "name")
+    sessions: dict[tuple[str, str], int] = {}
     for index, bridge in enumerate(bridges):
         yield from _bridge((*path, index), bridge)
+        if bridge.client_id is not None:
+            first = sessions.setdefault((bridge.address, bridge.client_id), index)
+            if first != index:
+                where = f'"{bridge.client_id[:80]}" at {bridge.address[:80]} is already in element {first}'
+                yield (*path, index, "clientId"), f"{where}; the other broker would end one for the other"
 
 
 def _bridge(path: Path, bridge: MqttBridge) -> Iterator[Mistake]:
@@ -30,6 +36,8 @@ def _bridge(path: Path, bridge: MqttBridge) -> Iterator[Mistake]:
         )
     if bridge.password_file is not None and bridge.username is None:
         yield (*path, "passwordFile"), "a password goes with a user name; set `username`"
+    if bridge.tls is not None and bridge.tls.server_name is not None and not is_host(bridge.tls.server_name):
+        yield (*path, "tls", "serverName"), f'found "{bridge.tls.server_name[:80]}"; it is a host name or an IP address'
     mistakes = list(duration((*path, "keepAlive"), bridge.keep_alive, KEEP_ALIVE_LEAST_MS))
     if not mistakes and parse_duration_ms(bridge.keep_alive) > KEEP_ALIVE_MOST_MS:
         mistakes = [((*path, "keepAlive"), f'found "{bridge.keep_alive}"; at most 65535s is allowed')]

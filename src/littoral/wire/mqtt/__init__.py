@@ -6,7 +6,7 @@ that was broken. Functions take the protocol level of the connection: 4 for 3.1.
 
 from littoral.wire.mqtt.body import Body
 from littoral.wire.mqtt.decode import decode, header
-from littoral.wire.mqtt.encode import encode, publish_frame
+from littoral.wire.mqtt.encode import encode, publish_frame, publish_head
 from littoral.wire.mqtt.errors import RemoteProtocolError, UnsupportedLevel
 from littoral.wire.mqtt.names import check_filter, check_topic, split_shared
 from littoral.wire.mqtt.packets import (
@@ -72,6 +72,7 @@ __all__ = [
     "encode",
     "header",
     "publish_frame",
+    "publish_head",
     "read_properties",
     "split_shared",
     "write_properties",

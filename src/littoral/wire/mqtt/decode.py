@@ -8,7 +8,7 @@ from littoral.wire.mqtt import rules
 from littoral.wire.mqtt.body import Body
 from littoral.wire.mqtt.errors import RemoteProtocolError, UnsupportedLevel
 from littoral.wire.mqtt.names import SHARE_PREFIX, check_filter, check_topic
-from littoral.wire.mqtt.packets import MQTT_3_1_1, MQTT_5, Packet
+from littoral.wire.mqtt.packets import BRIDGE_BIT, MQTT_3_1_1, MQTT_5, Packet
 from littoral.wire.mqtt.properties import NO_PROPERTIES, Properties
 from littoral.wire.mqtt.property_codec import WILL, read_properties
 from littoral.wire.mqtt.reasons import ReasonCode
@@ -70,8 +70,11 @@ def _will(body: Body, flags: int) -> p.Will | None:
 
 def _connect(body: Body) -> p.Connect:
     name = body.binary()
-    level = body.byte()
-    if (name == b"MQTT" and level not in (MQTT_3_1_1, MQTT_5)) or (name == b"MQIsdp" and level == 3):
+    said = body.byte()
+    level = said & ~BRIDGE_BIT
+    is_bridge = said == MQTT_3_1_1 | BRIDGE_BIT
+    known = is_bridge or said in (MQTT_3_1_1, MQTT_5)
+    if (name == b"MQTT" and not known) or (name == b"MQIsdp" and level == 3):
         raise UnsupportedLevel(level)
     if name != b"MQTT":
         message = "the protocol name is not MQTT"
@@ -88,7 +91,7 @@ def _connect(body: Body) -> p.Connect:
     will = _will(body, flags)
     username = body.string("the user name") if flags & 0x80 else None
     password = body.binary() if flags & 0x40 else None
-    return p.Connect(client_id, bool(flags & 2), keep_alive_s, will, username, password, level, properties)
+    return p.Connect(client_id, bool(flags & 2), keep_alive_s, will, username, password, level, properties, is_bridge)
 
 
 def _connack(body: Body) -> p.ConnAck:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from littoral.wire.mqtt import packets as p
-from littoral.wire.mqtt.packets import MQTT_3_1_1, MQTT_5, Packet
+from littoral.wire.mqtt.packets import BRIDGE_BIT, MQTT_3_1_1, MQTT_5, Packet
 from littoral.wire.mqtt.properties import NO_PROPERTIES, Properties
 from littoral.wire.mqtt.property_codec import binary, string, variable_integer, write_properties
 from littoral.wire.mqtt.reasons import ReasonCode
@@ -12,7 +12,8 @@ from littoral.wire.mqtt.return_codes import return_code
 
 REMAINING_LENGTH_MOST = 268_435_455
 """Four bytes of seven bits (section 2.2.3 of 3.1.1, 1.5.5 of 5)."""
-_BRIDGE_BIT = 0x80
+_SHORT_PUBLISH = tuple(bytes((p.PUBLISH << 4, length)) for length in range(128))
+"""How a QoS 0 PUBLISH begins, by its length. Looked up, a frame costs a tenth of what encoding its length does."""
 
 
 def _framed(first: int, body: bytes) -> bytes:
@@ -36,10 +37,17 @@ def _reasoned(reason: ReasonCode, properties: Properties, level: int) -> bytes:
     return bytes((reason,)) if properties is NO_PROPERTIES else bytes((reason,)) + write_properties(properties)
 
 
-def publish_frame(topic: bytes, payload: bytes, *, retain: bool = False, level: int = MQTT_3_1_1) -> bytes:
-    """A QoS 0 PUBLISH without properties, from bytes that are known to be a valid topic."""
-    head = binary(topic) if level == MQTT_3_1_1 else binary(topic) + b"\0"
-    return _framed(p.PUBLISH << 4 | retain, head + payload)
+def publish_head(topic: bytes, level: int = MQTT_3_1_1) -> bytes:
+    """What a QoS 0 PUBLISH without properties has between its length and its payload, from bytes that are known to be a valid topic."""
+    return binary(topic) if level == MQTT_3_1_1 else binary(topic) + b"\0"
+
+
+def publish_frame(head: bytes, payload: bytes) -> bytes:
+    """A QoS 0 PUBLISH without properties. head: of `publish_head`."""
+    length = len(head) + len(payload)
+    if length < len(_SHORT_PUBLISH):
+        return _SHORT_PUBLISH[length] + head + payload
+    return _framed(p.PUBLISH << 4, head + payload)
 
 
 def _publish(packet: p.Publish, level: int) -> bytes:
@@ -62,7 +70,7 @@ def _connect(packet: p.Connect) -> bytes:
     if packet.password is not None:
         flags |= 0x40
         payload += binary(packet.password)
-    level_byte = level | _BRIDGE_BIT if packet.is_bridge else level
+    level_byte = level | BRIDGE_BIT if packet.is_bridge else level
     head = b"\x00\x04MQTT" + bytes((level_byte, flags)) + packet.keep_alive_s.to_bytes(2, "big")
     return _framed(p.CONNECT << 4, head + _properties(packet.properties, level) + payload)
 

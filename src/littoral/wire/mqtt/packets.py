@@ -11,6 +11,8 @@ PINGREQ, PINGRESP, DISCONNECT, AUTH = 12, 13, 14, 15
 
 MQTT_3_1_1, MQTT_5 = 4, 5
 """Protocol levels: what CONNECT calls the versions."""
+BRIDGE_BIT = 0x80
+"""Of the level in a CONNECT of MQTT 3.1.1: see Connect.is_bridge."""
 
 
 class _Packet(Struct, frozen=True, gc=False):

@@ -32,6 +32,14 @@ INVALID = {
         node(f"{{name: a, address: 'b:1', {TOPICS}}}, {{name: a, address: 'b:2', {TOPICS}}}"),
         'spec.mqtt.bridges[1]: the name "a" is already in element 0',
     ),
+    "one session for two": (
+        node(f"{{name: a, address: 'b:1', clientId: c, {TOPICS}}}, {{name: b, address: 'b:1', clientId: c, {TOPICS}}}"),
+        'spec.mqtt.bridges[1].clientId: "c" at b:1 is already in element 0',
+    ),
+    "server name": (
+        bridge("tls: {serverName: .b}"),
+        'spec.mqtt.bridges[0].tls.serverName: found ".b"; it is a host name',
+    ),
     "port": (bridge(address="b:0"), 'spec.mqtt.bridges[0].address: found "b:0"; it is "host:port" of the other broker'),
     "password in the clear": (
         bridge("username: u, passwordFile: /p"),

@@ -262,7 +262,12 @@ def test_a_malformed_packet_is_refused_with_the_rule_it_breaks(level, rule, firs
 
 @pytest.mark.parametrize(
     ("body", "level"),
-    [(b"\x00\x06MQIsdp\x03\x02\0\0\0\0", 3), (b"\x00\x04MQTT\x06\x02\0\0\0\0", 6), (b"\x00\x04MQTT\x84", 0x84)],
+    [
+        (b"\x00\x06MQIsdp\x03\x02\0\0\0\0", 3),
+        (b"\x00\x04MQTT\x06\x02\0\0\0\0", 6),
+        (b"\x00\x04MQTT\x85", 5),
+        (b"\x00\x06MQIsdp\x83", 3),
+    ],
 )
 def test_mqtt_3_1_2_2_another_version_is_told_from_bytes_that_are_none(body, level):
     with pytest.raises(mqtt.UnsupportedLevel) as caught:
