@@ -59,6 +59,10 @@ soak: $(VENV) $(DEBIAN) ## Disturb real processes, disks, clocks and links for a
 soak-web: $(VENV) ## Kill gateways at random under mixed traffic for a while (MINUTES=10; ARGS="--seed 7")
 	@$(BIN)/python -m tests.soak.web --minutes $(MINUTES) $(ARGS)
 
+.PHONY: soak-mqtt
+soak-mqtt: $(VENV) $(DEBIAN) ## Kill MQTT brokers as often as can be under clients of all kinds (MINUTES=10; ARGS="--bridge --seed 7")
+	@$(BIN)/python -m tests.soak.mqtt --minutes $(MINUTES) $(ARGS)
+
 .PHONY: fuzz
 fuzz: $(VENV) ## Look for bytes that a parser does not bear (make fuzz TARGET=chunked_body SECONDS=600)
 	@$(BIN)/pip install --quiet atheris

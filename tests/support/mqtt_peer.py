@@ -14,6 +14,8 @@ WAY_S = 0.001
 """What a packet takes from one end to the other. Virtual."""
 PACKET_MOST_BYTES = 1 << 20
 SUBSCRIBE_ID = 65_535
+REFUSED = 0x80
+"""From here on, reasons are errors."""
 WINDOW = 8
 """Publishes that wait for their acknowledgement at a time."""
 
@@ -112,6 +114,8 @@ class Peer:
         self.way: Way | None = None
         self.open = False
         self.subscribed = not filters
+        self.acknowledges = True
+        """Whether it acknowledges what it receives at QoS 1."""
         self._known = False
         self._waiting: list[mqtt.Publish] = []
         self._sent: dict[int, mqtt.Publish | mqtt.PubRel] = {}
@@ -181,6 +185,8 @@ class Peer:
         match packet:
             case mqtt.ConnAck():
                 self._connected(packet)
+            case mqtt.PubAck() | mqtt.PubRec() if packet.reason >= REFUSED:
+                self.faults.append(f"{self.client_id} was sent {packet}")
             case mqtt.SubAck():
                 self.subscribed = True
             case mqtt.Publish():
@@ -223,7 +229,8 @@ class Peer:
             self.received.append(packet)
         elif packet.qos == 1:
             self.received.append(packet)
-            self._put(mqtt.PubAck(packet.packet_id))
+            if self.acknowledges:
+                self._put(mqtt.PubAck(packet.packet_id))
         else:
             if packet.packet_id not in self._held:
                 self._held.add(packet.packet_id)

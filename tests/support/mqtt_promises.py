@@ -29,8 +29,20 @@ def check_promises(publishers: Sequence[Peer], subscribers: Sequence[Peer]) -> N
             if count > 1
         ]
         assert twice == [], f"{subscriber.client_id} got these twice at QoS 2"
+        _check_flags(publishers, subscriber)
         for publisher in publishers:
             _check_order(publisher, subscriber)
+
+
+def _check_flags(publishers: Sequence[Peer], subscriber: Peer) -> None:
+    """What comes again at QoS 1 says so [MQTT-3.3.1-1]: of messages that were published at QoS 2, of which there is one each."""
+    once = {payload for each in publishers for payload, qos in each.published.items() if qos == 2}
+    seen: set[bytes] = set()
+    for each in subscriber.received:
+        # A retained message that a subscription begins with is another one.
+        if each.qos == 1 and each.payload in once and not each.retain:
+            assert each.duplicate or each.payload not in seen, f"{subscriber.client_id} got {each} again, without DUP"
+            seen.add(each.payload)
 
 
 def _check_order(publisher: Peer, subscriber: Peer) -> None:

@@ -180,3 +180,50 @@ def test_the_will_of_a_session_that_ends_with_its_connection_is_published_though
         assert watcher.payloads == [b"it is gone"], "once"
 
     play(story, device, watcher)
+
+
+@pytest.mark.parametrize("clean", [True, False])
+def test_a_will_is_published_though_its_client_is_back_as_soon_as_the_node_that_crashed(*, clean: bool):
+    first, second = (mqtt.Will("wills", payload, 1, retain=False) for payload in (b"gone", b"gone again"))
+    device, watcher = Peer("device", 4, will=first, clean=clean), Peer("watcher", 4, "wills")
+
+    async def story(site: MqttSite) -> None:
+        await site.until(lambda: device.open and watcher.subscribed)
+        device.will = second
+        site.sim.cut_power()
+        await site.until(lambda: not device.open)
+        await site.until(lambda: device.open)
+        site.sim.cut_power()
+        await site.until(lambda: set(watcher.payloads) == {b"gone", b"gone again"})
+
+    play(story, device, watcher)
+
+
+@pytest.mark.parametrize("level", [4, 5])
+def test_what_may_have_been_sent_before_a_restart_says_so_and_nothing_else_does(level: int):
+    writer, reader = Peer("writer", 4), Peer("reader", level, "t", qos=1)
+    reader.acknowledges = False
+
+    async def comes(site: MqttSite, *payloads: bytes) -> list[bool]:
+        reader.received.clear()
+        site.come(reader)
+        await site.until(lambda: reader.payloads == list(payloads))
+        return [each.duplicate for each in reader.received]
+
+    async def story(site: MqttSite) -> None:
+        writer.publish("t", b"sent", 1)
+        await site.until(lambda: reader.payloads == [b"sent"] and writer.idle)
+        site.away.add(reader)
+        site.sim.cut_power()
+        writer.publish("t", b"queued", 1)
+        await site.until(lambda: writer.idle)
+        await site.wait(0.5)
+        site.sim.cut_power()
+        assert await comes(site, b"sent", b"queued") == [True, False]
+        site.leave(reader)
+        writer.publish("t", b"last", 1)
+        await site.until(lambda: writer.idle)
+        site.sim.cut_power()
+        assert await comes(site, b"sent", b"queued", b"last") == [True, True, False]
+
+    play(story, writer, reader)
