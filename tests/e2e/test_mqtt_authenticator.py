@@ -9,7 +9,7 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from littoral.core.resources import App
-from littoral.core.resources.model import AppSpec
+from littoral.core.resources.app import AppSpec
 from littoral.core.resources.mqtt import Mqtt
 from littoral.core.resources.mqtt_authenticator import MqttAuthenticator
 from littoral.core.resources.part import Metadata, RouteMatch

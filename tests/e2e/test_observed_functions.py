@@ -45,7 +45,8 @@ def test_calls_and_exceptions_of_an_app_are_counted_and_shown(
         node.start()
         littoral(node, capsys, "deploy", str(tmp_path))
         url = node.url("gateway")
-        assert [call(f"{url}/{path}").status for path in ("", "", "?tea", "?milk")] == [200, 200, 500, 500]
+        answers = [call(f"{url}/{path}") for path in ("", "", "?tea", "?milk")]
+        assert [each.status for each in answers] == [200, 200, 500, 500], f"{answers[0].body!r}\n{node.log()}"
 
         def counted() -> dict[str, object]:
             (line,) = json.loads(littoral(node, capsys, "top", "--once", "--json", "--interval", "1"))

@@ -62,6 +62,23 @@ class TestCa:
         )
         return Pair(_pem(certificate), private)
 
+    def revokes(self, *pairs: Pair, overdue: bool = False, delta: bool = False) -> bytes:
+        """Its list of these certificates, as PEM."""
+        now = datetime.datetime.now(datetime.UTC)
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(self._name)
+            .last_update(now - 2 * DAY)
+            .next_update(now - DAY if overdue else now + DAY)
+        )
+        for each in pairs:
+            serial = x509.load_pem_x509_certificate(each.certificate).serial_number
+            gone = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now - DAY).build()
+            builder = builder.add_revoked_certificate(gone)
+        if delta:
+            builder = builder.add_extension(x509.DeltaCRLIndicator(1), critical=True)
+        return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
 
 def _name(name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])

@@ -143,6 +143,7 @@ class FunctionNode:
     tls: GatewayTls | None = None
     access_log: AccessLog | None = None
     country_header: str = ""
+    geo_databases: list[str] = field(default_factory=list)
     functions_as_root: bool = True
     """False: where the tests run as root, the zygote does not. It is put into a user namespace in which it is nobody."""
 
@@ -252,6 +253,7 @@ class FunctionNode:
             self.origins,
             access_log=self.access_log,
             country_header=self.country_header,
+            geo_databases=self.geo_databases,
         )
 
     def route(self, name: str, spec: RouteSpec, origin: OriginSpec | None = None) -> None:

@@ -16,6 +16,18 @@ from tests.support.fakes import FakeClock
 CONNACK = mqtt.ConnAck(False)
 
 
+def packets_of(data, level):
+    """Whole packets from bytes."""
+    position, found = 0, []
+    while position < len(data):
+        head = mqtt.header(data, position, 1 << 28, level)
+        assert head is not None, data
+        body, following = head
+        found.append(mqtt.decode(data[position], data[body:following], level))
+        position = following
+    return found
+
+
 class FakeIntake:
     """Folds into a list; stores when told to, or at once."""
 
@@ -67,14 +79,8 @@ class Client:
 
     def takes(self):
         """What came, as packets."""
-        data, self.received, position, found = self.received, b"", 0, []
-        while position < len(data):
-            head = mqtt.header(data, position, 1 << 28, self.level)
-            assert head is not None, data
-            body, following = head
-            found.append(mqtt.decode(data[position], data[body:following], self.level))
-            position = following
-        return found
+        data, self.received = self.received, b""
+        return packets_of(data, self.level)
 
     @property
     def closed(self):
@@ -167,10 +173,12 @@ class HeldStore:
         self.writes = []
         """Changes, records and the future of each write."""
         self.lates = []
+        self.kept = []
+        """What a restart finds."""
         self._session = self._message = 0
 
     def load(self):
-        return []
+        return self.kept
 
     def load_retained(self):
         return []

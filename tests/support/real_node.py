@@ -42,6 +42,11 @@ class Reply(msgspec.Struct, frozen=True):
         return json.loads(self.body)
 
 
+def _only_files(folder: str, names: list[str]) -> set[str]:
+    """Sockets cannot be copied."""
+    return {name for name in names if (Path(folder) / name).is_socket()}
+
+
 def until(condition: Callable[[], object], what: Callable[[], str] = lambda: "") -> None:
     """Wait until `condition` holds."""
     deadline_s = time.monotonic() + DEADLINE_S
@@ -159,6 +164,11 @@ class RealNode:
             self.process.terminate()
             self.process.wait(DEADLINE_S)
         self.process = None
+
+    def keep(self, folder: Path) -> None:
+        """Copy its directory and its log to where they outlive it."""
+        shutil.copytree(self.data_dir, folder / "data", ignore=_only_files)
+        shutil.copy(self._home / "log", folder / "log")
 
     def kill_hub(self) -> None:
         """kill -9; the supervisor starts it again."""

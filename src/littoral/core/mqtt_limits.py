@@ -122,6 +122,27 @@ MQTT_LOGIN_CACHE = _limit(
     "drop-oldest",
     "of such an app that are remembered for `ttl`, by a keyed hash of what was asked",
 )
+MQTT_LOGIN_HASHES = _limit(
+    "mqtt-login-hashes",
+    2,
+    "passwords",
+    "wait",
+    "checked at a time, at a lower priority than the hub's other work: each takes 19 MiB and some 50 ms of a core",
+)
+MQTT_LOGIN_WAITING = _limit(
+    "mqtt-login-waiting",
+    200,
+    "passwords",
+    "reject",
+    "that wait to be checked: whoever knows none may send many; one more client is told that the server is busy",
+)
+MQTT_CONNECT_BYTES = _limit(
+    "mqtt-connect-bytes",
+    32 * KIB,
+    "bytes",
+    "close",
+    "of a packet before the client is let in, its will included: it is held in memory for whoever says that it will send it",
+)
 MQTT_CONNECTION_RATE = _limit(
     "mqtt-connection-rate",
     2000,

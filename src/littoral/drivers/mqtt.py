@@ -9,7 +9,7 @@ second looks at all.
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from littoral.core.limits import Limits
 from littoral.core.mqtt_limits import MQTT_CONNECTIONS
@@ -17,6 +17,9 @@ from littoral.iot.access import Arrival
 from littoral.iot.broker import Broker
 from littoral.iot.outbox import Outbox
 from littoral.iot.rates import ConnectionRate
+
+if TYPE_CHECKING:
+    from littoral.security.revocation import CertificateMark
 
 SWEEP_S = 1.0
 _HIGH_WATER_BYTES = 64 * 1024
@@ -64,9 +67,9 @@ class MqttListener:
         listening: socket.socket,
         client: "Callable[[MqttListener], MqttClient] | None" = None,
         name: str = "mqtt",
-    ) -> None:
-        """Accept clients on a socket that is bound and listening already. client: makes what carries each of them; None for
-        MQTT as it is. name: see Arrival.listener."""
+    ) -> Acceptor:
+        """Accept clients on a socket that is bound and listening already, until what is returned is removed. client: makes what
+        carries each of them; None for MQTT as it is. name: see Arrival.listener."""
         make, rate = client or PlainClient, self.rate()
 
         def come() -> MqttClient:
@@ -74,13 +77,21 @@ class MqttListener:
             made.came_to, made.rate = name, rate
             return made
 
-        self._servers.append(await self._loop.create_server(come, sock=listening))
+        server = await self._loop.create_server(come, sock=listening)
+        self._servers.append(server)
         self._begin()
+        return server
 
     def add(self, acceptor: Acceptor) -> None:
         """Something else accepts clients, and is stopped with this."""
         self._acceptors.append(acceptor)
         self._begin()
+
+    def remove(self, acceptor: Acceptor) -> None:
+        """Take no more clients by this way; those that came by it stay."""
+        self._servers = [each for each in self._servers if each is not acceptor]
+        self._acceptors = [each for each in self._acceptors if each is not acceptor]
+        acceptor.close()
 
     async def stop(self) -> None:
         """Accept no more, and close every connection after what it has to be sent."""
@@ -142,6 +153,8 @@ class MqttClient(asyncio.Protocol):
     """See Arrival.listener."""
     subject = ""
     """See Arrival.subject."""
+    mark: "CertificateMark | None" = None
+    """Of its certificate, where those may be revoked."""
     rate: ConnectionRate | None = None
     """By which it has to wait; None where it has waited already."""
 

@@ -12,6 +12,7 @@ from littoral.drivers.mqtt import MqttClient, MqttListener
 from littoral.drivers.web_handshake import TlsAcceptor, TlsTerms
 from littoral.drivers.web_host import Refused, Ticked
 from littoral.security.certificate_user import certificate_subject
+from littoral.security.revocation import CertificateMark
 
 _SHUTDOWN_S = 2.0
 """In which a client has to say that it has ended, too; its MQTT has ended already."""
@@ -26,13 +27,16 @@ class MqttTls:
         self,
         listening: socket.socket,
         listener: MqttListener,
-        context: ssl.SSLContext,
+        context: Callable[[], ssl.SSLContext],
         client: MakeClient,
         user_of: Callable[[bytes], str | None],
         name: str = "",
+        refuses: Callable[[CertificateMark], bool] | None = None,
     ) -> None:
-        """listening: is closed with this. client: makes what carries each client, by the user that its certificate names.
-        user_of: says who that is, of a certificate in DER. name: see Arrival.listener."""
+        """listening: is closed with this. context: asked at each handshake. client: makes what carries each client, by the user that
+        its certificate names. user_of: says who that is, of a certificate in DER. name: see Arrival.listener. refuses: says whether a
+        certificate is revoked; None: none ever is."""
+        self._refuses = refuses
         self._listener = listener
         self._client = client
         self._user_of = user_of
@@ -74,8 +78,20 @@ class MqttTls:
         """See HandshakeHost."""
         self.closed(connection)
         shown = transport.get_extra_info("ssl_object").getpeercert(binary_form=True)
-        client = self._client(self._listener, self._user_of(shown) if shown else None)
-        client.came_to, client.subject = self._name, certificate_subject(shown) if shown else ""
+        try:
+            user, subject = (self._user_of(shown), certificate_subject(shown)) if shown else (None, "")
+            mark = CertificateMark.of(shown) if shown and self._refuses is not None else None
+        except ValueError:
+            # Its CA has signed it, and OpenSSL has read it: what it says in a part that only we look at is malformed.
+            self.refused("malformed")
+            transport.abort()
+            return
+        if mark is not None and self._refuses is not None and self._refuses(mark):
+            self.refused("malformed")
+            transport.abort()
+            return
+        client = self._client(self._listener, user)
+        client.came_to, client.subject, client.mark = self._name, subject, mark
         transport.set_protocol(client)
         client.connection_made(transport)
 

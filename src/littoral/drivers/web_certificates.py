@@ -1,5 +1,6 @@
 """What a TLS listener shows: the certificate with the name that was asked for."""
 
+import os
 import ssl
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,6 +29,9 @@ class ClientTrust(Struct, frozen=True):
     """PEM: who signs them."""
     required: bool
     """Whether a client without one is turned away."""
+    revoked: bytes | None = None
+    """Revocation lists, PEM; they have to be there for each CA between a certificate and the root, and good now. Empty: no certificate
+    is good. None: nobody asks for any."""
 
 
 class WebCertificates:
@@ -48,12 +52,26 @@ class WebCertificates:
         self._by_name: dict[str, ssl.SSLContext] = {}
         self._default = self._load(files)
         # Sockets are made from this one, and keep it: session tickets stay good whatever is shown.
-        self.context = self._new_context(files[0])
-        self.context.sni_callback = self._choose
+        self.context = self._new_front(files)
 
-    def replace(self, files: Sequence[CertificateFiles]) -> None:
-        """Show these to who connects from now on; open connections go on. Raises StartupError, and then changes nothing."""
-        self._default = self._load(files)
+    def replace(self, files: Sequence[CertificateFiles], clients: ClientTrust | None = None) -> None:
+        """Show these to who connects from now on; open connections go on. clients: which certificates are taken; None: as before.
+        Raises StartupError, and then changes nothing."""
+        before, self._clients = self._clients, clients or self._clients
+        try:
+            default = self._load(files)
+            if self._clients is not None:
+                # TLS 1.2 resumes what this context remembers, and does not look at the certificate again.
+                self.context = self._new_front(files)
+        except StartupError:
+            self._clients = before
+            raise
+        self._default = default
+
+    def _new_front(self, files: Sequence[CertificateFiles]) -> ssl.SSLContext:
+        context = self._new_context(files[0])
+        context.sni_callback = self._choose
+        return context
 
     def _load(self, files: Sequence[CertificateFiles]) -> ssl.SSLContext:
         if not files:
@@ -93,11 +111,25 @@ class WebCertificates:
         # Who resumes a session is not looked at again.
         context.num_tickets = 0
         context.options |= ssl.OP_NO_TICKET
+        if clients.revoked is not None:
+            context.verify_flags |= ssl.VERIFY_CRL_CHECK_CHAIN
+            _add_lists(context, clients.revoked)
 
     def _choose(self, connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
         asked = (name or "").lower().rstrip(".")
         found = self._by_name.get(asked) or self._by_name.get(f"*.{asked.partition('.')[2]}")
         connection.context = found or self._default
+
+
+def _add_lists(context: ssl.SSLContext, pem: bytes) -> None:
+    """What `ssl` reads from files only. From a file of ours in memory: theirs may be another one by now, or have certificates in it,
+    which would be trusted."""
+    if not pem:
+        return
+    with os.fdopen(os.memfd_create("revocation lists"), "wb") as file:
+        file.write(pem)
+        file.flush()
+        context.load_verify_locations(f"/proc/self/fd/{file.fileno()}")
 
 
 def _names(files: CertificateFiles) -> list[str]:

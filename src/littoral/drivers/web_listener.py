@@ -84,7 +84,8 @@ class WebListener:
             self._server = await loop.create_server(lambda: Http1Connection(self), sock=listening)
         else:
             limits = self._limits
-            terms = TlsTerms(self._tls.context, limits[GATEWAY_HANDSHAKE_S], limits[GATEWAY_LINGER_S])
+            tls = self._tls
+            terms = TlsTerms(lambda: tls.context, limits[GATEWAY_HANDSHAKE_S], limits[GATEWAY_LINGER_S])
             self._server = TlsAcceptor(listening, self, terms)
 
     async def stop(self, grace_s: float, idle_s: float = 0.0) -> bool:

@@ -16,14 +16,14 @@ from littoral.core.limits import Limits
 from littoral.core.mqtt_limits import MQTT_TOPICS
 from littoral.core.order import Order
 from littoral.core.tasks import Tasks
-from littoral.iot.access import NOWHERE, Access
+from littoral.iot.access import NOWHERE, Access, Client
 from littoral.iot.broker_counters import BrokerCounters, BrokerStatistics
 from littoral.iot.channel import Channel
 from littoral.iot.connection import Connection
 from littoral.iot.endings import KICKED, SHUTDOWN, TAKEOVER
 from littoral.iot.fast_path import FastPath
 from littoral.iot.global_records import Way
-from littoral.iot.handshake import Handshake
+from littoral.iot.handshake import Handshake, Refusal
 from littoral.iot.message import Message
 from littoral.iot.rates import Rates
 from littoral.iot.retained import Retained
@@ -38,10 +38,12 @@ from littoral.iot.topic_values import TopicValues
 from littoral.iot.volatile_sessions import VolatileSessions
 from littoral.iot.watch import Watch
 from littoral.wire import mqtt
-from littoral.wire.mqtt import MQTT_3_1_1, MQTT_5, NO_PROPERTIES
+from littoral.wire.mqtt import MQTT_3_1_1, MQTT_5, NO_PROPERTIES, ReasonCode
 
 SYSTEM_INTERVAL_S = 10.0
 """How often the topics under $SYS are published; mosquitto's interval."""
+_PLACED_PER_SWEEP = 4096
+"""Retained messages of before a restart that nobody has asked for yet: some 10 ms."""
 
 
 class Broker:
@@ -104,8 +106,7 @@ class Broker:
         with uncollected():
             for kept in self.writes.store.load():
                 self.sessions.restore(kept)
-            for message in self.writes.store.load_retained():
-                self.retained.put(message)
+            self.retained.restore(self.writes.store.load_retained())
 
     # --- For the driver
 
@@ -123,6 +124,7 @@ class Broker:
         for connection in list(self._connections):
             connection.sweep(now_s)
         self.values.refill()
+        self.retained.place(_PLACED_PER_SWEEP)
         self.sessions.sweep(now_s)
         if now_s >= self._system_due_s:
             self._system_due_s = now_s + SYSTEM_INTERVAL_S
@@ -188,6 +190,11 @@ class Broker:
         owner.close(KICKED, "an operator ended it")
         return True
 
+    def end(self, is_meant: Callable[[Channel], bool], reason: str, message: str) -> None:
+        """Close the connections whose channels are meant. reason, message: see Connection.close."""
+        for connection in [each for each in self._connections if is_meant(each.channel)]:
+            connection.close(reason, message)
+
     def routes_changed(self) -> None:
         """Rules are different now: work out routes anew."""
         self.routes.clear()
@@ -215,6 +222,11 @@ class Broker:
             return self._fast[level]
         return FastPath(level, self._fast[level].shapes)
 
+    def forget(self, path: FastPath | None) -> None:
+        """A path of one connection's own is not used any more."""
+        if path is not None:
+            self._own_paths.pop(path, None)
+
     def learned(self, path: FastPath) -> None:
         """A path of one connection's own holds folds: they go when subscribers, rules or rights change."""
         self._own_paths[path] = None
@@ -234,6 +246,15 @@ class Broker:
             route.cached = True
         return route
 
+    def check_takeover(self, client: Client) -> None:
+        """Raises Refusal where another user is connected with the same client identifier: whoever may connect could cut off, under
+        their names, all who are here. Who has no user name is nobody in particular, and makes room."""
+        session = self.sessions.get(client.client_id)
+        if session is None or not session.attached or session.presence is None:
+            return
+        if session.presence.username not in (None, client.username):
+            raise Refusal(ReasonCode.NOT_AUTHORIZED, "another user is connected with its client identifier")
+
     def attach(self, connection: Connection, handshake: Handshake, changes: list[Change]) -> tuple[Session, bool]:
         """The session for `connection`, and whether it was there before [MQTT-3.2.2-2]. Another connection of the same
         client is closed [MQTT-3.1.4-3]."""
@@ -241,22 +262,32 @@ class Broker:
         old = self.sessions.get(client_id)
         if old is not None and (owner := self._owners.get(old)) is not None:
             owner.close(TAKEOVER, "another connection uses its client identifier")
-        session, present = self.sessions.attach(handshake.connect, client_id, changes)
         came = handshake.client
+        session, present = self.sessions.attach(handshake.connect, client_id, changes, came.username)
         session.presence = Presence(came.username, came.arrival.address, came.arrival.listener, self.clock.wall_ms())
         # By which way it came is of interest while it connects: memory for each connection is not to be had for it.
         arrival = NOWHERE if handshake.connect.properties.authentication_method is None else handshake.client.arrival
         handshake.client = msgspec.structs.replace(handshake.client, client_id=client_id, arrival=arrival)
+        if present:
+            self.keep_to_rights(session, handshake.client, changes)
         self._owners[session] = connection
         return session, present
+
+    def keep_to_rights(self, session: Session, client: Client, changes: list[Change]) -> None:
+        """Take back the subscriptions that `client` may not make now, with what waits for it by them. They may be of somebody else,
+        or of a time when it was allowed."""
+
+        def is_allowed(topic_filter: str) -> bool:
+            return self.access.may_subscribe(client, mqtt.split_shared(topic_filter)[1]) is True
+
+        self.sessions.restrict(session, is_allowed, changes)
 
     def detach(self, connection: Connection, reason: str, dropped: int, *, goodbye: bool) -> None:
         """`connection` is closed. Its session goes with it, or waits for the client. goodbye: without its will."""
         del self._connections[connection]
         self.counters.closed[reason] = self.counters.closed.get(reason, 0) + 1
         self.counters.dropped += dropped
-        if connection.own_path is not None:
-            self._own_paths.pop(connection.own_path, None)
+        self.forget(connection.own_path)
         session = connection.session
         if session is not None:
             del self._owners[session]

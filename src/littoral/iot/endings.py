@@ -9,6 +9,8 @@ SEND_QUEUE = "send-queue"
 STORE_FAILED = "store-failed"
 KICKED = "kicked"
 EXPIRED = "login-expired"
+REVOKED = "certificate-revoked"
+LISTENER = "listener"
 MESSAGE_RATE = "message-rate"
 
 CLOSING_REASONS = {
@@ -18,6 +20,8 @@ CLOSING_REASONS = {
     SEND_QUEUE: ReasonCode.QUOTA_EXCEEDED,
     STORE_FAILED: ReasonCode.SERVER_BUSY,
     EXPIRED: ReasonCode.MAXIMUM_CONNECT_TIME,
+    REVOKED: ReasonCode.NOT_AUTHORIZED,
+    LISTENER: ReasonCode.ADMINISTRATIVE_ACTION,
     MESSAGE_RATE: ReasonCode.MESSAGE_RATE_TOO_HIGH,
     KICKED: ReasonCode.ADMINISTRATIVE_ACTION,
 }

@@ -67,6 +67,13 @@ class Inbound:
         self._restricted = broker.access.restricts(client)
         self.fast = broker.fast_path(client.level, own=self._restricted)
 
+    def take_rights(self, client: Client) -> None:
+        """The same client may do something else from now on."""
+        self._broker.forget(self.own_path)
+        self._client = client
+        self._restricted = self._broker.access.restricts(client)
+        self.fast = self._broker.fast_path(client.level, own=self._restricted)
+
     def read_is_over(self) -> None:
         """What comes from now on arrived later."""
         self._arrived_ms = 0

@@ -1,5 +1,6 @@
 """From CONNECT to CONNACK: a connection gets its session."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from enum import Enum
@@ -38,7 +39,7 @@ class State(Enum):
 class Joining:
     """What a connection does before it is open; and later, where the client proves anew who it is."""
 
-    __slots__ = ("_acks", "_broker", "_certified", "_connection", "_handshake", "_out", "arrival")
+    __slots__ = ("_acks", "_broker", "_certified", "_connection", "_handshake", "_out", "_waiting", "arrival")
 
     def __init__(
         self, connection: "Connection", broker: "Broker", certified: str | None, out: Outbound, acks: Acks
@@ -50,6 +51,7 @@ class Joining:
         self._out = out
         self._acks = acks
         self._handshake: Handshake | None = None
+        self._waiting: asyncio.Task[None] | None = None
         self.arrival = NOWHERE
 
     @property
@@ -105,16 +107,24 @@ class Joining:
 
     def _wait(self, answer: Awaitable[object], then: Callable[[object], None]) -> None:
         self._connection.block()
-        self._broker.tasks.start(self._wait_for(answer, then), "mqtt authentication")
+        self._waiting = self._broker.tasks.start(self._wait_for(answer, then), "mqtt authentication")
+
+    def abandon(self) -> None:
+        """The connection has ended: what is still asked for it is of no use."""
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.cancel()
 
     async def _wait_for(self, answer: Awaitable[object], then: Callable[[object], None]) -> None:
         connection = self._connection
         try:
             found = await answer
         except Exception:
+            self._waiting = None
             log.exception("cannot check the credentials of MQTT client %r", self.client_id)
             self._refuse(Refusal(ReasonCode.SERVER_UNAVAILABLE, "its credentials cannot be checked now"))
             return
+        self._waiting = None
         if connection.state is State.CLOSED:
             return
         then(found)
@@ -129,12 +139,19 @@ class Joining:
         connect = handshake.connect
         connection.until_s = handshake.until_s
         if connection.state is State.OPEN:
+            session = connection.session
+            assert session is not None, connection.state
+            if session.presence is None or session.presence.username != handshake.client.username:
+                self._refuse(Refusal(ReasonCode.NOT_AUTHORIZED, "it proved to be another user than it was"))
+                return
+            connection.proved_anew(handshake.client)
             method = connect.properties.authentication_method
             properties = Properties(authentication_method=method, authentication_data=data)
             self._out.answer(mqtt.Auth(ReasonCode.SUCCESS, properties))
             return
         try:
             handshake.check_will()
+            self._broker.check_takeover(handshake.client)
             self._check_room(connect, data)
         except Refusal as refusal:
             self._refuse(refusal)
@@ -166,7 +183,8 @@ class Joining:
             return
         assert handshake is not None, session
         client = handshake.client
-        subscribing = Subscribing(self._broker, client, session, self._out, self._acks)
+        is_bridge = handshake.connect.is_bridge
+        subscribing = Subscribing(self._broker, client, session, self._out, self._acks, is_bridge=is_bridge)
         connection.open(Inbound(self._broker, client, session, self._out, self._acks), subscribing)
         if handshake.connect.properties.authentication_method is None:
             self._handshake = None

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from littoral.core.clock import Clock
 from littoral.core.limits import Limits
 from littoral.core.mqtt_limits import MQTT_SESSIONS
+from littoral.core.resources.topic_filters import topic_matches
 from littoral.iot.bridge_names import is_bridge
 from littoral.iot.broker_counters import BrokerCounters
 from littoral.iot.deadlines import Deadlines
@@ -33,7 +34,7 @@ from littoral.iot.session_store import (
 from littoral.iot.session_writes import SessionWrites
 from littoral.iot.subscriptions import Subscriptions
 from littoral.iot.terms import Grant
-from littoral.wire.mqtt import MQTT_3_1_1, NEVER_S, Connect
+from littoral.wire.mqtt import MQTT_3_1_1, NEVER_S, Connect, split_shared
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +65,8 @@ class Sessions:
         self._by_client: dict[str, Session] = {}
         self._ends: Deadlines[Session] = Deadlines()
         self._wills: Deadlines[Session] = Deadlines()
+        self._left_wills: dict[str, Session] = {}
+        """Wills of the time before a restart, by client, until it is back or they are published."""
         self.subscriptions = Subscriptions()
 
     def __len__(self) -> int:
@@ -90,6 +93,9 @@ class Sessions:
         if kept.unfinished:
             session.walks = dict.fromkeys(sorted(kept.unfinished))
         away_ms = now_ms if kept.away_ms is None else min(kept.away_ms, now_ms)
+        if kept.away_ms is None and kept.expiry_s:
+            # What is queued from now on was not sent, whatever was before: the disk is to know that after the next restart.
+            self._writes.later([self._away(session, now_ms)])
         if kept.expiry_s != NEVER_S:
             session.ends_s = now_s + (away_ms - now_ms) / 1000 + kept.expiry_s
             self._ends.add(session.ends_s, session)
@@ -99,18 +105,30 @@ class Sessions:
             wait_s = min(kept.will.delay_s, kept.expiry_s) if due_ms is None else (due_ms - now_ms) / 1000
             session.will_due_s = now_s + wait_s
             self._wills.add(session.will_due_s, session)
+            self._left_wills[kept.client_id] = session
+
+    def _away(self, session: Session, now_ms: int) -> KeepSession:
+        """The client is away since `now_ms`."""
+        sent_before = session.deliveries.sent_before
+        return KeepSession(session.number, session.client_id, session.level, session.expiry_s, now_ms, sent_before)
 
     def _session(self, client_id: str, number: int) -> Session:
         return Session(client_id, number, self._limits, self._writes, reject_new=self._reject_new)
 
     # --- Begin and end
 
-    def attach(self, connect: Connect, client_id: str, changes: list[Change]) -> tuple[Session, bool]:
+    def attach(
+        self, connect: Connect, client_id: str, changes: list[Change], username: str | None = None
+    ) -> tuple[Session, bool]:
         """The session of a client that connects, and whether it was there before [MQTT-3.2.2-2]; no other connection has it.
-        What has to be on disk before CONNACK is added to `changes`."""
+        What has to be on disk before CONNACK is added to `changes`. username: whose it is. The session of another user ends: what
+        waits in it is not for this one."""
+        # A will that a crash has made due is published before its client has another: with that one, the disk forgets it.
+        if (left := self._left_wills.pop(client_id, None)) is not None:
+            self._publish_due(left, self._clock.monotonic_s())
         old = self._by_client.get(client_id)
         assert old is None or not old.attached, client_id
-        if old is not None and connect.clean_start:
+        if old is not None and (connect.clean_start or _is_anothers(old, username)):
             self.end(old, changes)
             old = None
         expiry_s = _expiry_s(connect)
@@ -164,7 +182,7 @@ class Sessions:
             session.ends_s = now_s + session.expiry_s
             self._ends.add(session.ends_s, session)
         if session.number:
-            changes.append(KeepSession(session.number, session.client_id, session.level, session.expiry_s, now_ms))
+            changes.append(self._away(session, now_ms))
         if session.will is not None:
             self._will_waits(session, now_s, now_ms, changes)
         self._writes.write_aside("that a client has left", changes)
@@ -191,15 +209,20 @@ class Sessions:
         """To be called about every second: publish the wills that are due, and end the sessions whose time is up."""
         changes: list[Change] = []
         for session in self._wills.due(now_s):
-            will = session.will
-            if will is None or session.will_due_s is None or session.will_due_s > now_s:
-                continue
-            session.will, session.will_due_s = None, None
-            self._publish_will(will, [EndWill(session.number)] if session.number else [])
+            self._left_wills.pop(session.client_id, None)
+            self._publish_due(session, now_s)
         for session in self._ends.due(now_s):
             if session.ends_s is not None and session.ends_s <= now_s and not session.ended:
                 self.end(session, changes)
         self._writes.write_aside("the end of sessions", changes)
+
+    def _publish_due(self, session: Session, now_s: float) -> None:
+        """Publish the will of a session, if it is due."""
+        will = session.will
+        if will is None or session.will_due_s is None or session.will_due_s > now_s:
+            return
+        session.will, session.will_due_s = None, None
+        self._publish_will(will, [EndWill(session.number)] if session.number else [])
 
     def _will_waits(self, session: Session, now_s: float, now_ms: int, changes: list[Change]) -> None:
         will = session.will
@@ -246,6 +269,20 @@ class Sessions:
             changes.append(EndSubscription(session.number, topic_filter))
         return True
 
+    def restrict(self, session: Session, is_allowed: Callable[[str], bool], changes: list[Change]) -> None:
+        """Take back the subscriptions that are not allowed, and withdraw what no other one is for."""
+        denied = [each for each in session.grants if not is_allowed(each)]
+        if not denied:
+            return
+        log.warning("MQTT client %r may not subscribe any more to %r", session.client_id, denied[:10])
+        for each in denied:
+            session.stop_walk(each)
+            self.unsubscribe(session, each, changes)
+        left = [split_shared(each)[1] for each in session.grants]
+        for delivery in session.deliveries.all():
+            if not any(topic_matches(each, delivery.message.topic) for each in left):
+                session.deliveries.withdraw(delivery, changes)
+
     def _take_back(self, session: Session, topic_filter: str) -> None:
         self.subscriptions.remove(session, topic_filter)
         self._routes_changed(topic_filter)
@@ -264,6 +301,11 @@ class Sessions:
             plan.share(other, grant, delivery.group, self._writes.store, changes)
             self._writes.write_aside("a message of a shared subscription", changes)
             plan.run()
+
+
+def _is_anothers(session: Session, username: str | None) -> bool:
+    """Whether another user had it last, as far as that is known: it is not after a restart."""
+    return session.presence is not None and session.presence.username != username
 
 
 def _expiry_s(connect: Connect) -> int:

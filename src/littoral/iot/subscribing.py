@@ -3,6 +3,8 @@
 from collections import deque
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from littoral.core.mqtt_limits import MQTT_SUBSCRIPTIONS
 from littoral.iot.access import Client
 from littoral.iot.acks import Acks
@@ -13,7 +15,7 @@ from littoral.iot.session import Session
 from littoral.iot.session_store import Change
 from littoral.iot.terms import Grant
 from littoral.wire import mqtt
-from littoral.wire.mqtt import ReasonCode, RemoteProtocolError
+from littoral.wire.mqtt import ReasonCode, RemoteProtocolError, Subscription
 
 if TYPE_CHECKING:
     from littoral.iot.broker import Broker
@@ -22,10 +24,14 @@ if TYPE_CHECKING:
 class Subscribing:
     """Grants what a client asks for, or says why not, filter by filter."""
 
-    __slots__ = ("_acks", "_backlog", "_broker", "_client", "_out", "_session", "_slices")
+    __slots__ = ("_acks", "_backlog", "_broker", "_client", "_is_bridge", "_out", "_session", "_slices")
 
-    def __init__(self, broker: "Broker", client: Client, session: Session, out: Outbound, acks: Acks) -> None:
+    def __init__(
+        self, broker: "Broker", client: Client, session: Session, out: Outbound, acks: Acks, *, is_bridge: bool
+    ) -> None:
+        """is_bridge: see Connect.is_bridge."""
         self._broker = broker
+        self._is_bridge = is_bridge
         self._client = client
         self._session = session
         self._out = out
@@ -35,6 +41,16 @@ class Subscribing:
         there are none."""
         self._slices: RetainedSlices | None = None
         """None for a client that never subscribed."""
+
+    def take_rights(self, client: Client) -> None:
+        """The same client may do something else from now on; what it may not subscribe to any more is taken back."""
+        self._client = client
+        changes: list[Change] = []
+        self._broker.keep_to_rights(self._session, client, changes)
+        if self._backlog:
+            left = self._session.grants
+            self._backlog = deque(each for each in self._backlog if each[0] in left) or None
+        self._acks.change(changes)
 
     def subscribe(self, packet: mqtt.Subscribe) -> None:
         """Answered once the subscriptions are on disk; then come the retained messages."""
@@ -47,7 +63,7 @@ class Subscribing:
             reasons.append(ReasonCode(asked.qos) if reason is None else reason)
             if reason is not None:
                 continue
-            grant = Grant(asked, identifier)
+            grant = Grant(_for_bridge(asked) if self._is_bridge else asked, identifier)
             self._session.stop_walk(asked.filter)
             new = self._broker.sessions.subscribe(self._session, grant, changes)
             shared = mqtt.split_shared(asked.filter)[0] is not None
@@ -128,3 +144,10 @@ class Subscribing:
         reasons = tuple(ReasonCode.SUCCESS if each else ReasonCode.NO_SUBSCRIPTION_EXISTED for each in gone)
         self._acks.answer(self._out.encoded(mqtt.UnsubAck(packet.packet_id, reasons)))
         self._acks.change(changes)
+
+
+def _for_bridge(asked: Subscription) -> Subscription:
+    """What a broker that is a client means by its subscription. Others share with it what they publish themselves, too."""
+    if mqtt.split_shared(asked.filter)[0] is not None:
+        return asked
+    return structs.replace(asked, no_local=True, retain_as_published=True)

@@ -1,8 +1,12 @@
-"""The document that a node was started with, while the node runs: its bridges follow it."""
+"""The document that a node was started with, while the node runs: its bridges and MQTT listeners follow it."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
 
 from littoral.core.errors import LittoralError
 from littoral.core.limits import RESOURCE_FILE_BYTES
@@ -10,6 +14,8 @@ from littoral.core.resources import Node
 from littoral.drivers.changed_file import ChangedFile
 
 LOOK_S = 2.0
+_FOLLOWED: Mapping[str, Any] = {"bridges": [], "listeners": []}
+"""Of `spec.mqtt`, what is taken up while the node runs."""
 
 
 class DocumentWatch:
@@ -49,3 +55,15 @@ class DocumentWatch:
             return False
         self._take(found)
         return True
+
+
+def waits_for_a_start(before: Node, now: Node) -> list[str]:
+    """What of a document takes effect only when the node is started again: paths of the parts that are different now."""
+
+    def differing(one: Struct, other: Struct) -> list[str]:
+        fields = zip(one.__struct_fields__, one.__struct_encode_fields__, strict=True)
+        return [shown for name, shown in fields if getattr(one, name) != getattr(other, name)]
+
+    spec = [f"spec.{each}" for each in differing(before.spec, now.spec) if each != "mqtt"]
+    mqtt, mqtt_now = (msgspec.structs.replace(each.spec.mqtt, **_FOLLOWED) for each in (before, now))
+    return spec + [f"spec.mqtt.{each}" for each in differing(mqtt, mqtt_now)]

@@ -11,8 +11,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import sys
-import traceback
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
@@ -26,6 +24,7 @@ from littoral.core.limits import Limits
 from littoral.core.resources.web import GatewayTls
 from littoral.core.tasks import Tasks
 from littoral.drivers.clock import SystemClock
+from littoral.drivers.geo_databases import GeoDatabases
 from littoral.drivers.origin_transport import HttpOriginTransport
 from littoral.drivers.random import SystemRandom
 from littoral.drivers.web_listener import WebListener
@@ -33,6 +32,7 @@ from littoral.functions.calls.client import FunctionRequest
 from littoral.functions.inline.inline import InlineClients
 from littoral.gateway.app_asking import AppAsked, AppAsking, AppStream, Registrar
 from littoral.gateway.cache.memory import MemoryTier
+from littoral.gateway.exchange import Answering, Exchange, Later
 from littoral.gateway.gateway import Gateway
 from littoral.gateway.routes import RouteTable
 from littoral.gateway.tracing import TraceAsk, Tracer, TraceReport
@@ -45,24 +45,18 @@ from littoral.node.gateway_disk import GatewayDisk
 from littoral.node.gateway_handlers import GatewayHandlers
 from littoral.node.gateway_routes import cache_name
 from littoral.node.gateway_watches import DIRECTORY, GatewayWatches
+from littoral.node.process_log import log, log_fault
 from littoral.node.relay_gateway import GatewayNeighbours, stop_both
 from littoral.node.rollover import READY_OPTION
+from littoral.wire.client_facts import located
+from littoral.wire.told_fields import ToldFields
 
 STOP_GRACE_S = 10.0
 """How long open requests may take when the process is told to end."""
 LEAVE_IDLE_S = 5.0
 """For so long a process that is replaced leaves connections open on which nothing is asked."""
-
-
-def log(text: str) -> None:
-    """To standard error, which the supervisor collects."""
-    sys.stderr.write(text.rstrip() + "\n")
-    sys.stderr.flush()
-
-
-def log_fault(error: BaseException) -> None:
-    """A fault of ours: the process goes on, and the log says what happened."""
-    log("".join(traceback.format_exception(error)))
+LOOK_S = 5.0
+"""Between two looks whether a geo database is another file than before."""
 
 
 class GatewayProcess:
@@ -98,6 +92,8 @@ class GatewayProcess:
             asyncio.to_thread,
         )
         self._control.functions = self._functions
+        self._geo = GeoDatabases(log)
+        self._databases: list[str] = []
         self._tracer = Tracer(self._gateway.serve, clock, index)
         self._watches = GatewayWatches(run_dir.parent / DIRECTORY, index, clock, log)
         meters = self._gateway.meters
@@ -124,7 +120,8 @@ class GatewayProcess:
         if self._certificates is not None:
             shown = self._certificates.shown
             self._tasks.start(self._certificates.keep(log), "certificates")
-        self._listener = WebListener(descriptor, self._gateway.serve, self._limits, shown)
+        self._listener = WebListener(descriptor, self._serve, self._limits, shown)
+        self._tasks.start(self._keep_databases(), "geo databases")
         await self._listener.start()
         keep_for_life()
         if ready is not None:
@@ -139,6 +136,7 @@ class GatewayProcess:
             await self._disk.tier.close()
         await self._tasks.stop()
         await self._transport.aclose()
+        self._geo.close()
         await asyncio.to_thread(self._watches.close)
 
     async def _leave(self, listener: WebListener) -> None:
@@ -163,7 +161,21 @@ class GatewayProcess:
         handlers = self._handlers.configure(config, self._limits)
         self._gateway.configure(RouteTable(config.routes), handlers, self._watches.configure(config, self._limits))
         self._gateway.name = cache_name(config.node)
+        self._databases = config.geo_databases
+        self._geo.use(self._databases)
         self._neighbours.configure(config, self._limits)
+
+    def _serve(self, exchange: Exchange) -> Answering | Later | None:
+        """What clients ask; not what gateways of child nodes do, which know better where theirs are."""
+        if self._databases:
+            exchange.fields = located(exchange.fields, self._geo.fields_of(exchange.client))
+        return self._gateway.serve(exchange)
+
+    async def _keep_databases(self) -> None:
+        """Take those that have been put in the place of others."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            self._geo.use(self._databases)
 
     def _report(self) -> GatewayReport:
         meters = self._gateway.meters
@@ -196,7 +208,13 @@ class GatewayProcess:
         return await self._functions.call(app, request)
 
     def _ask(
-        self, app: str, method: str, url: str, headers: list[tuple[str, str]], request_id: str, who: AppAsking
+        self,
+        app: str,
+        method: str,
+        url: str,
+        headers: list[tuple[str, str]] | ToldFields,
+        request_id: str,
+        who: AppAsking,
     ) -> AppAsked:
         return self._functions.ask(app, FunctionRequest(method, url, headers, b"", request_id), who)
 

@@ -203,7 +203,7 @@ class Hub:
             clock, random = seams.clock, seams.random
             self.authenticator = AppAuthenticator(spec.authenticator, clock, random, self.limits, self.warn)
             self.metrics.add(self.authenticator.families)
-        others = MqttAccess(spec, seams.random, seams.clock, self.warn, self.authenticator)
+        others = MqttAccess(spec, seams.random, seams.clock, self.warn, self.authenticator, self.limits)
         access = BridgeAccess(others, self.bridge_pass_word)
         sessions, reject_new = self._mqtt_sessions, spec.full_queue == "reject-new"
         rates = Rates(spec.connection_rate, spec.message_rate)

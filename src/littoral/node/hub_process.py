@@ -37,8 +37,6 @@ from littoral.core.tasks import Tasks
 from littoral.drivers.clock import SystemClock
 from littoral.drivers.disk import LocalDisk, storage_error
 from littoral.drivers.http_server import HttpServer
-from littoral.drivers.listeners import adopt_listener
-from littoral.drivers.mqtt import MqttListener
 from littoral.drivers.problem import unexpected_response
 from littoral.drivers.process import (
     ask_supervisor_for_inference,
@@ -61,17 +59,18 @@ from littoral.functions.worker.exceptions import KIND as EXCEPTION
 from littoral.node.app_figures import FiguresDesk
 from littoral.node.app_purges import AppPurges
 from littoral.node.apps import PlacedApps
-from littoral.node.bridges import bridges_of
 from littoral.node.code_place import code_place, remove_plain_code
 from littoral.node.control_messages import GatewayReport
 from littoral.node.control_server import ControlServer
-from littoral.node.egress_meters import EgressMetrics
+from littoral.node.document_parts import DocumentParts
+from littoral.node.egress_meters import egress_metrics
 from littoral.node.event_parts import EventParts
 from littoral.node.gateway_config import GatewayConfig
 from littoral.node.gateway_metrics import GatewayMetrics
 from littoral.node.gateway_watches import DIRECTORY, log_name
+from littoral.node.handover import OPTION
 from littoral.node.hub import Hub, open_hub
-from littoral.node.inference_meters import InferenceMetrics
+from littoral.node.inference_meters import inference_metrics
 from littoral.node.layout import (
     EXIT_STARTUP,
     JOIN_TOKEN_VARIABLE,
@@ -80,7 +79,6 @@ from littoral.node.layout import (
     read_addresses,
     read_node_file,
 )
-from littoral.node.mqtt_sockets import listener_names
 from littoral.node.placed_routes import PlacedRoutes
 from littoral.node.relay_desk import RelayDesk
 from littoral.node.remote_bindings import remote_bindings
@@ -112,9 +110,17 @@ class HubProcess:
     """Wires one hub to the machine it runs on."""
 
     def __init__(
-        self, data_dir: Path, descriptors: Mapping[str, int], document: Path | None = None, seen: str = ""
+        self,
+        data_dir: Path,
+        descriptors: Mapping[str, int],
+        document: Path | None = None,
+        seen: str = "",
+        handover: int | None = None,
     ) -> None:
-        """document: what the node was started with, which is looked at again; None if it was no file. seen: see ChangedFile."""
+        """document: what the node was started with, which is looked at again; None if it was no file. seen: see ChangedFile.
+        handover: see DocumentParts."""
+        self._handover = handover
+        self._parts: DocumentParts | None = None
         self._document_seen = seen
         self._config: Node = read_node_file(data_dir)
         self._store_key = self._read_store_key()
@@ -151,7 +157,7 @@ class HubProcess:
 
     def addresses(self) -> Mapping[str, str]:
         """See ProcessFacts."""
-        return self._addresses
+        return self._addresses if self._parts is None else self._parts.addresses(self._addresses)
 
     # Life
 
@@ -170,9 +176,11 @@ class HubProcess:
             if functions is not None:
                 await self._start_functions(hub, functions, stack)
             hub.start(self._apps, self._routes)
-            bridges = bridges_of(hub, self._disk, self._tasks, self._document, self._document_seen)
-            stack.push_async_callback(bridges.stop)
+            self._parts = DocumentParts(hub, self._disk, self._tasks, self._descriptors, self._handover)
+            stack.push_async_callback(self._parts.stop)
+            self._parts.follow(self._document, self._document_seen)
             await self._listen(hub, stack)
+            await self._parts.listen()
             keep_for_life()
             _log.info("%s is up: %s", hub.name, ", ".join(f"{name} {at}" for name, at in self._addresses.items()))
             await _first(stopped, hub.failed)
@@ -274,9 +282,9 @@ class HubProcess:
         hub.secrets.apps.arrived = apps.refresh
         metrics = self._gateway_metrics
         hub.metrics.add(metrics.families)
-        egress = EgressMetrics()
+        egress = egress_metrics()
         hub.metrics.add(egress.families)
-        inference = InferenceMetrics()
+        inference = inference_metrics()
         hub.metrics.add(inference.families)
         runtime.inference.start = ask_supervisor_for_inference
         events = EventParts(hub.store, hub.seams.clock, hub.seams.random, self._limits, runtime, _log_fault)
@@ -357,6 +365,7 @@ class HubProcess:
             affinity_key=affinity_key,
             access_log=spec.access_log,
             country_header=spec.country_header.lower(),
+            geo_databases=spec.geo_databases,
         )
 
     def _shown_config(self, relays: RelayDesk) -> GatewayConfig:
@@ -378,23 +387,6 @@ class HubProcess:
             self._servers[name] = server
             await server.start()
             stack.push_async_callback(server.stop)
-        await self._listen_mqtt(hub, stack)
-
-    async def _listen_mqtt(self, hub: Hub, stack: contextlib.AsyncExitStack) -> None:
-        more = listener_names(self._config.spec.mqtt)
-        if "mqtt" not in self._descriptors and not more:
-            return
-        listener = MqttListener(hub.broker)
-        stack.push_async_callback(listener.stop)
-        if "mqtt" in self._descriptors:
-            await listener.start(adopt_listener(self._descriptors["mqtt"]))
-        for name, each in more.items():
-            # TLS and WebSocket take longer to import than the broker, and few nodes listen so.
-            from littoral.node.mqtt_listeners import serve  # noqa: PLC0415
-
-            certificates = await serve(each, adopt_listener(self._descriptors[name]), listener)
-            if certificates is not None:
-                self._tasks.start(certificates.keep(hub.warn), f"certificates of {name}")
 
     def _tls(self, *, mutual: bool) -> TlsFiles:
         root = self._disk.root
@@ -448,11 +440,12 @@ def main() -> int:
     parser.add_argument("--fd", action="append", default=[], metavar="NAME=N", help="inherited listening sockets")
     parser.add_argument("--document", type=Path, help="the file that the node was started with")
     parser.add_argument("--document-seen", default="", help="what was known of it then")
+    parser.add_argument(OPTION, dest="handover", type=int, help="by which the supervisor is given sockets")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     descriptors = {name: int(number) for name, _, number in (each.partition("=") for each in arguments.fd)}
     try:
-        document = arguments.document, arguments.document_seen
+        document = arguments.document, arguments.document_seen, arguments.handover
         process = HubProcess(arguments.data_dir.absolute(), descriptors, *document)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(process.run())

@@ -3,10 +3,18 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import msgspec
+
+from littoral.core.clock import Clock
 from littoral.core.errors import StartupError
 from littoral.core.resources import web
 from littoral.drivers.web_certificates import CertificateFiles, ClientTrust, TlsVersion, WebCertificates
+
+if TYPE_CHECKING:
+    # Gateways have none, and it takes long to import.
+    from littoral.node.revocation_files import RevocationFiles
 
 LOOK_S = 5.0
 """How often files are looked at: whoever renews certificates does it days before it is due."""
@@ -22,32 +30,51 @@ class ListenerCertificates:
         *,
         protocols: Sequence[str] = ("h2", "http/1.1"),
         clients: ClientTrust | None = None,
+        revocation: "RevocationFiles | None" = None,
     ) -> None:
-        """Raises StartupError where a file is missing or wrong."""
+        """revocation: lists of certificates of clients that are good no more. Raises StartupError where a file is missing or wrong."""
         self._files = [CertificateFiles(Path(each.certificate), Path(each.key)) for each in certificates]
         self._paths = [path for each in self._files for path in (each.certificate, each.key)]
         if clients is not None:
             self._paths.append(clients.ca)
+        self._clients = clients
+        self.revocation = revocation
+        if revocation is not None:
+            self._paths += revocation.paths
+        self.revoked: Callable[[], None] = lambda: None
+        """Told when lists were read again."""
         self._seen = self._changes()
-        self.shown = WebCertificates(self._files, minimum, protocols=protocols, clients=clients)
+        self.shown = WebCertificates(self._files, minimum, protocols=protocols, clients=self._trust())
 
-    async def keep(self, log: Callable[[str], None]) -> None:
+    async def keep(self, log: Callable[[str], None], clock: Clock | None = None) -> None:
         """Show what the files hold, until cancelled. log: is told of files that cannot be used, once; what was shown before is
-        shown on."""
+        shown on, but for lists of what was revoked: without them nobody gets in by a certificate. clock: by which lists are overdue."""
         while True:
+            self.look(log, clock)
             await asyncio.sleep(LOOK_S)
-            self.look(log)
 
-    def look(self, log: Callable[[str], None]) -> None:
+    def look(self, log: Callable[[str], None], clock: Clock | None = None) -> None:
         """See whether files have changed."""
-        changes = self._changes()
-        if changes == self._seen:
-            return
-        self._seen = changes
+        if (changes := self._changes()) != self._seen:
+            self._seen = changes
+            self._read_again(log)
+        if self.revocation is not None and clock is not None and (old := self.revocation.overdue(clock.wall_ms())):
+            log(f"{old}. Until it is replaced, nobody gets in by a certificate of that CA")
+
+    def _read_again(self, log: Callable[[str], None]) -> None:
+        if self.revocation is not None and (wrong := self.revocation.read_again()):
+            log(f"{wrong}. Until that is mended, nobody gets in by a certificate")
         try:
-            self.shown.replace(self._files)
+            self.shown.replace(self._files, self._trust())
         except StartupError as error:
             log(f"{error}. What was shown before is shown on")
+        self.revoked()
+
+    def _trust(self) -> ClientTrust | None:
+        """Which certificates are taken now."""
+        if self._clients is None or self.revocation is None:
+            return self._clients
+        return msgspec.structs.replace(self._clients, revoked=self.revocation.pem)
 
     def _changes(self) -> list[tuple[int, int]]:
         """When each file was changed, and how large it is."""

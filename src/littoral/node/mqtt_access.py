@@ -3,12 +3,15 @@
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from littoral.core.clock import Clock
 from littoral.core.errors import LittoralError, Unauthenticated
+from littoral.core.limits import Limits
 from littoral.core.random import Random
 from littoral.core.resources.mqtt import Mqtt, MqttTokens
 from littoral.drivers.changed_file import ChangedFile
-from littoral.iot.access import Client, Exchange, Verdict
+from littoral.iot.access import Client, Exchange, Proved, Refused, Verdict
 from littoral.iot.permissions import Permissions
 from littoral.node.mqtt_authenticator import AppAuthenticator
 from littoral.node.mqtt_login import MqttLogin
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
 
 FILE_BYTES_MOST = 16 << 20
 """Some 100,000 logins: read between two turns of the event loop."""
+KEYS_BYTES_MOST = 1 << 20
+"""Some thousand keys, of which one is enough: each is read between two turns of the event loop, too, and takes longer."""
 
 
 class MqttAccess:
@@ -32,13 +37,15 @@ class MqttAccess:
         clock: Clock,
         warn: Callable[[str], None],
         authenticator: AppAuthenticator | None = None,
+        limits: Limits | None = None,
     ) -> None:
         """warn: told of files that cannot be read again; what they said before goes on. authenticator: asked of whom nothing else
-        knows. Raises InvalidInput, StartupError."""
+        knows. limits: None for those that there are by default. Raises InvalidInput, StartupError."""
         self._authenticator = authenticator
-        self._login = MqttLogin(config, random)
+        self._login = MqttLogin(config, random, limits or Limits())
         self._permissions = Permissions(config.access)
         self._warn = warn
+        self._clock = clock
         self._sources: list[tuple[ChangedFile, Callable[[bytes], None]]] = []
         if config.password_file is not None:
             file = ChangedFile(config.password_file, FILE_BYTES_MOST)
@@ -50,7 +57,7 @@ class MqttAccess:
         # What reads tokens takes longer to import than all the rest, and few nodes have any.
         from littoral.security.login_tokens import LoginTokens  # noqa: PLC0415
 
-        keys = ChangedFile(config.keys, FILE_BYTES_MOST)
+        keys = ChangedFile(config.keys, KEYS_BYTES_MOST)
         tokens = LoginTokens(config, keys.read(), clock)
         self._sources.append((keys, tokens.replace_keys))
         return tokens
@@ -66,18 +73,29 @@ class MqttAccess:
         return verdict
 
     async def _asked_too(
-        self, authenticator: AppAuthenticator, verdict: bool | Awaitable[bool], client: Client, password: bytes | None
+        self,
+        authenticator: AppAuthenticator,
+        known: Verdict | Awaitable[Verdict],
+        client: Client,
+        password: bytes | None,
     ) -> Verdict:
-        right = verdict if isinstance(verdict, bool) else await verdict
-        return await authenticator.ask(client, password) if right else False
+        verdict = await known if isinstance(known, Awaitable) else known
+        if verdict is False or isinstance(verdict, Refused):
+            return verdict
+        answer = await authenticator.ask(client, password)
+        if isinstance(answer, Proved) and isinstance(verdict, Proved):
+            # Both have to be good: what a token ends, the app does not make longer.
+            ends = [each for each in (answer.until_s, verdict.until_s) if each is not None]
+            answer = msgspec.structs.replace(answer, until_s=min(ends, default=None))
+        return answer
 
-    def _known(self, client: Client, password: bytes | None) -> bool | Awaitable[bool] | None:
+    def _known(self, client: Client, password: bytes | None) -> Verdict | Awaitable[Verdict] | None:
         """What certificates, tokens and logins say; None where that is for the authenticator."""
         if client.certified is not None:
             return client.username == client.certified
         self._read_again()
         if self._tokens is not None and password is not None and _is_token(password):
-            return self._is_good(self._tokens, client, password)
+            return self._judged(self._tokens, client, password)
         if self._authenticator is not None and not self._login.knows(client.username):
             return None
         return self._login(client.username, password)
@@ -104,11 +122,13 @@ class MqttAccess:
             return None
         return self._authenticator.exchange(client, method)
 
-    def _is_good(self, tokens: "LoginTokens", client: Client, shown: bytes) -> bool:
+    def _judged(self, tokens: "LoginTokens", client: Client, shown: bytes) -> Verdict:
+        """A token lets in for as long as it is good: its connection ends with it."""
         try:
-            return tokens.user_of(shown) == client.username
+            user, left_s = tokens.user_of(shown)
         except Unauthenticated:
             return False
+        return Proved(until_s=self._clock.monotonic_s() + left_s) if user == client.username else False
 
     def _take_logins(self, path: str, data: bytes) -> None:
         self._login.replace_more(read_password_file(data, path))

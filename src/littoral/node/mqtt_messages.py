@@ -212,7 +212,7 @@ class BridgeState(Struct, frozen=True):
     refused: int
     """Messages that one of the two brokers did not take."""
     dropped: int
-    """Messages that are of no topic of the bridge any more, or too large for the other side."""
+    """Messages that are of no topic of the bridge any more, too large for the other side, or against a rule of MQTT."""
     returned: int
     """Messages that had been at this node before."""
 

@@ -15,6 +15,7 @@ Rules:
 - A child that ends is started again, with a backoff that grows while it keeps ending early. A hub that ends with
   EXIT_STARTUP before one was ever well ends the node: its configuration is wrong, and it has said so.
 - SIGUSR1 has the process started that runs models, if it does not run. When it ends of itself, nobody wants it any more.
+- SIGUSR2 says that the hub has bound a listener that its document names since, or has given one up (littoral.node.handover).
 - SIGHUP replaces the gateways one after another, and cuts nobody off (littoral.node.rollover).
 - Children die with the supervisor (PR_SET_PDEATHSIG), so a restart of the node never meets its own ghosts.
 
@@ -46,6 +47,7 @@ from littoral.drivers.listeners import listen_tcp
 from littoral.drivers.process import die_with_parent, raise_open_files
 from littoral.node.child import FIRST_DELAY_S, NEVER_S, Child
 from littoral.node.code_place import remove_code
+from littoral.node.handover import OPTION, SIGNAL, handed_over, handover_pair, name_and_address
 from littoral.node.layout import (
     API_FILE,
     CACHE,
@@ -72,7 +74,7 @@ OTHERS = frozenset({GATEWAY, "relay", "dashboard"})
 LONGEST_WAIT_S = 3600.0
 STOP_S = 12.0
 """How long children may take to end before they are killed."""
-_SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
+_SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, SIGNAL)
 
 
 class Supervisor:
@@ -95,6 +97,8 @@ class Supervisor:
         self._most_delay_s = self._limits[RESTART_DELAY_MS] / 1000
         self._listeners: dict[str, socket.socket] = {}
         self._children: list[Child] = []
+        self._hub_command: list[str] = []
+        """Without its sockets."""
         self._token = token
         self._store_key = take_variable(config.spec.encryption, os.environ)
         """The variable with the store's key: the hub's alone."""
@@ -102,6 +106,8 @@ class Supervisor:
         """Whether a hub ran for a while since this supervisor started: then what keeps it from starting may pass."""
         self._clock = SystemClock()
         self._rollover = Rollover(self._start_successor, self._clock, say)
+        self._handover: tuple[socket.socket, socket.socket] | None = None
+        """The hub's end, and this process's; made when the listeners are bound."""
 
     def run(self) -> int:
         """Run the node until SIGTERM or SIGINT; returns the exit status. Raises StartupError, StorageError."""
@@ -119,9 +125,10 @@ class Supervisor:
                     remove_code(self._data_dir, os.environ)
                 # One that came too late would end this process in the midst of its end.
                 signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+                signal.signal(SIGNAL, signal.SIG_IGN)
                 signal.pthread_sigmask(signal.SIG_SETMASK, old)
-                for listener in self._listeners.values():
-                    listener.close()
+                for each in (*self._listeners.values(), *(self._handover or ())):
+                    each.close()
 
     # Preparation
 
@@ -144,6 +151,7 @@ class Supervisor:
         for name, address in wanted.items():
             if address is not None:
                 self._listeners[name] = listen_tcp(address)
+        self._handover = handover_pair()
         run_dir = self._data_dir / RUN
         try:
             run_dir.mkdir(mode=0o700, exist_ok=True)
@@ -156,23 +164,22 @@ class Supervisor:
         addresses = {}
         for name, listener in self._listeners.items():
             host, port = listener.getsockname()[:2]
-            addresses[name] = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            addresses[name_and_address(name)[0]] = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         return addresses
 
     def _plan(self) -> None:
         python = [sys.executable, "-m"]
-        hub_sockets = {name: each for name, each in self._listeners.items() if name not in OTHERS}
         for each in self._config.spec.mqtt.listeners:
             certificates_of(each)
         hub = [*python, "littoral.node.hub_process", "--data-dir", str(self._data_dir)]
         if self._document is not None:
             document = str(self._document.absolute())
             hub += ["--document", document, "--document-seen", file_state(document)]
-        for name, listener in hub_sockets.items():
-            hub += ["--fd", f"{name}={listener.fileno()}"]
         environment = {JOIN_TOKEN_VARIABLE: self._token} if self._token else {}
         environment |= self._store_key
-        self._children.append(Child("hub", hub, list(hub_sockets.values()), environment))
+        self._hub_command = hub
+        self._children.append(Child("hub", hub, environment=environment))
+        self._give_hub_its_sockets(self._children[-1])
         run_dir = str(self._data_dir / RUN)
         if (gateway := self._listeners.get("gateway")) is not None:
             socket_path = str(self._data_dir / RUN / "zygote.sock")
@@ -208,6 +215,30 @@ class Supervisor:
             if links := os.environ.get("LITTORAL_LINKS"):
                 command += ["--links", links]
             self._children.append(Child("dashboard", command, [dashboard]))
+
+    def _give_hub_its_sockets(self, hub: Child) -> None:
+        """Those that there are now, when it is started next."""
+        sockets = {name: each for name, each in self._listeners.items() if name not in OTHERS}
+        options = [word for name, each in sockets.items() for word in ("--fd", f"{name}={each.fileno()}")]
+        assert self._handover is not None, "listeners are bound first"
+        hub_end = self._handover[0]
+        hub.command = [*self._hub_command, OPTION, str(hub_end.fileno()), *options]
+        hub.sockets = [*sockets.values(), hub_end]
+
+    def _take_sockets(self) -> None:
+        """Keep what the hub has bound since, and close what it needs no more."""
+        for name, listening in handed_over(self._handover[1]) if self._handover is not None else ():
+            if (before := self._listeners.pop(name, None)) is not None:
+                before.close()
+            if listening is not None:
+                listening.set_inheritable(True)
+                self._listeners[name] = listening
+        for child in self._children:
+            if child.name == "hub":
+                self._give_hub_its_sockets(child)
+        with contextlib.suppress(StorageError):
+            # For commands that ask where the node listens; it listens there in any case.
+            write_json(self._data_dir / API_FILE, self._addresses())
 
     def _cache_options(self) -> list[str]:
         """Where gateways keep HTTP answers on disk."""
@@ -249,6 +280,8 @@ class Supervisor:
         """What somebody asks for."""
         if signalled == signal.SIGHUP:
             self._rollover.begin(child for child in self._children if child.name.startswith(GATEWAY))
+        if signalled == SIGNAL:
+            self._take_sockets()
         wanted = self._children if signalled == signal.SIGUSR1 else []
         for child in wanted:
             # One that has failed waits as long as any other would.

@@ -41,8 +41,8 @@ class LoginTokens:
         """Go by other keys from now on. Raises InvalidInput, and then changes nothing."""
         self._keys = _read_keys(keys, self._config.keys)
 
-    def user_of(self, token: bytes) -> str:
-        """Raises Unauthenticated for one that is not good."""
+    def user_of(self, token: bytes) -> tuple[str, float]:
+        """Whose it is, and for how long it is good from now on, in s. Raises Unauthenticated for one that is not good."""
         if len(token) > TOKEN_BYTES_MOST:
             raise Unauthenticated("accept token", "", f"it has {len(token)} bytes; {TOKEN_BYTES_MOST} are allowed")
         try:
@@ -57,7 +57,7 @@ class LoginTokens:
         user = claims.get(self._config.user_claim)
         if not isinstance(user, str) or not user:
             raise Unauthenticated("accept token", "", f"its claim {self._config.user_claim} names no user")
-        return user
+        return user, float(claims["exp"]) + LEEWAY_S - self._clock.wall_ms() / 1000
 
 
 def _claims(config: MqttTokens) -> dict[str, Any]:

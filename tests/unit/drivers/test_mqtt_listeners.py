@@ -32,7 +32,8 @@ from littoral.iot.broker import Broker
 from littoral.iot.rates import ConnectionRate, Rates
 from littoral.node.listener_certificates import ListenerCertificates
 from littoral.node.mqtt_access import MqttAccess
-from littoral.node.mqtt_listeners import serve
+from littoral.node.mqtt_door import serve
+from littoral.node.mqtt_sockets import certificates_of
 from littoral.security.certificate_user import NamedBy
 from littoral.wire import mqtt
 from littoral.wire.mqtt import ReasonCode
@@ -81,7 +82,8 @@ async def served(
     listening = listen_tcp("127.0.0.1:0")
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 << 10)
     port = listening.getsockname()[1]
-    certificates = await serve(listener, listening, server)
+    certificates = certificates_of(listener)
+    await serve(listener, listening, server, certificates)
     try:
         yield Served(broker, certificates, port)
     finally:

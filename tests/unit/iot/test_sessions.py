@@ -3,6 +3,7 @@
 import pytest
 
 from littoral.iot.message import Message
+from littoral.iot.session_rows import encode_message
 from littoral.iot.session_store import EndSession, EndWill, KeepSession, KeepWill, KeptMessage, KeptSession, KeptWill
 from littoral.wire import mqtt
 from littoral.wire.mqtt import MQTT_5, NEVER_S, Properties, ReasonCode, Subscription
@@ -230,7 +231,7 @@ class Restarted(HeldStore):
         return list(self.sessions)
 
     def load_retained(self):
-        return self.retained
+        return [(each.topic, encode_message(each)) for each in self.retained]
 
 
 def restarted(*sessions, retained=()):

@@ -9,8 +9,8 @@ import pytest
 
 from littoral.core.errors import FunctionFailed, TimedOut
 from littoral.core.limits import Limits
+from littoral.core.resources.app import AppSpec
 from littoral.core.resources.app_events import CronTrigger
-from littoral.core.resources.model import AppSpec
 from littoral.functions.apps import PlacedApp
 from littoral.functions.event_messages import Scheduled
 from littoral.functions.messages import Answer, EventKind

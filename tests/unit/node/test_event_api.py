@@ -9,8 +9,8 @@ import pytest
 from littoral.core.errors import Forbidden, InvalidInput, LittoralError, MethodNotAllowed, NotFound, TooLarge
 from littoral.core.http import Request
 from littoral.core.limits import Limits
+from littoral.core.resources.app import AppSpec
 from littoral.core.resources.app_events import AppQueues, CronTrigger, QueueConsumer, QueueProducer
-from littoral.core.resources.model import AppSpec
 from littoral.functions.apps import PlacedApp
 from littoral.functions.messages import Answer, BindingCall, EventKind
 from littoral.node.cron import CronDesk

@@ -2,7 +2,6 @@ import asyncio
 import os
 from collections.abc import Awaitable
 from pathlib import Path
-from typing import cast
 
 import pytest
 from joserfc import jwt
@@ -10,8 +9,9 @@ from joserfc.jwk import ECKey
 
 from littoral.core.errors import InvalidInput, StartupError
 from littoral.core.resources.mqtt import Mqtt, MqttPermission, MqttTokens, MqttUser
-from littoral.iot.access import Client
+from littoral.iot.access import Client, Proved
 from littoral.node.mqtt_access import MqttAccess
+from littoral.security.login_tokens import LEEWAY_S
 from littoral.testing.random import SeededRandom
 from tests.support.fakes import FakeClock
 from tests.support.logins import cheap_hash
@@ -30,7 +30,8 @@ class Gate:
 
     async def enters(self, username, password, certified=None) -> bool:
         answer = self.access.may_connect(Client("c", username, certified=certified), password)
-        return answer if isinstance(answer, bool) else await cast("Awaitable[bool]", answer)
+        verdict = await answer if isinstance(answer, Awaitable) else answer
+        return verdict is True or isinstance(verdict, Proved)
 
 
 def test_logins_of_a_file_are_read_again_when_it_has_changed(tmp_path: Path):
@@ -102,6 +103,18 @@ def test_a_token_lets_in_whom_it_names(tmp_path: Path):
         assert not await gate.enters("press", token(key))
 
     asyncio.run(main())
+
+
+def test_a_connection_ends_with_the_token_that_let_it_in(tmp_path: Path):
+    key = ECKey.generate_key("P-256")
+    (tmp_path / "keys.pem").write_bytes(key.as_pem(private=False))
+    gate = Gate(tokens=MqttTokens(keys=str(tmp_path / "keys.pem"), algorithms=["ES256"]))
+    claims = {"sub": "press", "exp": CLOCK.wall_ms() // 1000 + 60}
+    shown = jwt.encode({"alg": "ES256"}, claims, key).encode()
+    verdict = gate.access.may_connect(Client("c", "press"), shown)
+    assert isinstance(verdict, Proved)
+    assert verdict.until_s is not None
+    assert 60 <= verdict.until_s - CLOCK.monotonic_s() <= 60 + LEEWAY_S
 
 
 def test_a_certificate_lets_in_whom_it_names_without_a_password():

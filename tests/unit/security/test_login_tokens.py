@@ -8,7 +8,7 @@ from joserfc.jwk import ECKey, KeySet, OctKey, OKPKey, RSAKey
 
 from littoral.core.errors import InvalidInput, Unauthenticated
 from littoral.core.resources.mqtt import MqttTokens
-from littoral.security.login_tokens import LoginTokens
+from littoral.security.login_tokens import LEEWAY_S, LoginTokens
 from tests.support.fakes import FakeClock
 
 NOW_S = 1_800_000_000
@@ -41,14 +41,14 @@ def token(key=EC, alg="ES256", header=None, **claims):
     [(EC, "ES256"), (RSAKey.generate_key(2048), "RS256"), (ED, "EdDSA"), (ED, "Ed25519")],
 )
 def test_a_token_names_its_user(key, algorithm):
-    assert tokens(pem(key), algorithms=[algorithm]).user_of(token(key, algorithm)) == "press"
+    assert tokens(pem(key), algorithms=[algorithm]).user_of(token(key, algorithm))[0] == "press"
 
 
 def test_keys_of_a_set_are_told_apart_by_their_names():
     keys = json.dumps(KeySet([EC, OTHER, SECRET]).as_dict()).encode()
     found = tokens(keys, algorithms=["ES256", "HS256"])
-    assert found.user_of(token(OTHER, header={"kid": "two"})) == "press"
-    assert found.user_of(token(SECRET, "HS256", header={"kid": "shared"})) == "press"
+    assert found.user_of(token(OTHER, header={"kid": "two"}))[0] == "press"
+    assert found.user_of(token(SECRET, "HS256", header={"kid": "shared"}))[0] == "press"
     with pytest.raises(Unauthenticated):
         found.user_of(token(OTHER, header={"kid": "one"}))
 
@@ -56,7 +56,7 @@ def test_keys_of_a_set_are_told_apart_by_their_names():
 def test_the_user_issuer_and_audience_are_as_the_document_says():
     found = tokens(pem(EC), user_claim="device", issuer="https://id.test", audience="plant")
     good = {"device": "d1", "iss": "https://id.test", "aud": ["plant", "other"]}
-    assert found.user_of(token(**good)) == "d1"
+    assert found.user_of(token(**good))[0] == "d1"
     for wrong in (
         {"device": None},
         {"device": 5},
@@ -83,7 +83,7 @@ def test_the_user_issuer_and_audience_are_as_the_document_says():
 def test_a_token_is_good_for_its_time(claims, good):
     found = tokens(pem(EC))
     if good:
-        assert found.user_of(token(**claims)) == "press"
+        assert found.user_of(token(**claims))[0] == "press"
         return
     with pytest.raises(Unauthenticated):
         found.user_of(token(**claims))
@@ -100,15 +100,20 @@ def test_a_token_of_another_key_or_algorithm_is_refused():
         tokens(pem(EC), algorithms=["ES256", "HS256"]).user_of(public_key_as_secret)
 
 
+def test_how_long_a_token_is_good_is_said_with_its_user():
+    user, left_s = tokens(pem(EC), algorithms=["ES256"]).user_of(token())
+    assert (user, left_s) == ("press", 60 + LEEWAY_S)
+
+
 def test_keys_may_be_replaced():
     found = tokens(pem(EC))
     with pytest.raises(InvalidInput):
         found.replace_keys(b"nonsense")
-    assert found.user_of(token()) == "press"
+    assert found.user_of(token())[0] == "press"
     found.replace_keys(pem(OTHER))
     with pytest.raises(Unauthenticated):
         found.user_of(token())
-    assert found.user_of(token(OTHER)) == "press"
+    assert found.user_of(token(OTHER))[0] == "press"
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from wsproto.events import (
     Request,
 )
 
-from littoral.wire.mqtt_web_socket import MqttWebSocket
+from littoral.wire.mqtt_web_socket import MqttWebSocket, Received
 
 
 class Browser:
@@ -148,3 +148,22 @@ def test_any_bytes_are_borne(data):
     browser = Browser()
     browser.server.receive(data)
     MqttWebSocket("/mqtt").receive(data)
+
+
+def test_after_goodbye_nothing_is_said_and_nothing_is_taken():
+    browser = Browser()
+    assert browser.server.close()
+    heard = len(browser.events)
+    browser.sends(Ping(payload=b"x"))
+    assert (len(browser.events), browser.ended) == (heard, False)
+    assert browser.sends(CloseConnection(code=1000)).ended
+    assert browser.server.receive(b"whatever comes then") == Received(ended=True)
+
+
+@pytest.mark.parametrize("field", [b"Sec-WebSocket-Protocol: mqtt\xff", b"Sec-WebSocket-Extensions: \xff"])
+def test_a_request_whose_fields_are_no_text_is_a_bad_one(field: bytes):
+    head = [b"GET /mqtt HTTP/1.1", b"Host: a", b"Upgrade: websocket", b"Connection: upgrade", field]
+    head += [b"Sec-WebSocket-Version: 13", b"Sec-WebSocket-Key: eHh4", b"", b""]
+    found = MqttWebSocket("/mqtt").receive(b"\r\n".join(head))
+    assert found.answer.startswith(b"HTTP/1.1 400")
+    assert found.ended

@@ -71,6 +71,10 @@ class MqttClientCertificates(Part, frozen=True):
 
     ca: FilePath
     """PEM: who signs them. Read again when it has changed."""
+    revocation_lists: list[FilePath] = []
+    """Certificate revocation lists, PEM or DER, of every CA between a client's certificate and the root. Read again when they have
+    changed: who connects with a certificate that is in one is turned away, and who is connected with it is closed (MQTT 5: 0x87).
+    While one cannot be read, is overdue, or is missing of one of these CAs, nobody gets in by a certificate. Empty: none is asked for."""
     required: bool = True
     """Whether nobody connects without one. False: who shows none needs a password."""
     user: Literal["commonName", "dns", "uri", "email"] = "commonName"
