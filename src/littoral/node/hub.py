@@ -16,7 +16,7 @@ from littoral.core.names import StreamName
 from littoral.core.resources import Namespace, Node, placement_matches
 from littoral.core.resources.model import Parent
 from littoral.core.tasks import Tasks
-from littoral.fleet.desired import DESIRED, DesiredFold
+from littoral.fleet.desired import DESIRED, DesiredFold, newest
 from littoral.fleet.expired_keys import ExpiredKeys
 from littoral.fleet.global_relay import GlobalRelay
 from littoral.fleet.inbox import is_inbox
@@ -411,8 +411,10 @@ class Hub:
         )
 
     def _resources(self) -> list[ResourceEntry]:
+        # At the root whoever has changed something finds it changed, though the fold follows a moment later.
+        wanted = newest(self.store) if self.config.spec.parent is None else self.desired.wanted
         entries = []
-        for key, each in sorted(self.desired.wanted.items()):
+        for key, each in sorted(wanted.items()):
             kind, _, name = key.partition("/")
             entries.append(ResourceEntry(kind, name, each.revision))
         return entries
