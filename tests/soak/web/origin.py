@@ -79,7 +79,7 @@ async def _digest(fields: dict[str, str], reader: asyncio.StreamReader, writer: 
             digest.update(piece)
             left -= len(piece)
     else:
-        while size := int(await reader.readline(), 16):
+        while size := int(await reader.readuntil(b"\r\n"), 16):
             digest.update(await reader.readexactly(size))
             await reader.readline()
         await reader.readline()
