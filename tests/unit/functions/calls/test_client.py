@@ -10,7 +10,7 @@ import pytest
 from littoral.core.errors import BadGateway, FunctionFailed, TimedOut, Unavailable
 from littoral.core.limits import Limits
 from littoral.core.tasks import Tasks
-from littoral.functions.calls.client import FunctionClients, FunctionRequest, FunctionStream, FunctionTarget
+from littoral.functions.calls.client import WANT_S, FunctionClients, FunctionRequest, FunctionStream, FunctionTarget
 from littoral.functions.connection import FrameConnection
 from littoral.functions.messages import REVISION, Answer, Call
 from littoral.functions.pieces import GONE, read_piece
@@ -491,7 +491,8 @@ def test_more_requests_than_workers_should_have_are_told_to_the_hub() -> None:
         answers = [stage.ask() for _ in range(4)]
         used = [await stage.next() for _ in answers]
         while stage.wanted[-1][1] < 3:
-            # There is one worker of two, and it has two requests already.
+            # There is one worker of two, and it has two requests already. The hub is told so often, and no oftener.
+            await asyncio.sleep(WANT_S)
             answers.append(stage.ask())
             used.append(await stage.next())
         await stage.listen(1)
